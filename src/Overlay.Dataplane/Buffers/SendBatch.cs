@@ -1,0 +1,114 @@
+using Overlay.Dataplane.Forwarding;
+
+namespace Overlay.Dataplane.Buffers;
+
+/// <summary>How a train leaves.</summary>
+public enum TrainKind : byte
+{
+    /// <summary>Slices hold tunnel headers and inner frames: UDP payloads, cut by the kernel at <see cref="DatagramTrain.SegmentSize"/>.</summary>
+    Datagrams,
+
+    /// <summary>Slices hold a tunnel virtio-net header, the outer Ethernet, IP and UDP headers, the tunnel header and one inner super-packet, which the kernel segments inside the tunnel.</summary>
+    TunnelSuperPacket,
+}
+
+/// <summary>What became of a train.</summary>
+public enum SendOutcome : byte
+{
+    Sent,
+
+    /// <summary>The socket or device had no room (EAGAIN, ENOBUFS).</summary>
+    QueueFull,
+
+    /// <summary>A datagram is larger than the way to the peer allows (EMSGSIZE).</summary>
+    TooBig,
+
+    /// <summary>No route to the peer, or the interface is down (ENETUNREACH, EHOSTUNREACH, ENETDOWN).</summary>
+    Unreachable,
+
+    /// <summary>Any other refusal by the kernel.</summary>
+    Refused,
+}
+
+/// <summary>One send: UDP datagrams of equal length (the last may be shorter) to one peer from one source port, alike in traffic class.</summary>
+public struct DatagramTrain
+{
+    public Peer Peer;
+    public TrainKind Kind;
+    public SendOutcome Outcome;
+
+    /// <summary>IPv4 TOS or IPv6 traffic class of the outer header, ECN included.</summary>
+    public byte TrafficClass;
+
+    /// <summary>Index into the underlay's source ports.</summary>
+    public ushort SourcePortIndex;
+
+    /// <summary>UDP payload bytes of each datagram; 0 when the train is a single datagram.</summary>
+    public ushort SegmentSize;
+
+    public int FirstSlice;
+    public int SliceCount;
+
+    /// <summary>Bytes of all slices together.</summary>
+    public int Length;
+
+    /// <summary>Inner packets carried, for accounting.</summary>
+    public int Packets;
+
+    /// <summary>Inner bytes carried, for accounting: the inner frames' lengths after segmentation.</summary>
+    public long InnerBytes;
+
+    /// <summary>Super-packets that went into it, for accounting.</summary>
+    public int SuperPackets;
+}
+
+/// <summary>Trains for the underlay, in order, and the slices they are made of. Slices stay their owner's until the batch is cleared.</summary>
+public sealed class SendBatch(int trainCapacity, int sliceCapacity)
+{
+    private readonly DatagramTrain[] _trains = new DatagramTrain[trainCapacity];
+    private readonly BufferSlice[] _slices = GC.AllocateArray<BufferSlice>(sliceCapacity, pinned: true);
+
+    public int Count { get; private set; }
+
+    public int SliceCount { get; private set; }
+
+    public int FreeTrains => _trains.Length - Count;
+
+    public int FreeSlices => _slices.Length - SliceCount;
+
+    public Span<DatagramTrain> Trains => _trains.AsSpan(0, Count);
+
+    public ReadOnlySpan<BufferSlice> Slices(in DatagramTrain train) => _slices.AsSpan(train.FirstSlice, train.SliceCount);
+
+    /// <summary>Appends an empty train whose slices will follow; only the last train can grow.</summary>
+    public ref DatagramTrain Add(Peer peer, TrainKind kind)
+    {
+        ref DatagramTrain train = ref _trains[Count++];
+        train = new DatagramTrain { Peer = peer, Kind = kind, FirstSlice = SliceCount };
+        return ref train;
+    }
+
+    /// <summary>Appends a slice to the last train, joining it to the one before where they touch in memory.</summary>
+    public void AddSlice(BufferSlice slice)
+    {
+        ref DatagramTrain train = ref _trains[Count - 1];
+        train.Length += (int)slice.Length;
+        if (train.SliceCount > 0)
+        {
+            ref BufferSlice last = ref _slices[SliceCount - 1];
+            if (last.Address + last.Length == slice.Address)
+            {
+                last = new BufferSlice(last.Address, last.Length + slice.Length);
+                return;
+            }
+        }
+        _slices[SliceCount++] = slice;
+        train.SliceCount++;
+    }
+
+    public void Clear()
+    {
+        Array.Clear(_trains, 0, Count);
+        Count = SliceCount = 0;
+    }
+}

@@ -1,0 +1,26 @@
+namespace Overlay.Dataplane.Counters;
+
+/// <summary>Why a packet went no further. Counted by index, once a packet.</summary>
+public enum DropReason : byte
+{
+    // Egress: from the device
+    EgressMalformed,
+    EgressNotIp,
+    EgressMulticast,
+    EgressNoRoute,
+    EgressTooBig,
+    EgressBadOffload,
+    EgressQueueFull,
+    EgressUnreachable,
+    EgressRefused,
+
+    // Ingress: from the underlay
+    IngressMalformed,
+    IngressUnknownPeer,
+    IngressUnknownSegment,
+    IngressInnerMalformed,
+    IngressInnerVlan,
+    IngressInnerMac,
+    IngressEcnConflict,
+    IngressDeviceRefused,
+}

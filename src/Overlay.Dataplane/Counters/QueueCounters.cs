@@ -1,0 +1,30 @@
+namespace Overlay.Dataplane.Counters;
+
+/// <summary>
+/// What one queue of one segment did. Written by its worker, read by any thread. For each direction
+/// <c>In.Packets = Out.Packets + Answered (egress only) + the drops of that direction</c>.
+/// </summary>
+public sealed class QueueCounters
+{
+    private readonly long[] _drops = new long[Enum.GetValues<DropReason>().Length];
+
+    /// <summary>Frames read from the device, in packets after segmentation.</summary>
+    public TrafficCounters EgressIn;
+
+    /// <summary>Packets handed to the underlay.</summary>
+    public TrafficCounters EgressOut;
+
+    /// <summary>ARP and neighbour solicitations that were answered here.</summary>
+    public long EgressAnswered;
+
+    /// <summary>Datagrams received from the underlay.</summary>
+    public TrafficCounters IngressIn;
+
+    /// <summary>Packets written to the device; <see cref="TrafficCounters.SuperPackets"/> are the coalesced frames among them.</summary>
+    public TrafficCounters IngressOut;
+
+    /// <summary>Drops by <see cref="DropReason"/>, in packets.</summary>
+    public ReadOnlySpan<long> Drops => _drops;
+
+    public void Drop(DropReason reason, int packets = 1) => _drops[(int)reason] += packets;
+}

@@ -1,0 +1,41 @@
+using Overlay.Dataplane.Counters;
+using Overlay.Wire;
+
+namespace Overlay.Dataplane.Forwarding;
+
+/// <summary>
+/// Another node's tunnel endpoint. Immutable but for its counters; a snapshot that follows reuses the <see cref="Traffic"/> of the peer
+/// of the same name, so that counts outlive a reload.
+/// </summary>
+public sealed class Peer(string name, UnderlayEndpoint endpoint, MacAddress mac, PeerTraffic traffic)
+{
+    public string Name { get; } = name;
+
+    public UnderlayEndpoint Endpoint { get; } = endpoint;
+
+    /// <summary>Inner destination MAC of what is sent to it: the address of its tunnel device.</summary>
+    public MacAddress Mac { get; } = mac;
+
+    public PeerTraffic Traffic { get; } = traffic;
+}
+
+/// <summary>A peer's counters, one of each a queue, so that no two threads write one line.</summary>
+public sealed class PeerTraffic(int queues)
+{
+    private readonly Lane[] _lanes = new Lane[queues];
+
+    public int Queues => _lanes.Length;
+
+    /// <summary>Towards the peer.</summary>
+    public ref TrafficCounters Egress(int queue) => ref _lanes[queue].Egress;
+
+    /// <summary>From the peer.</summary>
+    public ref TrafficCounters Ingress(int queue) => ref _lanes[queue].Ingress;
+
+    [System.Runtime.InteropServices.StructLayout(System.Runtime.InteropServices.LayoutKind.Sequential, Size = 128)]
+    private struct Lane
+    {
+        public TrafficCounters Egress;
+        public TrafficCounters Ingress;
+    }
+}

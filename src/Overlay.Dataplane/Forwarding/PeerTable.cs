@@ -1,0 +1,11 @@
+using System.Collections.Frozen;
+
+namespace Overlay.Dataplane.Forwarding;
+
+/// <summary>Peers by underlay address: who may send to us. The source port does not matter, it carries entropy.</summary>
+public sealed class PeerTable(IEnumerable<Peer> peers)
+{
+    private readonly FrozenDictionary<UInt128, Peer> _byAddress = peers.ToFrozenDictionary(peer => peer.Endpoint.Address);
+
+    public Peer? Find(UInt128 address) => _byAddress.TryGetValue(address, out Peer? peer) ? peer : null;
+}
