@@ -1,0 +1,52 @@
+using Overlay.Control.Model;
+using Overlay.Dataplane.Forwarding;
+using Overlay.Wire;
+
+namespace Overlay.Control.Compilation;
+
+/// <summary>Turns state into what the packet path reads. Pure: equal states give equal snapshots.</summary>
+public static class SnapshotCompiler
+{
+    /// <summary>
+    /// Compiles a whole state. Segments keep the order of <see cref="NetworkState.Segments"/>, which therefore must not change while
+    /// workers run.
+    /// </summary>
+    /// <param name="state">What the network should be.</param>
+    /// <param name="queues">Worker queues, each with counters of its own.</param>
+    /// <param name="previous">The snapshot in force, whose peers' counters are carried on by name; null at start.</param>
+    public static ForwardingSnapshot Compile(NetworkState state, int queues, ForwardingSnapshot? previous = null)
+    {
+        var before = new Dictionary<string, PeerTraffic>();
+        foreach (Peer peer in previous?.Peers.All ?? []) before[peer.Name] = peer.Traffic;
+
+        var peers = new Dictionary<string, Peer>();
+        foreach (PeerState peer in state.Peers)
+        {
+            PeerTraffic traffic = before.GetValueOrDefault(peer.Name) ?? new PeerTraffic(queues);
+            peers.Add(peer.Name, new Peer(peer.Name, peer.Endpoint, peer.Mac, traffic));
+        }
+
+        ILookup<string, RouteState> routes = state.Routes.ToLookup(route => route.Segment);
+        var segments = new Segment[state.Segments.Count];
+        for (int i = 0; i < segments.Length; i++) segments[i] = CompileSegment(i, state.Segments[i], routes[state.Segments[i].Name], peers);
+        return new ForwardingSnapshot(state.Revision, segments, new PeerTable(peers.Values));
+    }
+
+    private static Segment CompileSegment(int index, SegmentState segment, IEnumerable<RouteState> routes, Dictionary<string, Peer> peers)
+    {
+        var used = new List<Peer>();
+        var indexes = new Dictionary<string, int>();
+        var prefixes = new List<RoutePrefix>();
+        foreach (RouteState route in routes)
+        {
+            if (!indexes.TryGetValue(route.Peer, out int value))
+            {
+                value = used.Count;
+                indexes.Add(route.Peer, value);
+                used.Add(peers[route.Peer]);
+            }
+            prefixes.Add(new RoutePrefix(IpBits.V6OrMapped(route.Prefix.BaseAddress), route.Prefix.PrefixLength, value));
+        }
+        return new Segment(index, segment.Name, segment.Vni, segment.DeviceMac, new RouteTable(prefixes), [.. used]);
+    }
+}

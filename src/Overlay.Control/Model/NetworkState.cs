@@ -1,0 +1,24 @@
+using System.Net;
+using Overlay.Dataplane.Forwarding;
+using Overlay.Wire;
+
+namespace Overlay.Control.Model;
+
+/// <summary>What the network should be, as one node sees it. Names are unique within their list and every reference names an entry.</summary>
+/// <param name="Revision">Grows with every change.</param>
+public sealed record NetworkState(
+    long Revision, IReadOnlyList<SegmentState> Segments, IReadOnlyList<PeerState> Peers, IReadOnlyList<RouteState> Routes);
+
+/// <summary>A virtual network.</summary>
+/// <param name="Vni">24-bit VXLAN network identifier.</param>
+/// <param name="DeviceMac">MAC of this node's device in it.</param>
+public sealed record SegmentState(string Name, uint Vni, MacAddress DeviceMac);
+
+/// <summary>Another node's tunnel endpoint.</summary>
+/// <param name="Mac">MAC of its tunnel device.</param>
+public sealed record PeerState(string Name, UnderlayEndpoint Endpoint, MacAddress Mac);
+
+/// <summary>A prefix of inner destinations that lives behind a peer.</summary>
+/// <param name="Peer">Name of a <see cref="PeerState"/>.</param>
+/// <param name="Segment">Name of a <see cref="SegmentState"/>.</param>
+public sealed record RouteState(IPNetwork Prefix, string Peer, string Segment);
