@@ -62,11 +62,30 @@ public struct DatagramTrain
     public int SuperPackets;
 }
 
-/// <summary>Trains for the underlay, in order, and the slices they are made of. Slices stay their owner's until the batch is cleared.</summary>
-public sealed class SendBatch(int trainCapacity, int sliceCapacity)
+/// <summary>
+/// Trains for the underlay, in order, and the slices they are made of. Any train can grow until <see cref="Seal"/>, which brings each
+/// train's slices together for the kernel. Slices stay their owner's until the batch is cleared.
+/// </summary>
+public sealed class SendBatch
 {
-    private readonly DatagramTrain[] _trains = new DatagramTrain[trainCapacity];
-    private readonly BufferSlice[] _slices = GC.AllocateArray<BufferSlice>(sliceCapacity, pinned: true);
+    private readonly DatagramTrain[] _trains;
+    private readonly ushort[] _owners;
+    private readonly int[] _lastSlices;
+    private BufferSlice[] _slices;
+    private BufferSlice[] _grouped;
+    private bool _interleaved;
+
+    /// <param name="trainCapacity">Most trains, at most 65,535.</param>
+    /// <param name="sliceCapacity">Most slices of all trains together.</param>
+    public SendBatch(int trainCapacity, int sliceCapacity)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(trainCapacity, ushort.MaxValue);
+        _trains = new DatagramTrain[trainCapacity];
+        _lastSlices = new int[trainCapacity];
+        _owners = new ushort[sliceCapacity];
+        _slices = GC.AllocateArray<BufferSlice>(sliceCapacity, pinned: true);
+        _grouped = GC.AllocateArray<BufferSlice>(sliceCapacity, pinned: true);
+    }
 
     public int Count { get; private set; }
 
@@ -78,9 +97,10 @@ public sealed class SendBatch(int trainCapacity, int sliceCapacity)
 
     public Span<DatagramTrain> Trains => _trains.AsSpan(0, Count);
 
+    /// <summary>The slices of a train, in order. The batch must be sealed if trains other than the last have grown.</summary>
     public ReadOnlySpan<BufferSlice> Slices(in DatagramTrain train) => _slices.AsSpan(train.FirstSlice, train.SliceCount);
 
-    /// <summary>Appends an empty train whose slices will follow; only the last train can grow.</summary>
+    /// <summary>Appends an empty train; its index is <see cref="Count"/> − 1 then.</summary>
     public ref DatagramTrain Add(Peer peer, TrainKind kind)
     {
         ref DatagramTrain train = ref _trains[Count++];
@@ -88,27 +108,49 @@ public sealed class SendBatch(int trainCapacity, int sliceCapacity)
         return ref train;
     }
 
-    /// <summary>Appends a slice to the last train, joining it to the one before where they touch in memory.</summary>
-    public void AddSlice(BufferSlice slice)
+    /// <summary>Appends a slice to the last train.</summary>
+    public void AddSlice(BufferSlice slice) => AddSlice(Count - 1, slice);
+
+    /// <summary>Appends a slice to a train, joining it to the train's last one where they touch in memory.</summary>
+    public void AddSlice(int index, BufferSlice slice)
     {
-        ref DatagramTrain train = ref _trains[Count - 1];
+        ref DatagramTrain train = ref _trains[index];
         train.Length += (int)slice.Length;
         if (train.SliceCount > 0)
         {
-            ref BufferSlice last = ref _slices[SliceCount - 1];
+            ref BufferSlice last = ref _slices[_lastSlices[index]];
             if (last.Address + last.Length == slice.Address)
             {
                 last = new BufferSlice(last.Address, last.Length + slice.Length);
                 return;
             }
         }
+        _interleaved |= index != Count - 1;
+        _lastSlices[index] = SliceCount;
+        _owners[SliceCount] = (ushort)index;
         _slices[SliceCount++] = slice;
         train.SliceCount++;
+    }
+
+    /// <summary>Ends the growth: groups the slices by train if they came interleaved. Done before the batch is handed to an underlay.</summary>
+    public void Seal()
+    {
+        if (!_interleaved) return;
+        int next = 0;
+        for (int i = 0; i < Count; i++)
+        {
+            _trains[i].FirstSlice = _lastSlices[i] = next;
+            next += _trains[i].SliceCount;
+        }
+        for (int i = 0; i < SliceCount; i++) _grouped[_lastSlices[_owners[i]]++] = _slices[i];
+        (_slices, _grouped) = (_grouped, _slices);
+        _interleaved = false;
     }
 
     public void Clear()
     {
         Array.Clear(_trains, 0, Count);
         Count = SliceCount = 0;
+        _interleaved = false;
     }
 }
