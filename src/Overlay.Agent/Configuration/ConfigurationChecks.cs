@@ -1,0 +1,146 @@
+using System.Net;
+using System.Net.Sockets;
+using Overlay.Control.Model;
+using Overlay.Wire;
+
+namespace Overlay.Agent.Configuration;
+
+/// <summary>Checks values against each other: references, duplicates, and what would make the node its own peer.</summary>
+internal sealed class ConfigurationChecks(OverlaydOptions options, ConfigurationProblems problems)
+{
+    public void Run()
+    {
+        CheckUnderlay();
+        CheckSegments();
+        CheckPeers();
+        CheckMacs();
+        CheckRoutes();
+    }
+
+    private void CheckUnderlay()
+    {
+        RefuseDuplicates(
+            options.Underlay.Addresses,
+            address => address.Value.AddressFamily,
+            address => address.Line,
+            (address, first) => $"underlay address {address} is of the same family as {first}",
+            "keep one address a family");
+    }
+
+    private void CheckSegments()
+    {
+        RefuseDuplicates(
+            options.Segments, s => s.Name.Value, s => s.Name.Line,
+            (s, first) => $"segment '{s.Name}' was listed in line {first.Name.Line} already", "give each segment a name of its own");
+        RefuseDuplicates(
+            options.Segments, s => s.Vni.Value, s => s.Vni.Line,
+            (s, first) => $"vni {s.Vni} of segment '{s.Name}' is that of segment '{first.Name}'", "give each segment a VNI of its own");
+        RefuseDuplicates(
+            options.Segments, s => s.Device.Value, s => s.Device.Line,
+            (s, first) => $"device '{s.Device}' of segment '{s.Name}' is that of segment '{first.Name}'",
+            "give each segment a device of its own");
+        RefuseDuplicates(
+            options.Segments.SelectMany(s => s.Addresses), a => a.Value.Address, a => a.Line,
+            (a, first) => $"address {a} was given in line {first.Line} already", "keep one of them");
+        foreach (SegmentOptions segment in options.Segments)
+        {
+            if (options.Underlay.Interface?.Value == segment.Device.Value)
+                problems.Add(segment.Device.Line, $"device '{segment.Device}' is the underlay's interface", "name a device that overlayd may create");
+            CheckMtu(segment);
+        }
+    }
+
+    private void CheckMtu(SegmentOptions segment)
+    {
+        if (segment.Mtu is not { } mtu || mtu.Value >= SegmentOptions.LeastIPv6Mtu) return;
+        bool carriesIPv6 = segment.Addresses.Any(address => address.Value.IsIPv6)
+            || options.Routes.Any(route => route.Segment.Value == segment.Name.Value
+                && route.Prefix.Value.BaseAddress.AddressFamily == AddressFamily.InterNetworkV6);
+        if (!carriesIPv6) return;
+        problems.Add(
+            mtu.Line, $"mtu {mtu} of segment '{segment.Name}' is too small for the IPv6 inside it",
+            $"write at least {SegmentOptions.LeastIPv6Mtu} (RFC 8200, 5)");
+    }
+
+    private void CheckPeers()
+    {
+        RefuseDuplicates(
+            options.Peers, p => p.Name.Value, p => p.Name.Line,
+            (p, first) => $"peer '{p.Name}' was listed in line {first.Name.Line} already", "give each peer a name of its own");
+        RefuseDuplicates(
+            options.Peers, p => p.Address.Value, p => p.Address.Line,
+            (p, first) => $"address {p.Address} of peer '{p.Name}' is that of peer '{first.Name}'", "give each peer its own address");
+        foreach (PeerOptions peer in options.Peers)
+        {
+            if (peer.Name.Value == options.Node.Value)
+                problems.Add(peer.Name.Line, $"peer '{peer.Name}' is this node itself", "leave it out of this node's peers");
+            CheckPeerAddress(peer);
+        }
+    }
+
+    private void CheckPeerAddress(PeerOptions peer)
+    {
+        if (options.Underlay.Addresses.Count == 0) return;
+        IPAddress address = peer.Address.Value;
+        if (options.Underlay.Addresses.Any(own => own.Value.Equals(address)))
+            problems.Add(peer.Address.Line, $"address {address} of peer '{peer.Name}' is this node's own", "leave this node out of its peers");
+        else if (options.Underlay.Addresses.All(own => own.Value.AddressFamily != address.AddressFamily))
+            problems.Add(
+                peer.Address.Line, $"address {address} of peer '{peer.Name}' is of a family in which the underlay has no address",
+                $"add an {FamilyName(address)} address to 'underlay: addresses'");
+    }
+
+    private void CheckMacs()
+    {
+        var owners = new Dictionary<MacAddress, string>();
+        foreach (SegmentOptions segment in options.Segments)
+        {
+            MacAddress mac = segment.Mac?.Value ?? DeviceMac.Derive(options.Node, segment.Name);
+            Claim(mac, segment.Mac?.Line ?? segment.Name.Line, $"segment '{segment.Name}'");
+        }
+        foreach (PeerOptions peer in options.Peers) Claim(peer.Mac, peer.Mac.Line, $"peer '{peer.Name}'");
+
+        void Claim(MacAddress mac, int line, string owner)
+        {
+            if (!owners.TryAdd(mac, owner)) problems.Add(line, $"mac {mac} of {owner} is that of {owners[mac]}", "give each tunnel device its own MAC");
+        }
+    }
+
+    private void CheckRoutes()
+    {
+        var peers = options.Peers.Select(peer => peer.Name.Value).ToHashSet();
+        var segments = options.Segments.Select(segment => segment.Name.Value).ToHashSet();
+        var ownNetworks = options.Segments.SelectMany(segment => segment.Addresses).ToLookup(address => address.Value.Network);
+        foreach (RouteOptions route in options.Routes)
+        {
+            if (!peers.Contains(route.Peer)) RefuseUnknown(route.Peer, "peer", peers, route);
+            if (!segments.Contains(route.Segment)) RefuseUnknown(route.Segment, "segment", segments, route);
+            foreach (Located<InterfaceAddress> own in ownNetworks[route.Prefix])
+                problems.Add(
+                    route.Prefix.Line, $"route {route.Prefix} is the network of this node's own address {own} (line {own.Line})",
+                    "route only what lives behind the peer");
+        }
+        RefuseDuplicates(
+            options.Routes, route => route.Prefix.Value, route => route.Prefix.Line,
+            (route, first) => $"route {route.Prefix} was listed in line {first.Prefix.Line} already, to peer '{first.Peer}'", "keep one of them");
+    }
+
+    private void RefuseUnknown(Located<string> name, string kind, HashSet<string> known, RouteOptions route)
+    {
+        string remedy = known.Count == 0 ? $"list it under '{kind}s:'" : $"did you mean '{NearestWord.Of(name, known)}'?";
+        problems.Add(name.Line, $"route {route.Prefix} names the {kind} '{name}', which is not listed", remedy);
+    }
+
+    private void RefuseDuplicates<T, TKey>(
+        IEnumerable<T> items, Func<T, TKey> key, Func<T, int> line, Func<T, T, string> wrong, string remedy)
+        where TKey : notnull
+    {
+        var seen = new Dictionary<TKey, T>();
+        foreach (T item in items)
+        {
+            if (!seen.TryAdd(key(item), item)) problems.Add(line(item), wrong(item, seen[key(item)]), remedy);
+        }
+    }
+
+    private static string FamilyName(IPAddress address) => address.AddressFamily == AddressFamily.InterNetwork ? "IPv4" : "IPv6";
+}

@@ -1,0 +1,145 @@
+using System.Net;
+using Overlay.Agent.Configuration.Yaml;
+using Overlay.Control.Model;
+using Overlay.Rpc;
+using Overlay.Wire;
+
+namespace Overlay.Agent.Configuration;
+
+/// <summary>Reads the sections of a configuration file into options. What refers to other values is left to the checks.</summary>
+internal sealed class ConfigurationReader(ConfigurationProblems problems)
+{
+    private const int DefaultPort = 4789;
+    private const int DefaultTtl = 64;
+    private const int MaxVni = (1 << 24) - 1;
+
+    /// <summary>Reads and checks a file. Null, with every reason among the problems, where anything is wrong.</summary>
+    public static OverlaydOptions? Load(string path, ConfigurationProblems problems)
+    {
+        string text;
+        try
+        {
+            text = File.ReadAllText(path);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            problems.Add(0, $"cannot be read: {exception.Message}", "name a readable file with --config");
+            return null;
+        }
+        return Parse(text, problems);
+    }
+
+    /// <summary>As <see cref="Load"/>, for the text of a file.</summary>
+    public static OverlaydOptions? Parse(string text, ConfigurationProblems problems)
+    {
+        if (YamlDocumentReader.Read(new StringReader(text), problems) is not { } document) return null;
+        OverlaydOptions? options = new ConfigurationReader(problems).Read(new YamlSection(document, "the file", 1, problems));
+        if (options is not null) new ConfigurationChecks(options, problems).Run();
+        return problems.Any ? null : options;
+    }
+
+    private OverlaydOptions? Read(YamlSection root)
+    {
+        Located<string>? node = root.Required<string>("node", "node-a", ConfigurationValues.Name);
+        YamlSection api = root.Section("api");
+        Located<string> socket = api.OrDefault<string>("socket", LocalApi.DefaultSocket, ConfigurationValues.SocketPath);
+        api.RefuseUnknownKeys();
+        UnderlayOptions underlay = ReadUnderlay(root.Section("underlay"));
+        TunnelOptions tunnel = ReadTunnel(root.Section("tunnel"));
+
+        var segments = new List<SegmentOptions>();
+        foreach (YamlSection section in root.Sections("segments", "a segment"))
+        {
+            if (ReadSegment(section) is { } segment) segments.Add(segment);
+        }
+        var peers = new List<PeerOptions>();
+        foreach (YamlSection section in root.Sections("peers", "a peer"))
+        {
+            if (ReadPeer(section, underlay.Port) is { } peer) peers.Add(peer);
+        }
+        string? onlySegment = segments.Count == 1 ? segments[0].Name.Value : null;
+        var routes = new List<RouteOptions>();
+        foreach (YamlSection section in root.Sections("routes", "a route"))
+        {
+            if (ReadRoute(section, onlySegment) is { } route) routes.Add(route);
+        }
+        if (segments.Count == 0 && !problems.Any)
+            problems.Add(root.Line, "the file has no segment", "list at least one under 'segments:' with name, vni and device");
+        root.RefuseUnknownKeys();
+        return node is { } name ? new OverlaydOptions(name, socket, underlay, tunnel, segments, peers, routes) : null;
+    }
+
+    private UnderlayOptions ReadUnderlay(YamlSection section)
+    {
+        var options = new UnderlayOptions(
+            section.Line,
+            section.Optional<string>("interface", ConfigurationValues.DeviceName),
+            section.List<IPAddress>("addresses", ConfigurationValues.UnicastAddress),
+            section.OrDefault("port", DefaultPort, ConfigurationValues.Integer(1, 65535)),
+            section.OrDefault("ttl", DefaultTtl, ConfigurationValues.Integer(1, 255)),
+            section.OrDefault<int>("trafficClass", 0, TrafficClass),
+            section.OrDefault("queues", 1, ConfigurationValues.Integer(1, 64)));
+        section.RefuseUnknownKeys();
+        if (options.Interface is null && options.Addresses.Count == 0)
+            problems.Add(section.Line, "underlay has neither 'interface' nor 'addresses'", "write 'interface: eth0' or 'addresses: [192.0.2.1]'");
+        return options;
+    }
+
+    private static Refusal? TrafficClass(string text, out int value)
+    {
+        if (ConfigurationValues.Integer(0, 255)(text, out value) is { } refusal) return refusal;
+        return (value & 3) == 0
+            ? null
+            : new Refusal($"'{text}' sets ECN bits, which are copied from the inner packet", $"write {value & ~3}, its DSCP part");
+    }
+
+    private static TunnelOptions ReadTunnel(YamlSection section)
+    {
+        section.OrDefault("encapsulation", 0, ConfigurationValues.OneOf(("vxlan", 0)));
+        var options = new TunnelOptions(
+            section.OrDefault("egress", EgressMode.Auto, ConfigurationValues.OneOf(
+                ("auto", EgressMode.Auto), ("udp-gso", EgressMode.UdpGso), ("tunnel-gso", EgressMode.TunnelGso))),
+            section.OrDefault<bool>("allowSysctl", false, ConfigurationValues.Boolean));
+        section.RefuseUnknownKeys();
+        return options;
+    }
+
+    private static SegmentOptions? ReadSegment(YamlSection section)
+    {
+        Located<string>? name = section.Required<string>("name", "pods", ConfigurationValues.Name);
+        if (name is { } known) section.Name = $"segment '{known}'";
+        Located<int>? vni = section.Required("vni", "42", ConfigurationValues.Integer(0, MaxVni));
+        Located<string>? device = section.Required<string>("device", "overlay0", ConfigurationValues.DeviceName);
+        Located<MacAddress>? mac = section.Optional<MacAddress>("mac", ConfigurationValues.Mac);
+        Located<int>? mtu = section.Optional("mtu", ConfigurationValues.Integer(SegmentOptions.LeastMtu, SegmentOptions.MostMtu));
+        Located<bool> persistent = section.OrDefault<bool>("persistent", false, ConfigurationValues.Boolean);
+        IReadOnlyList<Located<InterfaceAddress>> addresses =
+            section.List<InterfaceAddress>("addresses", ConfigurationValues.InterfaceAddress);
+        section.RefuseUnknownKeys();
+        return name is { } n && vni is { } v && device is { } d ? new SegmentOptions(n, v, d, mac, mtu, persistent, addresses) : null;
+    }
+
+    private static PeerOptions? ReadPeer(YamlSection section, Located<int> defaultPort)
+    {
+        Located<string>? name = section.Required<string>("name", "node-b", ConfigurationValues.Name);
+        if (name is { } known) section.Name = $"peer '{known}'";
+        Located<IPAddress>? address = section.Required<IPAddress>("address", "192.0.2.2", ConfigurationValues.UnicastAddress);
+        Located<int> port = section.OrDefault("port", defaultPort.Value, ConfigurationValues.Integer(1, 65535));
+        Located<MacAddress>? mac = section.Required<MacAddress>("mac", "02:00:00:00:00:02", ConfigurationValues.Mac);
+        section.RefuseUnknownKeys();
+        return name is { } n && address is { } a && mac is { } m ? new PeerOptions(n, a, port, m) : null;
+    }
+
+    private RouteOptions? ReadRoute(YamlSection section, string? onlySegment)
+    {
+        Located<IPNetwork>? prefix = section.Required<IPNetwork>("prefix", "10.244.2.0/24", ConfigurationValues.Prefix);
+        if (prefix is { } known) section.Name = $"route {known}";
+        Located<string>? peer = section.Required<string>("peer", "node-b", ConfigurationValues.Name);
+        Located<string>? segment = section.Optional<string>("segment", ConfigurationValues.Name);
+        section.RefuseUnknownKeys();
+        if (segment is null && onlySegment is not null) segment = new Located<string>(onlySegment, section.Line);
+        if (segment is null && !problems.Any)
+            problems.Add(section.Line, $"{section.Name} names no segment", "write 'segment:' with the name of one, since there are several");
+        return prefix is { } p && peer is { } to && segment is { } s ? new RouteOptions(p, to, s) : null;
+    }
+}

@@ -1,0 +1,137 @@
+using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
+using System.Text;
+using Overlay.Agent.Configuration.Yaml;
+using Overlay.Control.Model;
+using Overlay.Rpc;
+using Overlay.Wire;
+
+namespace Overlay.Agent.Configuration;
+
+/// <summary>How each kind of value is written. Strict: what a reader could take for something else is refused, never guessed at.</summary>
+internal static class ConfigurationValues
+{
+    private const int MaxDeviceNameBytes = 15;
+
+    public static ValueParser<int> Integer(int least, int most) => (string text, out int value) =>
+        int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out value) && value >= least && value <= most
+            ? null
+            : new Refusal($"'{text}' is no whole number from {least} to {most}", $"write a decimal number from {least} to {most}");
+
+    public static Refusal? Boolean(string text, out bool value)
+    {
+        value = text == "true";
+        return text is "true" or "false" ? null : new Refusal($"'{text}' is neither true nor false", "write true or false");
+    }
+
+    public static ValueParser<T> OneOf<T>(params (string Text, T Value)[] choices) => (string text, out T value) =>
+    {
+        (string Text, T Value) choice = choices.FirstOrDefault(choice => choice.Text == text);
+        value = choice.Value;
+        return choice.Text is null
+            ? new Refusal($"'{text}' is not known", $"write {string.Join(" or ", choices.Select(candidate => candidate.Text))}")
+            : null;
+    };
+
+    /// <summary>A name of a node, peer or segment: letters, digits, '.', '-' and '_', starting with a letter or digit.</summary>
+    public static Refusal? Name(string text, out string value)
+    {
+        value = text;
+        bool good = text.Length is > 0 and <= 253 && char.IsAsciiLetterOrDigit(text[0])
+            && text.All(letter => char.IsAsciiLetterOrDigit(letter) || letter is '.' or '-' or '_');
+        return good ? null : new Refusal($"'{text}' is no name", "use 1 to 253 letters, digits, '.', '-' and '_', a letter or digit first");
+    }
+
+    /// <summary>A name the kernel accepts for a network interface.</summary>
+    public static Refusal? DeviceName(string text, out string value)
+    {
+        value = text;
+        int bytes = Encoding.UTF8.GetByteCount(text);
+        if (bytes > MaxDeviceNameBytes)
+            return new Refusal($"the device name '{text}' has {bytes} bytes", $"use at most {MaxDeviceNameBytes}");
+        bool good = bytes > 0 && text is not ("." or "..") && text.All(letter => letter is > ' ' and <= '~' and not ('/' or ':' or '%'));
+        return good ? null : new Refusal($"'{text}' is no device name", "use letters, digits, '.', '-' and '_'");
+    }
+
+    /// <summary>A path for a Unix socket: absolute, and no longer than the kernel's address holds.</summary>
+    public static Refusal? SocketPath(string text, out string value)
+    {
+        value = text;
+        if (!text.StartsWith('/') || text.EndsWith('/') || text.Contains('\0'))
+            return new Refusal($"'{text}' is no absolute path of a file", "write a path such as /run/overlay/overlayd.sock");
+        int bytes = Encoding.UTF8.GetByteCount(text);
+        return bytes <= LocalApi.MaxSocketPathBytes
+            ? null
+            : new Refusal($"the socket path '{text}' has {bytes} bytes", $"use at most {LocalApi.MaxSocketPathBytes}, all that a Unix socket address holds");
+    }
+
+    public static Refusal? Mac(string text, out MacAddress value)
+    {
+        const string remedy = "write six hexadecimal octets such as 02:00:00:00:00:01";
+        if (!MacAddress.TryParse(text, out value)) return new Refusal($"'{text}' is no MAC address", remedy);
+        if (value.IsGroup) return new Refusal($"'{text}' is a group address", "use a unicast address: the first octet even");
+        return value == default ? new Refusal($"'{text}' is the zero address", remedy) : null;
+    }
+
+    /// <summary>A unicast address of a host, of either family.</summary>
+    public static Refusal? UnicastAddress(string text, out IPAddress value)
+    {
+        if (!TryParseAddress(text, out value)) return new Refusal($"'{text}' is no IP address", "write it as 192.0.2.1 or 2001:db8::1");
+        return RefuseUnlessUnicast(text, value);
+    }
+
+    /// <summary>An address of a device with the length of its prefix; the host bits are the address.</summary>
+    public static Refusal? InterfaceAddress(string text, out InterfaceAddress value)
+    {
+        value = default;
+        if (SplitPrefix(text, out IPAddress address, out int length) is { } refusal) return refusal;
+        value = new InterfaceAddress(address, length);
+        return RefuseUnlessUnicast(text, address);
+    }
+
+    /// <summary>A prefix of destinations; its host bits are zero.</summary>
+    public static Refusal? Prefix(string text, out IPNetwork value)
+    {
+        value = default;
+        if (SplitPrefix(text, out IPAddress address, out int length) is { } refusal) return refusal;
+        value = new InterfaceAddress(address, length).Network;
+        if (!value.BaseAddress.Equals(address)) return new Refusal($"the prefix '{text}' has host bits set", $"write {value}");
+        return IsMulticast(address) ? new Refusal($"the prefix '{text}' is multicast", "only unicast destinations have a peer") : null;
+    }
+
+    private static Refusal? SplitPrefix(string text, out IPAddress address, out int length)
+    {
+        int slash = text.IndexOf('/', StringComparison.Ordinal);
+        length = 0;
+        if (!TryParseAddress(slash < 0 ? text : text[..slash], out address))
+            return new Refusal($"'{text}' is no prefix", "write it as 10.244.1.0/24 or fd00:244:1::/64");
+        int most = address.AddressFamily == AddressFamily.InterNetwork ? 32 : 128;
+        if (slash < 0) return new Refusal($"'{text}' has no prefix length", $"write {text}/{most} for the single address");
+        bool good = int.TryParse(text.AsSpan(slash + 1), NumberStyles.None, CultureInfo.InvariantCulture, out length) && length <= most;
+        return good ? null : new Refusal($"'{text}' has no prefix length from 0 to {most} behind the slash", $"write it as {address}/{most}");
+    }
+
+    /// <summary>Accepts the usual spellings only: the platform's parser also takes 10.1, 0x7f.0.0.1, scopes, brackets and ports.</summary>
+    private static bool TryParseAddress(string text, out IPAddress address)
+    {
+        address = IPAddress.None;
+        if (!text.All(letter => char.IsAsciiHexDigit(letter) || letter is '.' or ':')) return false;
+        if (!IPAddress.TryParse(text, out IPAddress? parsed)) return false;
+        address = parsed;
+        if (parsed.AddressFamily == AddressFamily.InterNetwork) return parsed.ToString() == text;
+        return !parsed.IsIPv4MappedToIPv6;
+    }
+
+    private static Refusal? RefuseUnlessUnicast(string text, IPAddress address)
+    {
+        if (address.Equals(IPAddress.Any) || address.Equals(IPAddress.IPv6Any))
+            return new Refusal($"'{text}' is the unspecified address", "write the address of one host");
+        if (address.Equals(IPAddress.Broadcast) || IsMulticast(address))
+            return new Refusal($"'{text}' is no unicast address", "write the address of one host");
+        return null;
+    }
+
+    private static bool IsMulticast(IPAddress address) =>
+        address.AddressFamily == AddressFamily.InterNetwork ? IpBits.V4(address) >> 28 == 0xe : address.IsIPv6Multicast;
+}

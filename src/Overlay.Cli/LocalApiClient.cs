@@ -1,0 +1,79 @@
+using System.Net.Sockets;
+using System.Text;
+using System.Text.Json;
+using Overlay.Rpc;
+
+namespace Overlay.Cli;
+
+/// <summary>The daemon could not be asked; the message says why and what to do.</summary>
+internal sealed class LocalApiException(string message, Exception? cause = null) : Exception(message, cause);
+
+/// <summary>Asks the daemon's local API.</summary>
+internal sealed class LocalApiClient : IDisposable
+{
+    private readonly HttpClient _http;
+    private readonly string _socket;
+
+    /// <exception cref="LocalApiException">The path cannot be that of a socket.</exception>
+    public LocalApiClient(string socket)
+    {
+        if (Encoding.UTF8.GetByteCount(socket) is 0 or > LocalApi.MaxSocketPathBytes)
+            throw new LocalApiException($"'{socket}' cannot be a Unix socket; use a path of 1 to {LocalApi.MaxSocketPathBytes} bytes");
+        _socket = socket;
+        _http = new HttpClient(new SocketsHttpHandler { ConnectCallback = (_, cancellation) => ConnectAsync(socket, cancellation) })
+        {
+            BaseAddress = new Uri("http://overlayd"),
+        };
+    }
+
+    /// <exception cref="LocalApiException">The daemon is not there, or answered something else.</exception>
+    public async Task<StatusDocument> GetStatusAsync(CancellationToken cancellation)
+    {
+        try
+        {
+            using HttpResponseMessage response =
+                await _http.GetAsync(new Uri(LocalApi.StatusPath, UriKind.Relative), cancellation).ConfigureAwait(false);
+            if (!response.IsSuccessStatusCode)
+                throw new LocalApiException($"overlayd at {_socket} answered {(int)response.StatusCode} {response.ReasonPhrase}; see its log");
+            using Stream body = await response.Content.ReadAsStreamAsync(cancellation).ConfigureAwait(false);
+            return await JsonSerializer.DeserializeAsync(body, StatusJson.Default.StatusDocument, cancellation).ConfigureAwait(false)
+                ?? throw new LocalApiException($"overlayd at {_socket} answered nothing; see its log");
+        }
+        catch (HttpRequestException exception)
+        {
+            throw new LocalApiException(Explain(exception), exception);
+        }
+        catch (JsonException exception)
+        {
+            throw new LocalApiException($"the answer at {_socket} is no status ({exception.Message}); is it overlayd's socket, of this version?", exception);
+        }
+    }
+
+    public void Dispose() => _http.Dispose();
+
+    private string Explain(HttpRequestException exception) => (exception.InnerException as SocketException)?.SocketErrorCode switch
+    {
+        SocketError.AccessDenied => $"no permission for {_socket}; run overlay as root",
+        SocketError.ConnectionRefused => $"nobody listens on {_socket}; start overlayd",
+        SocketError.AddressNotAvailable or SocketError.NotSocket or SocketError.SocketError => NotThere(),
+        _ when !File.Exists(_socket) => NotThere(),
+        _ => $"overlayd at {_socket} cannot be asked: {exception.Message}; see its log",
+    };
+
+    private string NotThere() => $"there is no socket {_socket}; start overlayd, or name its 'api: socket:' with --socket";
+
+    private static async ValueTask<Stream> ConnectAsync(string path, CancellationToken cancellation)
+    {
+        var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        try
+        {
+            await socket.ConnectAsync(new UnixDomainSocketEndPoint(path), cancellation).ConfigureAwait(false);
+            return new NetworkStream(socket, ownsSocket: true);
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
+        }
+    }
+}

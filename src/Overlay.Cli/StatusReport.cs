@@ -1,0 +1,158 @@
+using System.Globalization;
+using Overlay.Rpc;
+
+namespace Overlay.Cli;
+
+/// <summary>Renders a status for people. Packets are exact; bytes are rounded (exact in the JSON).</summary>
+internal static class StatusReport
+{
+    private static readonly string[] ByteUnits = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+
+    public static void Write(StatusDocument status, TextWriter output)
+    {
+        string ready = status.Ready ? "ready" : "not ready";
+        output.WriteLine($"{status.Node}: overlayd {status.Version}, {ready}, up {Duration(status.UptimeSeconds)}, configuration revision {status.Revision}");
+        WriteUnderlay(status.Underlay, output);
+        WriteSegments(status.Segments, output);
+        WriteQueues(status.Queues, output);
+        WritePeers(status.Peers, output);
+        WriteRoutes(status.Routes, output);
+        WriteDrops(status, output);
+    }
+
+    private static void WriteUnderlay(UnderlayStatus underlay, TextWriter output)
+    {
+        Heading("UNDERLAY", output);
+        Field("interface", underlay.Interface ?? "any", output);
+        Field("addresses", string.Join(", ", underlay.Addresses), output);
+        Field("port", underlay.Port.ToString(CultureInfo.InvariantCulture), output);
+        Field("egress", $"{underlay.Mode} ({underlay.ModeReason})", output);
+        foreach (string refusal in underlay.Refusals) Field("refused", refusal, output);
+        foreach (string change in underlay.ChangedSysctls) Field("sysctl", change, output);
+    }
+
+    private static void WriteSegments(IReadOnlyList<SegmentStatus> segments, TextWriter output)
+    {
+        Heading("SEGMENTS", output);
+        var table = new TextTable(
+            TextTable.Text("NAME"), TextTable.Text("DEVICE"), TextTable.Number("VNI"), TextTable.Number("MTU"), TextTable.Text("MAC"),
+            TextTable.Text("ADDRESSES"), TextTable.Text("OFFLOADS"));
+        foreach (SegmentStatus segment in segments)
+        {
+            table.Add(
+                segment.Name, segment.Device, segment.Vni.ToString(CultureInfo.InvariantCulture),
+                segment.Mtu.ToString(CultureInfo.InvariantCulture), segment.Mac, OrDash(segment.Addresses), OrDash(segment.Offloads));
+        }
+        table.Write(output);
+        foreach (SegmentStatus segment in segments)
+        {
+            foreach (string refusal in segment.Refusals) output.WriteLine($"  {segment.Device}: {refusal}");
+        }
+    }
+
+    private static void WriteQueues(IReadOnlyList<QueueStatus> queues, TextWriter output)
+    {
+        Heading("QUEUES", output);
+        var table = new TextTable(
+            TextTable.Number("QUEUE"), TextTable.Text("SEGMENT"), TextTable.Text("DIRECTION"),
+            TextTable.Number("PACKETS IN"), TextTable.Number("PACKETS OUT"), TextTable.Number("ANSWERED"), TextTable.Number("DROPPED"),
+            TextTable.Number("BYTES OUT"), TextTable.Number("SUPER-PACKETS"));
+        foreach (QueueStatus queue in queues)
+        {
+            string number = queue.Queue.ToString(CultureInfo.InvariantCulture);
+            long egressDrops = queue.Drops.Where(drop => IsEgress(drop.Key)).Sum(drop => drop.Value);
+            long ingressDrops = queue.Drops.Values.Sum() - egressDrops;
+            table.Add(
+                number, queue.Segment, "egress", Count(queue.EgressIn.Packets), Count(queue.EgressOut.Packets), Count(queue.Answered),
+                Count(egressDrops), Bytes(queue.EgressOut.Bytes), Count(queue.EgressOut.SuperPackets));
+            table.Add(
+                number, queue.Segment, "ingress", Count(queue.IngressIn.Packets), Count(queue.IngressOut.Packets), "-",
+                Count(ingressDrops), Bytes(queue.IngressOut.Bytes), Count(queue.IngressOut.SuperPackets));
+        }
+        table.Write(output);
+    }
+
+    private static void WritePeers(IReadOnlyList<PeerStatus> peers, TextWriter output)
+    {
+        Heading("PEERS", output);
+        if (peers.Count == 0)
+        {
+            output.WriteLine("  none");
+            return;
+        }
+        var table = new TextTable(
+            TextTable.Text("NAME"), TextTable.Text("ENDPOINT"), TextTable.Text("MAC"),
+            TextTable.Number("PACKETS SENT"), TextTable.Number("BYTES SENT"),
+            TextTable.Number("PACKETS RECEIVED"), TextTable.Number("BYTES RECEIVED"));
+        foreach (PeerStatus peer in peers)
+        {
+            table.Add(
+                peer.Name, peer.Endpoint, peer.Mac, Count(peer.Egress.Packets), Bytes(peer.Egress.Bytes),
+                Count(peer.Ingress.Packets), Bytes(peer.Ingress.Bytes));
+        }
+        table.Write(output);
+    }
+
+    private static void WriteRoutes(IReadOnlyList<RouteStatus> routes, TextWriter output)
+    {
+        Heading("ROUTES", output);
+        if (routes.Count == 0)
+        {
+            output.WriteLine("  none");
+            return;
+        }
+        var table = new TextTable(TextTable.Text("PREFIX"), TextTable.Text("PEER"), TextTable.Text("SEGMENT"));
+        foreach (RouteStatus route in routes) table.Add(route.Prefix, route.Peer, route.Segment);
+        table.Write(output);
+    }
+
+    private static void WriteDrops(StatusDocument status, TextWriter output)
+    {
+        Heading("DROPS", output);
+        var table = new TextTable(TextTable.Number("PACKETS"), TextTable.Text("REASON"), TextTable.Text("MEANING"));
+        bool any = false;
+        foreach ((string reason, string meaning) in status.DropReasons)
+        {
+            long packets = status.Queues.Sum(queue => queue.Drops.GetValueOrDefault(reason));
+            if (packets == 0) continue;
+            table.Add(Count(packets), reason, meaning);
+            any = true;
+        }
+        if (any) table.Write(output);
+        else output.WriteLine("  none");
+    }
+
+    private static void Heading(string heading, TextWriter output)
+    {
+        output.WriteLine();
+        output.WriteLine(heading);
+    }
+
+    private static void Field(string name, string value, TextWriter output) => output.WriteLine($"  {name,-11}{value}");
+
+    private static bool IsEgress(string reason) => reason.StartsWith("egress-", StringComparison.Ordinal);
+
+    private static string OrDash(IReadOnlyList<string> values) => values.Count == 0 ? "-" : string.Join(", ", values);
+
+    private static string Count(long count) => count.ToString("N0", CultureInfo.InvariantCulture);
+
+    private static string Bytes(long bytes)
+    {
+        double value = bytes;
+        int unit = 0;
+        while (value >= 1024 && unit < ByteUnits.Length - 1)
+        {
+            value /= 1024;
+            unit++;
+        }
+        return value.ToString(unit == 0 ? "0" : "0.0", CultureInfo.InvariantCulture) + " " + ByteUnits[unit];
+    }
+
+    private static string Duration(double seconds)
+    {
+        var span = TimeSpan.FromSeconds(Math.Floor(seconds));
+        if (span.TotalDays >= 1) return $"{span.Days}d {span.Hours}h {span.Minutes}m";
+        if (span.TotalHours >= 1) return $"{span.Hours}h {span.Minutes}m {span.Seconds}s";
+        return span.TotalMinutes >= 1 ? $"{span.Minutes}m {span.Seconds}s" : $"{span.Seconds}s";
+    }
+}

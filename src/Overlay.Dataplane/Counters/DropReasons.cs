@@ -1,0 +1,39 @@
+namespace Overlay.Dataplane.Counters;
+
+/// <summary>The name and meaning of every <see cref="DropReason"/>, in one table. Names are stable: scripts and dashboards read them.</summary>
+public static class DropReasons
+{
+    private static readonly (string Name, string Meaning)[] Table = Build();
+
+    /// <summary>Every reason, in the order of its index.</summary>
+    public static IReadOnlyList<DropReason> All { get; } = Enum.GetValues<DropReason>();
+
+    public static string Name(DropReason reason) => Table[(int)reason].Name;
+
+    /// <summary>What happened to the packet, in one line.</summary>
+    public static string Meaning(DropReason reason) => Table[(int)reason].Meaning;
+
+    private static (string Name, string Meaning)[] Build() => [.. Enum.GetValues<DropReason>().Select(Describe)];
+
+    private static (string Name, string Meaning) Describe(DropReason reason) => reason switch
+    {
+        DropReason.EgressMalformed => ("egress-malformed", "the frame's headers contradict its length"),
+        DropReason.EgressNotIp => ("egress-not-ip", "the frame carries neither IP nor an ARP request to answer"),
+        DropReason.EgressMulticast => ("egress-multicast", "multicast and broadcast do not cross a routed segment"),
+        DropReason.EgressNoRoute => ("egress-no-route", "no route covers the destination"),
+        DropReason.EgressTooBig => ("egress-too-big", "the datagram is larger than the underlay's path allows"),
+        DropReason.EgressBadOffload => ("egress-bad-offload", "the device asked for an offload that does not fit the frame"),
+        DropReason.EgressQueueFull => ("egress-queue-full", "the underlay socket had no room"),
+        DropReason.EgressUnreachable => ("egress-unreachable", "the underlay has no way to the peer"),
+        DropReason.EgressRefused => ("egress-refused", "the kernel refused to send the datagram"),
+        DropReason.IngressMalformed => ("ingress-malformed", "the datagram is no valid VXLAN packet"),
+        DropReason.IngressUnknownPeer => ("ingress-unknown-peer", "the datagram's sender is no configured peer"),
+        DropReason.IngressUnknownSegment => ("ingress-unknown-segment", "no segment has the datagram's VNI"),
+        DropReason.IngressInnerMalformed => ("ingress-inner-malformed", "the inner frame's headers contradict its length or checksum"),
+        DropReason.IngressInnerVlan => ("ingress-inner-vlan", "the inner frame has a VLAN tag"),
+        DropReason.IngressInnerMac => ("ingress-inner-mac", "the inner frame is not addressed to the segment's device"),
+        DropReason.IngressEcnConflict => ("ingress-ecn-conflict", "congestion was marked on a packet whose ends cannot react to it (RFC 6040)"),
+        DropReason.IngressDeviceRefused => ("ingress-device-refused", "the device had no room or is down"),
+        _ => throw new ArgumentOutOfRangeException(nameof(reason), reason, "has no name"),
+    };
+}

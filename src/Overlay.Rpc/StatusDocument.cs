@@ -1,0 +1,99 @@
+namespace Overlay.Rpc;
+
+/// <summary>What <c>GET /v1/status</c> of overlayd answers. Counters are totals since the daemon started.</summary>
+/// <param name="Node">Name of the node.</param>
+/// <param name="Version">Version of the daemon.</param>
+/// <param name="UptimeSeconds">Since the daemon was ready.</param>
+/// <param name="Revision">Of the configuration in force; 1 at start, one more with each reload.</param>
+/// <param name="Ready">True while packets are forwarded.</param>
+/// <param name="Underlay">The network that carries the tunnels.</param>
+/// <param name="Segments">Virtual networks.</param>
+/// <param name="Queues">One a queue and segment.</param>
+/// <param name="Peers">Other nodes.</param>
+/// <param name="Routes">Inner prefixes and the peers they live behind.</param>
+/// <param name="DropReasons">What each name in <see cref="QueueStatus.Drops"/> means.</param>
+public sealed record StatusDocument(
+    string Node,
+    string Version,
+    double UptimeSeconds,
+    long Revision,
+    bool Ready,
+    UnderlayStatus Underlay,
+    IReadOnlyList<SegmentStatus> Segments,
+    IReadOnlyList<QueueStatus> Queues,
+    IReadOnlyList<PeerStatus> Peers,
+    IReadOnlyList<RouteStatus> Routes,
+    IReadOnlyDictionary<string, string> DropReasons);
+
+/// <param name="Interface">Interface the sockets are bound to; null where they are bound to addresses only.</param>
+/// <param name="Addresses">Local outer addresses.</param>
+/// <param name="Port">UDP port that is listened on.</param>
+/// <param name="Mode">How super-packets leave: <c>udp-gso</c> or <c>tunnel-gso</c>.</param>
+/// <param name="ModeReason">Why that mode was chosen.</param>
+/// <param name="Refusals">What the kernel refused at start, and what it means.</param>
+/// <param name="ChangedSysctls">Sysctls the daemon changed and restores at exit, each as <c>key: before -> after</c>.</param>
+public sealed record UnderlayStatus(
+    string? Interface,
+    IReadOnlyList<string> Addresses,
+    int Port,
+    string Mode,
+    string ModeReason,
+    IReadOnlyList<string> Refusals,
+    IReadOnlyList<string> ChangedSysctls);
+
+/// <param name="Name">Name of the segment.</param>
+/// <param name="Device">Name of its network interface.</param>
+/// <param name="Vni">24-bit VXLAN network identifier.</param>
+/// <param name="Mtu">Bytes of an inner IP packet.</param>
+/// <param name="Mac">MAC of the interface.</param>
+/// <param name="Addresses">Addresses of the interface, with prefix length.</param>
+/// <param name="Offloads">Offloads that the kernel granted the interface.</param>
+/// <param name="Refusals">Offloads it refused, and what that means.</param>
+public sealed record SegmentStatus(
+    string Name,
+    string Device,
+    long Vni,
+    int Mtu,
+    string Mac,
+    IReadOnlyList<string> Addresses,
+    IReadOnlyList<string> Offloads,
+    IReadOnlyList<string> Refusals);
+
+/// <summary>
+/// One queue of one segment. <c>EgressIn.Packets = EgressOut.Packets + Answered</c> + the egress drops, and
+/// <c>IngressIn.Packets = IngressOut.Packets</c> + the ingress drops; while traffic flows the figures may be a batch apart.
+/// </summary>
+/// <param name="Queue">From 0.</param>
+/// <param name="Segment">Name of the segment.</param>
+/// <param name="EgressIn">Read from the device.</param>
+/// <param name="EgressOut">Handed to the underlay.</param>
+/// <param name="Answered">ARP requests and neighbour solicitations answered by the daemon.</param>
+/// <param name="IngressIn">Received from the underlay.</param>
+/// <param name="IngressOut">Written to the device.</param>
+/// <param name="Drops">Packets dropped, by every reason there is, also where none was.</param>
+public sealed record QueueStatus(
+    int Queue,
+    string Segment,
+    TrafficStatus EgressIn,
+    TrafficStatus EgressOut,
+    long Answered,
+    TrafficStatus IngressIn,
+    TrafficStatus IngressOut,
+    IReadOnlyDictionary<string, long> Drops);
+
+/// <param name="Packets">Packets as on the wire: a super-packet counts once a segment.</param>
+/// <param name="Bytes">Bytes of the inner frames.</param>
+/// <param name="SuperPackets">Super-packets exchanged with the kernel that carried some of them.</param>
+public sealed record TrafficStatus(long Packets, long Bytes, long SuperPackets);
+
+/// <param name="Name">Name of the peer.</param>
+/// <param name="Endpoint">Its underlay address and UDP port.</param>
+/// <param name="Mac">MAC of its tunnel device.</param>
+/// <param name="Egress">Towards it.</param>
+/// <param name="Ingress">From it.</param>
+public sealed record PeerStatus(string Name, string Endpoint, string Mac, TrafficStatus Egress, TrafficStatus Ingress);
+
+/// <param name="Prefix">Inner destinations.</param>
+/// <param name="Peer">Name of the peer they live behind.</param>
+/// <param name="Segment">Name of the segment.</param>
+public sealed record RouteStatus(string Prefix, string Peer, string Segment);

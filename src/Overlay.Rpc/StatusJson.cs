@@ -1,0 +1,9 @@
+using System.Text.Json.Serialization;
+
+namespace Overlay.Rpc;
+
+/// <summary>How the documents of the local API are written as JSON: camelCase, indented, without reflection.</summary>
+[JsonSourceGenerationOptions(
+    PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, WriteIndented = true, RespectRequiredConstructorParameters = true)]
+[JsonSerializable(typeof(StatusDocument))]
+public sealed partial class StatusJson : JsonSerializerContext;
