@@ -1,0 +1,15 @@
+namespace Overlay.Wire;
+
+/// <summary>EtherType values (IEEE 802 numbers, IANA).</summary>
+public static class EtherTypes
+{
+    public const ushort Ipv4 = 0x0800;
+    public const ushort Arp = 0x0806;
+
+    /// <summary>Customer VLAN tag, IEEE 802.1Q.</summary>
+    public const ushort Vlan = 0x8100;
+    public const ushort Ipv6 = 0x86dd;
+
+    /// <summary>Service VLAN tag, IEEE 802.1ad.</summary>
+    public const ushort ProviderVlan = 0x88a8;
+}
