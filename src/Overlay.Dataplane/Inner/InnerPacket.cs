@@ -1,0 +1,123 @@
+using Overlay.Wire;
+
+namespace Overlay.Dataplane.Inner;
+
+/// <summary>
+/// Where things are in an inner frame: offsets from the Ethernet header, found and checked once and kept beyond the life of a view.
+/// All offsets lie inside the frame that was parsed.
+/// </summary>
+public struct InnerPacket
+{
+    /// <summary>EtherType behind any VLAN tags.</summary>
+    public ushort EtherType;
+
+    /// <summary>VLAN tags in front of the EtherType.</summary>
+    public byte VlanTags;
+
+    /// <summary>IPv4 protocol, or the IPv6 next header behind the extension headers; 0 where the packet is not IP.</summary>
+    public byte Protocol;
+
+    /// <summary>IPv4 TOS or IPv6 traffic class: DSCP and ECN.</summary>
+    public byte TrafficClass;
+
+    /// <summary>True for a fragment, the first included: there is no complete transport packet.</summary>
+    public bool IsFragment;
+
+    /// <summary>Where the IP, ARP or other header behind Ethernet starts.</summary>
+    public int NetworkOffset;
+
+    /// <summary>Behind IPv4 options or IPv6 extension headers. Equals <see cref="End"/> at most.</summary>
+    public int TransportOffset;
+
+    /// <summary>End of a complete TCP or UDP header; equals <see cref="TransportOffset"/> where there is none.</summary>
+    public int HeadersEnd;
+
+    /// <summary>End of the IP packet: what follows in the frame is padding. The frame's end where the packet is not IP.</summary>
+    public int End;
+
+    /// <summary>IPv4 destination, host order.</summary>
+    public uint DestinationV4;
+
+    /// <summary>IPv6 destination, host order.</summary>
+    public UInt128 DestinationV6;
+
+    /// <summary>Hash of addresses, protocol and ports; of a fragment without the ports, so that all fragments of a packet agree. 0 where the packet is not IP.</summary>
+    public uint FlowHash;
+
+    public readonly bool IsIpv4 => EtherType == EtherTypes.Ipv4;
+
+    public readonly bool IsIpv6 => EtherType == EtherTypes.Ipv6;
+
+    /// <summary>True when a complete TCP or UDP header is there.</summary>
+    public readonly bool HasTransport => HeadersEnd > TransportOffset;
+
+    /// <summary>Explicit congestion notification: the lower two bits of the traffic class.</summary>
+    public readonly byte Ecn => (byte)(TrafficClass & 3);
+
+    /// <summary>
+    /// Anything but <see cref="WireStatus.Ok"/> where the Ethernet or IP header is malformed. A malformed transport header is the receiver's
+    /// business: it only leaves <see cref="HasTransport"/> false.
+    /// </summary>
+    public static WireStatus TryParse(ReadOnlySpan<byte> frame, out InnerPacket packet)
+    {
+        packet = default;
+        WireStatus status = EthernetFrame.TryParse(frame, out EthernetFrame ethernet);
+        if (status != WireStatus.Ok) return status;
+        packet.EtherType = ethernet.EtherType;
+        packet.VlanTags = (byte)ethernet.VlanTagCount;
+        packet.NetworkOffset = packet.TransportOffset = packet.HeadersEnd = ethernet.HeaderLength;
+        packet.End = frame.Length;
+        return packet.EtherType switch
+        {
+            EtherTypes.Ipv4 => packet.ParseV4(frame[ethernet.HeaderLength..]),
+            EtherTypes.Ipv6 => packet.ParseV6(frame[ethernet.HeaderLength..]),
+            _ => WireStatus.Ok,
+        };
+    }
+
+    private WireStatus ParseV4(ReadOnlySpan<byte> bytes)
+    {
+        WireStatus status = Ipv4Packet.TryParse(bytes, out Ipv4Packet ip);
+        if (status != WireStatus.Ok) return status;
+        Protocol = ip.Protocol;
+        TrafficClass = ip.TrafficClass;
+        IsFragment = ip.IsFragment;
+        DestinationV4 = ip.Destination;
+        TransportOffset = NetworkOffset + ip.HeaderLength;
+        End = NetworkOffset + ip.TotalLength;
+        FlowHash = Inner.FlowHash.OfV4(ip.Source, ip.Destination, ParseTransport(ip.Payload), ip.Protocol);
+        return WireStatus.Ok;
+    }
+
+    private WireStatus ParseV6(ReadOnlySpan<byte> bytes)
+    {
+        WireStatus status = Ipv6Packet.TryParse(bytes, out Ipv6Packet ip);
+        if (status != WireStatus.Ok) return status;
+        Protocol = ip.UpperProtocol;
+        TrafficClass = ip.TrafficClass;
+        IsFragment = ip.IsFragment;
+        DestinationV6 = ip.Destination;
+        TransportOffset = NetworkOffset + ip.UpperOffset;
+        End = NetworkOffset + Ipv6Packet.HeaderLength + ip.PayloadLength;
+        FlowHash = Inner.FlowHash.OfV6(ip.Source, ip.Destination, ParseTransport(ip.UpperPayload), ip.UpperProtocol);
+        return WireStatus.Ok;
+    }
+
+    /// <returns>The ports, source in the upper half; 0 where there are none.</returns>
+    private uint ParseTransport(ReadOnlySpan<byte> bytes)
+    {
+        HeadersEnd = TransportOffset;
+        if (IsFragment) return 0;
+        if (Protocol == IpProtocols.Tcp && TcpHeader.TryParse(bytes, out TcpHeader tcp) == WireStatus.Ok)
+        {
+            HeadersEnd += tcp.HeaderLength;
+            return (uint)tcp.SourcePort << 16 | tcp.DestinationPort;
+        }
+        if (Protocol == IpProtocols.Udp && UdpHeader.TryParse(bytes, out UdpHeader udp) == WireStatus.Ok)
+        {
+            HeadersEnd += UdpHeader.HeaderLength;
+            return (uint)udp.SourcePort << 16 | udp.DestinationPort;
+        }
+        return 0;
+    }
+}
