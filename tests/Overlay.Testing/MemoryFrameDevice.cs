@@ -39,9 +39,10 @@ public sealed class MemoryFrameDevice : IFrameDevice
     public int Write(GatherBatch batch)
     {
         int written = 0;
-        foreach (ref readonly GatheredFrame frame in batch.Frames)
+        foreach (ref GatheredFrame frame in batch.Frames)
         {
-            if (Room == 0) continue;
+            frame.Refused = Room == 0;
+            if (frame.Refused) continue;
             Room--;
             written++;
             Written.Add(new MemoryFrame(frame.Offload, Gather(batch.Slices(frame))));

@@ -47,6 +47,6 @@ public static class SnapshotCompiler
             }
             prefixes.Add(new RoutePrefix(IpBits.V6OrMapped(route.Prefix.BaseAddress), route.Prefix.PrefixLength, value));
         }
-        return new Segment(index, segment.Name, segment.Vni, segment.DeviceMac, new RouteTable(prefixes), [.. used]);
+        return new Segment(index, segment.Name, segment.Vni, segment.DeviceMac, segment.Mtu, new RouteTable(prefixes), [.. used]);
     }
 }

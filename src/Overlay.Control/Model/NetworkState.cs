@@ -12,7 +12,8 @@ public sealed record NetworkState(
 /// <summary>A virtual network.</summary>
 /// <param name="Vni">24-bit VXLAN network identifier.</param>
 /// <param name="DeviceMac">MAC of this node's device in it.</param>
-public sealed record SegmentState(string Name, uint Vni, MacAddress DeviceMac);
+/// <param name="Mtu">MTU of that device: most bytes of an inner IP packet.</param>
+public sealed record SegmentState(string Name, uint Vni, MacAddress DeviceMac, int Mtu);
 
 /// <summary>Another node's tunnel endpoint.</summary>
 /// <param name="Mac">MAC of its tunnel device.</param>

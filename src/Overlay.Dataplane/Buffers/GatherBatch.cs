@@ -13,8 +13,14 @@ public struct GatheredFrame
     public int FirstSlice;
     public int SliceCount;
 
+    /// <summary>Packets carried, for accounting: more than one in a super-packet.</summary>
+    public int Packets;
+
     /// <summary>Bytes of all slices together.</summary>
     public int Length;
+
+    /// <summary>Set by the device on each frame it was given: the frame is lost.</summary>
+    public bool Refused;
 }
 
 /// <summary>Frames for a device, in order. The ingress path fills it, the device writes it out; the slices' owner keeps them until then.</summary>
@@ -34,10 +40,16 @@ public sealed class GatherBatch(int frameCapacity, int sliceCapacity)
     public bool Fits(int slices) => Count < _frames.Length && _slices.Length - _sliceCount >= slices;
 
     /// <summary>Appends a frame; the caller has asked <see cref="Fits"/>.</summary>
-    public void Add(in VirtioNetHeader offload, ReadOnlySpan<BufferSlice> slices, int length)
+    public void Add(in VirtioNetHeader offload, ReadOnlySpan<BufferSlice> slices, int length, int packets = 1)
     {
         slices.CopyTo(_slices.AsSpan(_sliceCount));
-        _frames[Count++] = new GatheredFrame { Offload = offload, FirstSlice = _sliceCount, SliceCount = slices.Length, Length = length };
+        ref GatheredFrame frame = ref _frames[Count++];
+        frame.Offload = offload;
+        frame.FirstSlice = _sliceCount;
+        frame.SliceCount = slices.Length;
+        frame.Packets = packets;
+        frame.Length = length;
+        frame.Refused = false;
         _sliceCount += slices.Length;
     }
 

@@ -9,7 +9,7 @@ public interface IFrameDevice
     /// <returns>Frames appended; 0 when none was waiting.</returns>
     int Read(FrameBatch batch);
 
-    /// <summary>Writes the frames in order. Never blocks: a frame that the device refuses is lost.</summary>
+    /// <summary>Writes the frames in order. Never blocks: a frame that the device refuses is lost, and marked <see cref="GatheredFrame.Refused"/>.</summary>
     /// <returns>Frames that the device took.</returns>
     int Write(GatherBatch batch);
 }

@@ -27,7 +27,7 @@ public sealed class ForwardingSnapshot(long revision, Segment[] segments, PeerTa
 }
 
 /// <summary>A virtual network: one VNI, one device, one route table.</summary>
-public sealed class Segment(int index, string name, uint vni, MacAddress deviceMac, RouteTable routes, Peer[] peers)
+public sealed class Segment(int index, string name, uint vni, MacAddress deviceMac, int mtu, RouteTable routes, Peer[] peers)
 {
     /// <summary>Position among the snapshot's segments and among a worker's devices; stable across reloads.</summary>
     public int Index { get; } = index;
@@ -39,6 +39,9 @@ public sealed class Segment(int index, string name, uint vni, MacAddress deviceM
 
     /// <summary>MAC of our device: inner source of what we send, inner destination of what we accept.</summary>
     public MacAddress DeviceMac { get; } = deviceMac;
+
+    /// <summary>MTU of our device: most bytes of an inner IP packet.</summary>
+    public int Mtu { get; } = mtu;
 
     /// <summary>Inner destination prefix to index into <see cref="Peers"/>.</summary>
     public RouteTable Routes { get; } = routes;
