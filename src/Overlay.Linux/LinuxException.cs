@@ -1,0 +1,35 @@
+using System.Runtime.InteropServices;
+
+namespace Overlay.Linux;
+
+/// <summary>The kernel refused a call in set-up. Never thrown for a single packet.</summary>
+public sealed class LinuxException : Exception
+{
+    /// <param name="call">The call and what it was about, such as <c>TUNSETIFF overlay0</c>.</param>
+    /// <param name="errno">Positive error number.</param>
+    public LinuxException(string call, int errno)
+        : this(call, errno, "")
+    {
+    }
+
+    /// <param name="call">The call and what it was about.</param>
+    /// <param name="errno">Positive error number.</param>
+    /// <param name="detail">What the kernel said beyond the number, or what to do about it; may be empty.</param>
+    public LinuxException(string call, int errno, string detail)
+        : base($"{call}: {Describe(errno)}{(detail.Length == 0 ? "" : $": {detail}")}")
+    {
+        Call = call;
+        Errno = errno;
+    }
+
+    public string Call { get; }
+
+    /// <summary>Positive error number.</summary>
+    public int Errno { get; }
+
+    /// <summary>The C library's words for an error number, and the number.</summary>
+    internal static string Describe(int errno) => $"{Marshal.GetPInvokeErrorMessage(errno)} (errno {errno})";
+
+    /// <summary>For the error of the call that just failed on this thread.</summary>
+    internal static LinuxException Last(string call) => new(call, Marshal.GetLastSystemError());
+}

@@ -1,0 +1,14 @@
+using Overlay.Wire;
+
+namespace Overlay.Linux.Netlink;
+
+/// <summary>A network interface.</summary>
+/// <param name="Index">Interface index in its namespace.</param>
+/// <param name="Name">Interface name.</param>
+/// <param name="Kind">Kind of a virtual device, such as <c>tun</c> or <c>veth</c>; empty for others.</param>
+/// <param name="Mac">Hardware address; all zero where the device has none of six octets.</param>
+/// <param name="Mtu">Bytes of an IP packet.</param>
+/// <param name="IsUp">Set up by the administrator (IFF_UP).</param>
+/// <param name="HasCarrier">Up, and able to carry packets (IFF_LOWER_UP).</param>
+/// <param name="GsoMaxSize">Largest super-packet the stack builds for it, in bytes; 0 where the kernel does not say.</param>
+public sealed record Link(int Index, string Name, string Kind, MacAddress Mac, int Mtu, bool IsUp, bool HasCarrier, int GsoMaxSize);

@@ -1,0 +1,139 @@
+using System.Diagnostics;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using Overlay.Linux.Interop;
+using static Overlay.Linux.Interop.NetlinkConstants;
+
+namespace Overlay.Linux.Netlink;
+
+/// <summary>Reads one message of an answer; null when it is not of interest. The body starts with the family's fixed header.</summary>
+internal delegate T? NetlinkParser<T>(ReadOnlySpan<byte> body)
+    where T : class;
+
+/// <summary>A NETLINK_ROUTE socket: one request at a time, each waited for until its acknowledgement or a deadline.</summary>
+internal sealed unsafe class NetlinkSocket : IDisposable
+{
+    private const int DeadlineMilliseconds = 10_000;
+    private const int DumpAttempts = 10;
+    private const int ReceiveBytes = 1 << 16;
+
+    private readonly FileDescriptor _socket;
+    private readonly byte[] _received = GC.AllocateArray<byte>(ReceiveBytes, pinned: true);
+    private uint _sequence;
+
+    public NetlinkSocket()
+    {
+        _socket = FileDescriptor.Own(
+            Libc.Socket(Sockets.AF_NETLINK, Sockets.SOCK_RAW | Sockets.SOCK_NONBLOCK | Sockets.SOCK_CLOEXEC, NETLINK_ROUTE), "socket NETLINK_ROUTE");
+        var address = new SockAddrNl { nl_family = Sockets.AF_NETLINK };
+        if (Libc.Bind(_socket.Number, &address, (uint)sizeof(SockAddrNl)) < 0) throw LinuxException.Last("bind NETLINK_ROUTE");
+        Enable(NETLINK_EXT_ACK, "NETLINK_EXT_ACK");
+        Enable(NETLINK_CAP_ACK, "NETLINK_CAP_ACK");
+    }
+
+    public void Dispose() => _socket.Dispose();
+
+    /// <summary>Sends a request that changes something and waits for the acknowledgement.</summary>
+    public void Execute(ref NetlinkRequest request, string call) => Run<object>(ref request, NLM_F_ACK, call, null, []);
+
+    /// <summary>Sends a request for one object.</summary>
+    public T Get<T>(ref NetlinkRequest request, string call, NetlinkParser<T> parser)
+        where T : class
+    {
+        var results = new List<T>(1);
+        Run(ref request, NLM_F_ACK, call, parser, results);
+        return results.Count == 1 ? results[0] : throw new LinuxException(call, Errno.ENOENT, $"{results.Count} answers where one was expected");
+    }
+
+    /// <summary>Sends a request for all objects; asks again when they changed meanwhile, so that the list is of one moment.</summary>
+    public List<T> Dump<T>(ref NetlinkRequest request, string call, NetlinkParser<T> parser)
+        where T : class
+    {
+        var results = new List<T>();
+        for (int attempt = 0; attempt < DumpAttempts; attempt++)
+        {
+            if (Run(ref request, NLM_F_DUMP, call, parser, results)) return results;
+            results.Clear();
+        }
+        throw new LinuxException(call, Errno.EAGAIN, $"the list changed during each of {DumpAttempts} attempts to read it");
+    }
+
+    private void Enable(int option, string name)
+    {
+        int one = 1;
+        if (Libc.SetSocketOption(_socket.Number, SOL_NETLINK, option, &one, sizeof(int)) < 0) throw LinuxException.Last($"setsockopt {name}");
+    }
+
+    /// <returns>False when a dump was interrupted by a change.</returns>
+    private bool Run<T>(ref NetlinkRequest request, ushort flags, string call, NetlinkParser<T>? parser, List<T> results)
+        where T : class
+    {
+        long started = Stopwatch.GetTimestamp();
+        uint sequence = ++_sequence;
+        ReadOnlySpan<byte> message = request.Finish(flags, sequence);
+        fixed (byte* pointer = message)
+        {
+            if (Libc.Send(_socket.Number, pointer, (nuint)message.Length, 0) < 0) throw LinuxException.Last($"send {call}");
+        }
+
+        bool consistent = true;
+        while (true)
+        {
+            ReadOnlySpan<byte> rest = Receive(call, started);
+            while (rest.Length >= sizeof(NlMsgHdr))
+            {
+                NlMsgHdr header = MemoryMarshal.Read<NlMsgHdr>(rest);
+                if (header.nlmsg_len < sizeof(NlMsgHdr) || header.nlmsg_len > rest.Length)
+                    throw new LinuxException(call, Errno.EIO, "the kernel's answer is cut off");
+                ReadOnlySpan<byte> body = rest[sizeof(NlMsgHdr)..(int)header.nlmsg_len];
+                rest = rest[Math.Min(NetlinkRequest.Align((int)header.nlmsg_len), rest.Length)..];
+
+                // What is left of a request that was given up.
+                if (header.nlmsg_seq != sequence) continue;
+                if ((header.nlmsg_flags & NLM_F_DUMP_INTR) != 0) consistent = false;
+                if (header.nlmsg_type is NLMSG_ERROR or NLMSG_DONE)
+                {
+                    ThrowIfError(header, body, call);
+                    return consistent;
+                }
+                if (parser?.Invoke(body) is { } result) results.Add(result);
+            }
+        }
+    }
+
+    private ReadOnlySpan<byte> Receive(string call, long started)
+    {
+        while (true)
+        {
+            nint length;
+            fixed (byte* buffer = _received) length = Libc.Receive(_socket.Number, buffer, ReceiveBytes, Sockets.MSG_TRUNC);
+            if (length > ReceiveBytes) throw new LinuxException(call, Errno.EMSGSIZE, $"the kernel's answer has {length} bytes");
+            if (length >= 0) return _received.AsSpan(0, (int)length);
+            int errno = Marshal.GetLastSystemError();
+            if (errno == Errno.EINTR) continue;
+            if (errno != Errno.EAGAIN) throw new LinuxException($"recv {call}", errno);
+
+            int left = DeadlineMilliseconds - (int)Stopwatch.GetElapsedTime(started).TotalMilliseconds;
+            if (left <= 0) throw new LinuxException(call, Errno.ETIMEDOUT, $"no answer within {DeadlineMilliseconds} ms");
+            var descriptor = new PollFd { fd = _socket.Number, events = Files.POLLIN };
+            _ = Libc.Poll(&descriptor, 1, left);
+        }
+    }
+
+    private static void ThrowIfError(NlMsgHdr header, ReadOnlySpan<byte> body, string call)
+    {
+        int errno = body.Length >= sizeof(int) ? -MemoryMarshal.Read<int>(body) : 0;
+        if (errno == 0) return;
+        string detail = "";
+        if (header.nlmsg_type == NLMSG_ERROR && (header.nlmsg_flags & NLM_F_ACK_TLVS) != 0)
+        {
+            // The request's header alone is echoed, because NETLINK_CAP_ACK asks for that; the explanation follows.
+            var attributes = new NetlinkAttributes(body[Unsafe.SizeOf<NlMsgErr>()..]);
+            while (attributes.Next())
+            {
+                if (attributes.Type == NLMSGERR_ATTR_MSG) detail = attributes.Text;
+            }
+        }
+        throw new LinuxException(call, errno, detail);
+    }
+}

@@ -1,0 +1,148 @@
+using System.Net;
+using System.Net.Sockets;
+using Overlay.Linux.Interop;
+using static Overlay.Linux.Interop.NetlinkConstants;
+
+namespace Overlay.Linux.Netlink;
+
+public sealed partial class Rtnetlink
+{
+    /// <summary>Adds a route. One of the same destination and metric is refused with EEXIST.</summary>
+    public void AddRoute(Route route) => SetRoute(route, NLM_F_CREATE | NLM_F_EXCL, "add");
+
+    /// <summary>Puts the route in the place of one of the same destination and metric, or adds it.</summary>
+    public void ReplaceRoute(Route route) => SetRoute(route, NLM_F_CREATE | NLM_F_REPLACE, "replace");
+
+    /// <summary>Deletes the route that agrees in everything given. Where there is none the kernel answers ESRCH.</summary>
+    public void DeleteRoute(Route route)
+    {
+        NetlinkRequest request = RouteRequest(stackalloc byte[NetlinkRequest.BufferBytes], RTM_DELROUTE, 0, route);
+        _socket.Execute(ref request, $"delete route {route.Destination} of link {route.InterfaceIndex}");
+    }
+
+    /// <summary>The unicast routes of the main table, of both families.</summary>
+    public IReadOnlyList<Route> ListRoutes()
+    {
+        NetlinkRequest request = NetlinkRequest.Start(stackalloc byte[NetlinkRequest.BufferBytes], RTM_GETROUTE, 0, default(RtMsg));
+        return _socket.Dump(ref request, "list routes", ParseRoute);
+    }
+
+    /// <summary>Which way packets to an address take now.</summary>
+    /// <param name="destination">The address.</param>
+    /// <param name="interfaceIndex">Interface they must leave by, as SO_BINDTODEVICE demands; 0 for any.</param>
+    /// <returns>The way; null where there is none.</returns>
+    public RouteResolution? ResolveRoute(IPAddress destination, int interfaceIndex = 0)
+    {
+        var body = new RtMsg { rtm_family = Family(destination), rtm_dst_len = (byte)BitLength(destination) };
+        NetlinkRequest request = NetlinkRequest.Start(stackalloc byte[NetlinkRequest.BufferBytes], RTM_GETROUTE, 0, body);
+        request.Add(RTA_DST, destination);
+        if (interfaceIndex != 0) request.Add(RTA_OIF, (uint)interfaceIndex);
+        RouteResolution resolution;
+        try
+        {
+            resolution = _socket.Get(ref request, $"get route to {destination}", ParseResolution);
+        }
+        catch (LinuxException exception) when (exception.Errno is Errno.ENETUNREACH or Errno.EHOSTUNREACH or Errno.EACCES or Errno.EINVAL)
+        {
+            // The last two are what prohibit and blackhole routes answer.
+            return null;
+        }
+        return resolution.Mtu != 0 || FindLink(resolution.InterfaceIndex) is not { } link ? resolution : resolution with { Mtu = link.Mtu };
+    }
+
+    private static int BitLength(IPAddress address) => address.AddressFamily == AddressFamily.InterNetwork ? 32 : 128;
+
+    private void SetRoute(Route route, ushort flags, string verb)
+    {
+        NetlinkRequest request = RouteRequest(stackalloc byte[NetlinkRequest.BufferBytes], RTM_NEWROUTE, flags, route);
+        _socket.Execute(ref request, $"{verb} route {route.Destination} via {route.Gateway?.ToString() ?? "link"} on link {route.InterfaceIndex}");
+    }
+
+    private static NetlinkRequest RouteRequest(Span<byte> buffer, ushort type, ushort flags, Route route)
+    {
+        IPAddress network = route.Destination.BaseAddress;
+        var body = new RtMsg
+        {
+            rtm_family = Family(network),
+            rtm_dst_len = (byte)route.Destination.PrefixLength,
+            rtm_table = RT_TABLE_MAIN,
+            rtm_protocol = route.Protocol,
+            rtm_scope = route.Gateway is null && network.AddressFamily == AddressFamily.InterNetwork ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE,
+            rtm_type = RTN_UNICAST,
+            rtm_flags = route.OnLink ? RTNH_F_ONLINK : 0,
+        };
+        NetlinkRequest request = NetlinkRequest.Start(buffer, type, flags, body);
+        request.Add(RTA_DST, network);
+        request.Add(RTA_OIF, (uint)route.InterfaceIndex);
+        if (route.Gateway is not null) request.Add(RTA_GATEWAY, route.Gateway);
+        if (route.PreferredSource is not null) request.Add(RTA_PREFSRC, route.PreferredSource);
+        if (route.Metric != 0) request.Add(RTA_PRIORITY, route.Metric);
+        return request;
+    }
+
+    private static Route? ParseRoute(ReadOnlySpan<byte> body)
+    {
+        NetlinkAttributes attributes = Split(body, out RtMsg header);
+        if (header.rtm_type != RTN_UNICAST || (header.rtm_flags & RTM_F_CLONED) != 0) return null;
+        bool ipv4 = header.rtm_family == Sockets.AF_INET;
+        if (!ipv4 && header.rtm_family != Sockets.AF_INET6) return null;
+        IPAddress destination = ipv4 ? IPAddress.Any : IPAddress.IPv6Any;
+        IPAddress? gateway = null;
+        IPAddress? source = null;
+        int interfaceIndex = 0;
+        uint metric = 0;
+        uint table = header.rtm_table;
+        while (attributes.Next())
+        {
+            switch (attributes.Type)
+            {
+                case RTA_DST: destination = attributes.Address; break;
+                case RTA_OIF: interfaceIndex = (int)attributes.UInt32; break;
+                case RTA_GATEWAY: gateway = attributes.Address; break;
+                case RTA_PREFSRC: source = attributes.Address; break;
+                case RTA_PRIORITY: metric = attributes.UInt32; break;
+                case RTA_TABLE: table = attributes.UInt32; break;
+                default: break;
+            }
+        }
+        return table != RT_TABLE_MAIN ? null : new Route(new IPNetwork(destination, header.rtm_dst_len), interfaceIndex)
+        {
+            Gateway = gateway,
+            OnLink = (header.rtm_flags & RTNH_F_ONLINK) != 0,
+            PreferredSource = source,
+            Protocol = header.rtm_protocol,
+            Metric = metric,
+        };
+    }
+
+    private static RouteResolution ParseResolution(ReadOnlySpan<byte> body)
+    {
+        NetlinkAttributes attributes = Split(body, out RtMsg header);
+        IPAddress? gateway = null;
+        IPAddress? source = null;
+        int interfaceIndex = 0;
+        int mtu = 0;
+        while (attributes.Next())
+        {
+            switch (attributes.Type)
+            {
+                case RTA_OIF: interfaceIndex = (int)attributes.UInt32; break;
+                case RTA_GATEWAY: gateway = attributes.Address; break;
+                case RTA_PREFSRC: source = attributes.Address; break;
+                case RTA_METRICS: mtu = ParseMtu(attributes.Value); break;
+                default: break;
+            }
+        }
+        return new RouteResolution(interfaceIndex, source, gateway, mtu, header.rtm_type == RTN_LOCAL);
+    }
+
+    private static int ParseMtu(ReadOnlySpan<byte> metrics)
+    {
+        var attributes = new NetlinkAttributes(metrics);
+        while (attributes.Next())
+        {
+            if (attributes.Type == RTAX_MTU) return (int)attributes.UInt32;
+        }
+        return 0;
+    }
+}

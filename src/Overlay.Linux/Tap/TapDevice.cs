@@ -1,0 +1,134 @@
+using System.Runtime.InteropServices;
+using System.Text;
+using Overlay.Dataplane.Offload;
+using Overlay.Linux.Interop;
+
+namespace Overlay.Linux.Tap;
+
+/// <summary>
+/// A TAP device with virtio-net headers in the network namespace of the thread that opened it. It is created where none of that name
+/// exists; a device that is not persistent vanishes when this is disposed.
+/// </summary>
+public sealed unsafe class TapDevice : IDisposable
+{
+    private const int BaseFlags = Tun.IFF_TAP | Tun.IFF_NO_PI | Tun.IFF_VNET_HDR;
+
+    /// <summary>Sets of offloads to ask for, best first, each with what its predecessor had more.</summary>
+    private static readonly (TapOffloads Set, string Dropped)[] Ladder =
+    [
+        (TapOffloads.All, ""),
+        (TapOffloads.All & ~(TapOffloads.Uso4 | TapOffloads.Uso6), "UDP segmentation (USO): UDP leaves applications one datagram at a time"),
+        (TapOffloads.Checksum | TapOffloads.Tso4 | TapOffloads.Tso6, "TCP segmentation with ECN: the kernel segments packets that carry CWR"),
+        (TapOffloads.Checksum, "TCP segmentation (TSO): TCP leaves applications one segment at a time"),
+        (TapOffloads.None, "checksum offload: the kernel finishes every checksum"),
+    ];
+
+    private readonly TapQueue[] _queues;
+
+    private TapDevice(string name, int index, TapQueue[] queues, TapOffloads offloads, List<string> refusals)
+    {
+        Name = name;
+        InterfaceIndex = index;
+        _queues = queues;
+        Offloads = offloads;
+        Refusals = refusals;
+    }
+
+    public string Name { get; }
+
+    public int InterfaceIndex { get; }
+
+    public IReadOnlyList<TapQueue> Queues => _queues;
+
+    /// <summary>What the kernel granted.</summary>
+    public TapOffloads Offloads { get; }
+
+    /// <summary>What the kernel refused, one readable text each, for the log and status.</summary>
+    public IReadOnlyList<string> Refusals { get; }
+
+    /// <exception cref="ArgumentException">The name is not one an interface can have.</exception>
+    /// <exception cref="LinuxException">The device cannot be opened; the text says why.</exception>
+    public static TapDevice Open(TapOptions options)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(options.Queues, 1, nameof(options));
+        IfReq request = default;
+        int nameLength = Encoding.UTF8.GetByteCount(options.Name);
+        if (nameLength is 0 or >= Tun.IFNAMSIZ)
+            throw new ArgumentException($"interface name '{options.Name}' must have 1 to {Tun.IFNAMSIZ - 1} bytes", nameof(options));
+        Encoding.UTF8.GetBytes(options.Name, request.ifr_name);
+
+        var descriptors = new List<FileDescriptor>(options.Queues);
+        try
+        {
+            bool multiQueue = options.Queues > 1;
+            for (int i = 0; i < options.Queues; i++)
+                descriptors.Add(Attach(ref request, options.Name, ref multiQueue));
+
+            int first = descriptors[0].Number;
+            int headerSize = VirtioNetHeader.Size;
+            if (Libc.Ioctl(first, Tun.TUNSETVNETHDRSZ, &headerSize) < 0) throw LinuxException.Last($"TUNSETVNETHDRSZ {options.Name}");
+            if (Libc.IoctlValue(first, Tun.TUNSETPERSIST, options.Persistent ? 1u : 0u) < 0) throw LinuxException.Last($"TUNSETPERSIST {options.Name}");
+            var refusals = new List<string>();
+            TapOffloads offloads = NegotiateOffloads(first, options.Name, refusals);
+            uint index = Libc.InterfaceNameToIndex(options.Name);
+            if (index == 0) throw LinuxException.Last($"if_nametoindex {options.Name}");
+            return new TapDevice(options.Name, (int)index, [.. descriptors.Select(fd => new TapQueue(fd, options.Name))], offloads, refusals);
+        }
+        catch
+        {
+            descriptors.ForEach(descriptor => descriptor.Dispose());
+            throw;
+        }
+    }
+
+    /// <summary>Detaches all queues. No worker may use them any more.</summary>
+    public void Dispose()
+    {
+        foreach (TapQueue queue in _queues) queue.Close();
+    }
+
+    private static FileDescriptor Attach(ref IfReq request, string name, ref bool multiQueue)
+    {
+        FileDescriptor descriptor = OpenClone();
+        while (true)
+        {
+            request.ifr_flags = (short)(BaseFlags | (multiQueue ? Tun.IFF_MULTI_QUEUE : 0));
+            int result;
+            fixed (IfReq* pinned = &request) result = Libc.Ioctl(descriptor.Number, Tun.TUNSETIFF, pinned);
+            if (result >= 0) return descriptor;
+
+            int errno = Marshal.GetLastSystemError();
+            if (errno == Errno.EINVAL && !multiQueue)
+            {
+                // A persistent device that was made multi-queue takes a single queue, too, but only if asked for as multi-queue.
+                multiQueue = true;
+                continue;
+            }
+            descriptor.Dispose();
+            throw new LinuxException($"TUNSETIFF {name}", errno, Remedy(errno, name));
+        }
+    }
+
+    internal static FileDescriptor OpenClone() =>
+        FileDescriptor.Own(Libc.Open("/dev/net/tun", Files.O_RDWR | Files.O_NONBLOCK | Files.O_CLOEXEC), "open /dev/net/tun");
+
+    private static string Remedy(int errno, string name) => errno switch
+    {
+        Errno.EPERM => "CAP_NET_ADMIN is needed",
+        Errno.EBUSY => $"another process has {name} open",
+        Errno.EINVAL => $"an interface {name} exists that is not a TAP device with as many queues; delete it (ip link delete {name}) or choose another name",
+        _ => "",
+    };
+
+    private static TapOffloads NegotiateOffloads(int descriptor, string name, List<string> refusals)
+    {
+        int errno = 0;
+        foreach ((TapOffloads set, string dropped) in Ladder)
+        {
+            if (dropped.Length > 0) refusals.Add($"{name} refuses {dropped} ({LinuxException.Describe(errno)})");
+            if (Libc.IoctlValue(descriptor, Tun.TUNSETOFFLOAD, (nuint)set) >= 0) return set;
+            errno = Marshal.GetLastSystemError();
+        }
+        throw new LinuxException($"TUNSETOFFLOAD {name} 0", errno);
+    }
+}

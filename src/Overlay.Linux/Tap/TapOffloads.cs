@@ -1,0 +1,28 @@
+namespace Overlay.Linux.Tap;
+
+/// <summary>What a TAP device may leave to us: TUN_F_*.</summary>
+[Flags]
+public enum TapOffloads
+{
+    None = 0,
+
+    /// <summary>Frames may come with unfinished checksums.</summary>
+    Checksum = 0x01,
+
+    /// <summary>TCP super-packets over IPv4.</summary>
+    Tso4 = 0x02,
+
+    /// <summary>TCP super-packets over IPv6.</summary>
+    Tso6 = 0x04,
+
+    /// <summary>TCP super-packets with CWR set.</summary>
+    TsoEcn = 0x08,
+
+    /// <summary>UDP super-packets over IPv4 (Linux 6.2).</summary>
+    Uso4 = 0x20,
+
+    /// <summary>UDP super-packets over IPv6 (Linux 6.2).</summary>
+    Uso6 = 0x40,
+
+    All = Checksum | Tso4 | Tso6 | TsoEcn | Uso4 | Uso6,
+}

@@ -1,0 +1,94 @@
+using System.Net;
+using System.Net.Sockets;
+using Overlay.Linux.Interop;
+
+namespace Overlay.Linux.Underlay;
+
+/// <summary>
+/// The sockets that send, one of each family a source port. Ports lie in 49152–65535 (RFC 7348, 5) and start above the range from which
+/// Linux picks ephemeral ports, so that nobody else is likely to want them; a port that is taken in any family is passed over.
+/// </summary>
+internal sealed class SourceSockets : IDisposable
+{
+    private const int FirstPort = 49_152;
+    private const int PreferredPort = 61_000;
+    private const int LastPort = 65_535;
+    private const int BufferBytes = 8 << 20;
+
+    private readonly FileDescriptor?[] _ipv4;
+    private readonly FileDescriptor?[] _ipv6;
+    private readonly ushort[] _ports;
+
+    public SourceSockets(UdpUnderlayOptions options, IPAddress? ipv4, IPAddress? ipv6, List<string> refusals)
+    {
+        _ipv4 = new FileDescriptor?[options.SourcePortCount];
+        _ipv6 = new FileDescriptor?[options.SourcePortCount];
+        _ports = new ushort[options.SourcePortCount];
+        int candidate = 0;
+        for (int i = 0; i < _ports.Length; i++)
+        {
+            while (!TryOpen(i, PortAt(candidate), options, ipv4, ipv6, refusals)) candidate++;
+            _ports[i] = PortAt(candidate++);
+        }
+    }
+
+    public IReadOnlyList<ushort> Ports => _ports;
+
+    /// <summary>The descriptor that sends from a port; -1 where the family has no local address.</summary>
+    public int Descriptor(int portIndex, bool ipv6) => (ipv6 ? _ipv6 : _ipv4)[portIndex]?.Number ?? -1;
+
+    public void Dispose()
+    {
+        foreach (FileDescriptor? socket in _ipv4) socket?.Dispose();
+        foreach (FileDescriptor? socket in _ipv6) socket?.Dispose();
+    }
+
+    private static ushort PortAt(int candidate)
+    {
+        const int Preferred = LastPort - PreferredPort + 1;
+        if (candidate < Preferred) return (ushort)(PreferredPort + candidate);
+        int port = FirstPort + candidate - Preferred;
+        return port < PreferredPort
+            ? (ushort)port
+            : throw new LinuxException($"bind to source ports in {FirstPort}-{LastPort}", Errno.EADDRINUSE, "too few are free; use fewer queues or source ports");
+    }
+
+    private bool TryOpen(int index, ushort port, UdpUnderlayOptions options, IPAddress? ipv4, IPAddress? ipv6, List<string> refusals)
+    {
+        if (ipv4 is not null && (_ipv4[index] = TryOpen(ipv4, port, options, refusals)) is null) return false;
+        if (ipv6 is null || (_ipv6[index] = TryOpen(ipv6, port, options, refusals)) is not null) return true;
+        _ipv4[index]?.Dispose();
+        _ipv4[index] = null;
+        return false;
+    }
+
+    private static FileDescriptor? TryOpen(IPAddress address, ushort port, UdpUnderlayOptions options, List<string> refusals)
+    {
+        bool ipv6 = address.AddressFamily == AddressFamily.InterNetworkV6;
+        FileDescriptor socket = UdpSocket.Open(ipv6);
+        if (options.Interface is { } name) UdpSocket.BindToDevice(socket, name);
+        int errno = UdpSocket.Bind(socket, address, port);
+        if (errno != 0)
+        {
+            socket.Dispose();
+            return errno == Errno.EADDRINUSE ? null : throw new LinuxException($"bind UDP {new IPEndPoint(address, port)}", errno);
+        }
+        UdpSocket.DropAll(socket);
+        if (UdpSocket.SetBuffer(socket, send: true, BufferBytes) is { } refusal && !refusals.Contains(refusal)) refusals.Add(refusal);
+
+        // PROBE sets DF yet trusts no path MTU that the kernel was told by ICMP: a forged or stale too-big can neither stop nor shrink the
+        // tunnel. DO would fail sends by that cache; INTERFACE would leave DF clear. Only the interface's own MTU gives EMSGSIZE.
+        if (ipv6)
+        {
+            UdpSocket.Set(socket, Sockets.IPPROTO_IPV6, Sockets.IPV6_MTU_DISCOVER, Sockets.IPV6_PMTUDISC_PROBE, "IPV6_MTU_DISCOVER");
+            UdpSocket.Set(socket, Sockets.IPPROTO_IPV6, Sockets.IPV6_DONTFRAG, 1, "IPV6_DONTFRAG");
+            UdpSocket.Set(socket, Sockets.IPPROTO_IPV6, Sockets.IPV6_UNICAST_HOPS, options.TimeToLive, "IPV6_UNICAST_HOPS");
+        }
+        else
+        {
+            UdpSocket.Set(socket, Sockets.IPPROTO_IP, Sockets.IP_MTU_DISCOVER, Sockets.IP_PMTUDISC_PROBE, "IP_MTU_DISCOVER");
+            UdpSocket.Set(socket, Sockets.IPPROTO_IP, Sockets.IP_TTL, options.TimeToLive, "IP_TTL");
+        }
+        return socket;
+    }
+}

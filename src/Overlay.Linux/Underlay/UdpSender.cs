@@ -1,0 +1,192 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using Overlay.Dataplane.Buffers;
+using Overlay.Dataplane.Forwarding;
+using Overlay.Linux.Interop;
+
+namespace Overlay.Linux.Underlay;
+
+/// <summary>
+/// Sends trains. Those of one source port leave by one sendmmsg and in order; between source ports there is no order. Kernels and
+/// devices that refuse UDP_SEGMENT get one datagram a message from then on.
+/// </summary>
+internal sealed unsafe class UdpSender
+{
+    /// <summary>Messages that are grouped by source port at a time.</summary>
+    private const int Window = 128;
+
+    /// <summary>Room for the segment size and the traffic class.</summary>
+    private const int ControlBytes = 2 * ControlMessage.IntSpace;
+
+    private readonly SourceSockets _sources;
+    private readonly uint _scope;
+    private readonly TunnelInjector? _injector;
+    private readonly SingleDatagramSender _singles = new();
+
+    private readonly MMsgHdr[] _messages = GC.AllocateArray<MMsgHdr>(Window, pinned: true);
+    private readonly SockAddrIn6[] _destinations = GC.AllocateArray<SockAddrIn6>(Window, pinned: true);
+    private readonly byte[] _control = GC.AllocateArray<byte>(Window * ControlBytes, pinned: true);
+
+    /// <summary>Train of each message.</summary>
+    private readonly int[] _trainOf = new int[Window];
+
+    /// <summary>Whether a train of the window is taken care of.</summary>
+    private readonly bool[] _done = new bool[Window];
+
+    public UdpSender(SourceSockets sources, uint scope, TunnelInjector? injector)
+    {
+        _sources = sources;
+        _scope = scope;
+        _injector = injector;
+        for (int i = 0; i < Window; i++)
+        {
+            _messages[i].msg_hdr.msg_name = Marshal.UnsafeAddrOfPinnedArrayElement(_destinations, i);
+            _messages[i].msg_hdr.msg_control = Marshal.UnsafeAddrOfPinnedArrayElement(_control, i * ControlBytes);
+        }
+    }
+
+    /// <summary>Why trains are no longer segmented by the kernel; null while they are.</summary>
+    public string? SegmentationRefusal { get; private set; }
+
+    /// <inheritdoc cref="Dataplane.Devices.IUnderlay.Send"/>
+    public void Send(SendBatch batch)
+    {
+        for (int first = 0; first < batch.Count; first += Window) SendWindow(batch, first, Math.Min(Window, batch.Count - first));
+    }
+
+    private void SendWindow(SendBatch batch, int first, int count)
+    {
+        Span<DatagramTrain> trains = batch.Trains.Slice(first, count);
+        Array.Clear(_done, 0, count);
+        for (int i = 0; i < count; i++)
+        {
+            if (_done[i]) continue;
+            ref DatagramTrain leader = ref trains[i];
+            if (leader.Kind == TrainKind.TunnelSuperPacket)
+            {
+                leader.Outcome = _injector is null ? SendOutcome.Refused : _injector.Send(batch.Slices(leader));
+                continue;
+            }
+            bool ipv6 = !leader.Peer.Endpoint.IsIPv4;
+            int descriptor = _sources.Descriptor(leader.SourcePortIndex, ipv6);
+            int messages = 0;
+            for (int j = i; j < count; j++)
+            {
+                ref DatagramTrain train = ref trains[j];
+                if (_done[j] || train.Kind != TrainKind.Datagrams || train.SourcePortIndex != leader.SourcePortIndex
+                    || train.Peer.Endpoint.IsIPv4 == ipv6) continue;
+                _done[j] = true;
+                if (descriptor < 0) train.Outcome = SendOutcome.Unreachable;
+                else Prepare(messages++, j, batch, ref train);
+            }
+            if (messages > 0) SendMessages(batch, trains, descriptor, messages);
+        }
+    }
+
+    private void Prepare(int message, int index, SendBatch batch, ref DatagramTrain train)
+    {
+        _trainOf[message] = index;
+        ref MsgHdr header = ref _messages[message].msg_hdr;
+        header.msg_namelen = Destination(train.Peer.Endpoint, ref _destinations[message]);
+        fixed (BufferSlice* slices = batch.Slices(train)) header.msg_iov = (nint)slices;
+        header.msg_iovlen = (nuint)train.SliceCount;
+
+        byte* control = (byte*)header.msg_control;
+        byte* end = control;
+        if (train.TrafficClass != 0)
+        {
+            end = train.Peer.Endpoint.IsIPv4
+                ? ControlMessage.WriteInt(end, Sockets.IPPROTO_IP, Sockets.IP_TOS, train.TrafficClass)
+                : ControlMessage.WriteInt(end, Sockets.IPPROTO_IPV6, Sockets.IPV6_TCLASS, train.TrafficClass);
+        }
+        // Last, so that it can be left away.
+        if (train.SegmentSize != 0) end = ControlMessage.WriteUInt16(end, Sockets.SOL_UDP, Sockets.UDP_SEGMENT, train.SegmentSize);
+        header.msg_controllen = (nuint)(end - control);
+    }
+
+    private uint Destination(UnderlayEndpoint endpoint, ref SockAddrIn6 address)
+    {
+        if (endpoint.IsIPv4)
+        {
+            ref SockAddrIn ipv4 = ref Unsafe.As<SockAddrIn6, SockAddrIn>(ref address);
+            ipv4.sin_family = Sockets.AF_INET;
+            ipv4.sin_port = UdpSocket.Network(endpoint.Port);
+            ipv4.sin_addr = UdpSocket.Network((uint)endpoint.Address);
+            return (uint)sizeof(SockAddrIn);
+        }
+        address.sin6_family = Sockets.AF_INET6;
+        address.sin6_port = UdpSocket.Network(endpoint.Port);
+        address.sin6_flowinfo = 0;
+        address.sin6_addr = UdpSocket.Network(endpoint.Address);
+        address.sin6_scope_id = endpoint.Address >> 118 == 0xfe80 >> 6 ? _scope : 0;
+        return (uint)sizeof(SockAddrIn6);
+    }
+
+    private void SendMessages(SendBatch batch, Span<DatagramTrain> trains, int descriptor, int count)
+    {
+        int sent = 0;
+        while (sent < count)
+        {
+            ref DatagramTrain head = ref trains[_trainOf[sent]];
+            int run = RunLength(trains, sent, count);
+            if (run == 0)
+            {
+                head.Outcome = SendSingly(descriptor, sent++, head, batch);
+                continue;
+            }
+
+            int result;
+            fixed (MMsgHdr* messages = _messages) result = Libc.SendMessages(descriptor, messages + sent, (uint)run, Sockets.MSG_DONTWAIT);
+            if (result < 0)
+            {
+                int errno = Marshal.GetLastSystemError();
+                if (errno == Errno.EINTR) continue;
+                head.Outcome = head.SegmentSize != 0 && errno is Errno.EIO or Errno.EINVAL
+                    ? SendUnsegmented(descriptor, sent, head, batch, errno)
+                    : Outcome(errno);
+                sent++;
+                continue;
+            }
+            for (int i = 0; i < result; i++) trains[_trainOf[sent++]].Outcome = SendOutcome.Sent;
+        }
+    }
+
+    /// <summary>Messages from <paramref name="start"/> on that the kernel can be given as they are.</summary>
+    private int RunLength(Span<DatagramTrain> trains, int start, int count)
+    {
+        if (SegmentationRefusal is null) return count - start;
+        int end = start;
+        while (end < count && trains[_trainOf[end]].SegmentSize == 0) end++;
+        return end - start;
+    }
+
+    private SendOutcome SendSingly(int descriptor, int message, in DatagramTrain train, SendBatch batch)
+    {
+        MsgHdr header = _messages[message].msg_hdr;
+        header.msg_controllen -= ControlMessage.IntSpace;
+        return _singles.Send(descriptor, header, train.SegmentSize, batch.Slices(train));
+    }
+
+    /// <summary>
+    /// The kernel refused the segment size: because it is more than the interface's MTU (EINVAL before Linux 6.14), or because it cannot segment
+    /// on this way at all (EIO without checksum offload, or under IPsec). Single datagrams tell which.
+    /// </summary>
+    private SendOutcome SendUnsegmented(int descriptor, int message, in DatagramTrain train, SendBatch batch, int errno)
+    {
+        SendOutcome outcome = SendSingly(descriptor, message, train, batch);
+        if (outcome == SendOutcome.Sent)
+        {
+            SegmentationRefusal = $"UDP_SEGMENT to {train.Peer.Endpoint} is refused ({LinuxException.Describe(errno)}): "
+                + "datagrams leave one at a time";
+        }
+        return outcome;
+    }
+
+    internal static SendOutcome Outcome(int errno) => errno switch
+    {
+        Errno.EAGAIN or Errno.ENOBUFS => SendOutcome.QueueFull,
+        Errno.EMSGSIZE => SendOutcome.TooBig,
+        Errno.ENETUNREACH or Errno.EHOSTUNREACH or Errno.ENETDOWN => SendOutcome.Unreachable,
+        _ => SendOutcome.Refused,
+    };
+}

@@ -1,0 +1,28 @@
+using System.Net;
+
+namespace Overlay.Linux.Underlay;
+
+/// <summary>How one queue of the underlay binds and what its datagrams look like.</summary>
+public sealed class UdpUnderlayOptions
+{
+    /// <summary>Local outer addresses, at most one a family; a family without one is not used.</summary>
+    public required IReadOnlyList<IPAddress> Addresses { get; init; }
+
+    /// <summary>Interface to bind to (SO_BINDTODEVICE); null for none.</summary>
+    public string? Interface { get; init; }
+
+    /// <summary>UDP port that the tunnel is received on. VXLAN: 4789 (RFC 7348, 8.1).</summary>
+    public ushort Port { get; init; } = 4789;
+
+    /// <summary>IPv4 TTL or IPv6 hop limit of what is sent.</summary>
+    public byte TimeToLive { get; init; } = 64;
+
+    /// <summary>Source ports that carry the entropy of inner flows (RFC 7348, 5).</summary>
+    public int SourcePortCount { get; init; } = 256;
+
+    /// <summary>Queues that receive on <see cref="Port"/> together.</summary>
+    public int QueueCount { get; init; } = 1;
+
+    /// <summary>Takes tunnel super-packets; null where there is none. It stays its owner's.</summary>
+    public TunnelInjector? Injector { get; init; }
+}
