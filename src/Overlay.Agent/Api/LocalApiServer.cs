@@ -1,0 +1,147 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Text.Json;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
+using Overlay.Rpc;
+
+namespace Overlay.Agent.Api;
+
+/// <summary>
+/// The local API: HTTP/1.1 on a Unix socket that only its owner may use. The socket also keeps a second daemon out, so it is opened before
+/// anything else of the host is touched.
+/// </summary>
+internal sealed class LocalApiServer : IHttpApplication<HttpContext>, IAsyncDisposable
+{
+    private const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite;
+
+    private readonly string _path;
+    private readonly KestrelServer _server;
+    private volatile Func<StatusDocument>? _status;
+
+    private LocalApiServer(string path, ILoggerFactory logs)
+    {
+        _path = path;
+        var options = new KestrelServerOptions { AddServerHeader = false };
+        options.ListenUnixSocket(path, listen => listen.Protocols = HttpProtocols.Http1);
+        // The mode is set before anybody can connect: a socket that does not listen yet refuses.
+        var transport = new SocketTransportOptions { CreateBoundListenSocket = Bind };
+        _server = new KestrelServer(Options.Create(options), new SocketTransportFactory(Options.Create(transport), logs), logs);
+    }
+
+    /// <summary>Where the status comes from; until it is set, requests are told that the daemon is starting.</summary>
+    public Func<StatusDocument> Status
+    {
+        set => _status = value;
+    }
+
+    /// <summary>Opens the socket, replacing one that nobody listens on.</summary>
+    /// <exception cref="StartRefusedException">Another daemon listens there, or the path cannot be used.</exception>
+    public static async Task<LocalApiServer> StartAsync(string path, ILoggerFactory logs)
+    {
+        try
+        {
+            if (Path.GetDirectoryName(path) is { } folder) Directory.CreateDirectory(folder);
+            RemoveStale(path);
+            var server = new LocalApiServer(path, logs);
+            await server._server.StartAsync(server, CancellationToken.None).ConfigureAwait(false);
+            return server;
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or SocketException)
+        {
+            throw new StartRefusedException($"the API socket {path} cannot be opened: {exception.Message}", "choose another 'api: socket:'", exception);
+        }
+    }
+
+    public HttpContext CreateContext(IFeatureCollection contextFeatures) => new DefaultHttpContext(contextFeatures);
+
+    public async Task ProcessRequestAsync(HttpContext context)
+    {
+        HttpRequest request = context.Request;
+        HttpResponse response = context.Response;
+        if (request.Path != LocalApi.StatusPath)
+        {
+            response.StatusCode = StatusCodes.Status404NotFound;
+        }
+        else if (!HttpMethods.IsGet(request.Method))
+        {
+            response.StatusCode = StatusCodes.Status405MethodNotAllowed;
+            response.Headers.Allow = HttpMethods.Get;
+        }
+        else if (_status is not { } status)
+        {
+            response.StatusCode = StatusCodes.Status503ServiceUnavailable;
+        }
+        else
+        {
+            response.ContentType = "application/json";
+            await JsonSerializer.SerializeAsync(response.Body, status(), StatusJson.Default.StatusDocument, context.RequestAborted)
+                .ConfigureAwait(false);
+        }
+    }
+
+    public void DisposeContext(HttpContext context, Exception? exception)
+    {
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(1));
+        await _server.StopAsync(deadline.Token).ConfigureAwait(false);
+        _server.Dispose();
+        File.Delete(_path);
+    }
+
+    private static Socket Bind(EndPoint endPoint)
+    {
+        var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        try
+        {
+            socket.Bind(endPoint);
+            File.SetUnixFileMode(endPoint.ToString()!, OwnerOnly);
+            return socket;
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
+        }
+    }
+
+    private static void RemoveStale(string path)
+    {
+        if (!File.Exists(path)) return;
+        using var probe = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        try
+        {
+            probe.Connect(new UnixDomainSocketEndPoint(path));
+        }
+        catch (SocketException exception) when (exception.SocketErrorCode == SocketError.ConnectionRefused)
+        {
+            if (IsFile(path)) throw new StartRefusedException($"{path} exists and is no socket", "remove it, or choose another 'api: socket:'");
+            File.Delete(path);
+            return;
+        }
+        throw new StartRefusedException(
+            $"another overlayd listens on {path}", "stop it first, or give this one an 'api: socket:' of its own");
+    }
+
+    /// <summary>A file opens; a socket does not (ENXIO). For writing as well, so that a FIFO opens at once.</summary>
+    private static bool IsFile(string path)
+    {
+        try
+        {
+            using FileStream file = new(path, FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite);
+            return true;
+        }
+        catch (IOException)
+        {
+            return false;
+        }
+    }
+}

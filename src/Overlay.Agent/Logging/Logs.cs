@@ -1,0 +1,18 @@
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Console;
+
+namespace Overlay.Agent.Logging;
+
+/// <summary>The daemon's log: structured lines on standard error.</summary>
+internal static class Logs
+{
+    /// <summary>Disposing the factory writes out what is still queued.</summary>
+    public static ILoggerFactory Create() => LoggerFactory.Create(builder => builder
+        .AddFilter("Microsoft", LogLevel.Warning)
+        .AddConsoleFormatter<LogLineFormatter, ConsoleFormatterOptions>()
+        .AddConsole(options =>
+        {
+            options.FormatterName = LogLineFormatter.FormatterName;
+            options.LogToStandardErrorThreshold = LogLevel.Trace;
+        }));
+}

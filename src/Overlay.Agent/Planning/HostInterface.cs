@@ -1,0 +1,8 @@
+using Overlay.Control.Model;
+
+namespace Overlay.Agent.Planning;
+
+/// <summary>A network interface of the host, as found when a configuration is resolved.</summary>
+/// <param name="Mtu">Bytes of an IP packet.</param>
+/// <param name="Addresses">All of them; link-local ones as well.</param>
+internal sealed record HostInterface(string Name, int Mtu, IReadOnlyList<InterfaceAddress> Addresses);

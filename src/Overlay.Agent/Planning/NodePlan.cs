@@ -1,0 +1,31 @@
+using System.Net;
+using Overlay.Agent.Configuration;
+using Overlay.Control.Model;
+using Overlay.Wire;
+
+namespace Overlay.Agent.Planning;
+
+/// <summary>A configuration with everything settled that depends on the host: what is to be set up and forwarded.</summary>
+/// <param name="State">For the compiler; its segments are in the order of <paramref name="Segments"/>.</param>
+internal sealed record NodePlan(OverlaydOptions Options, UnderlayPlan Underlay, IReadOnlyList<SegmentPlan> Segments, NetworkState State);
+
+/// <param name="Interface">Interface to bind to, or null.</param>
+/// <param name="AddressV4">Local outer IPv4 address, or null.</param>
+/// <param name="AddressV6">Local outer IPv6 address, or null.</param>
+/// <param name="Mtu">Least MTU of the interfaces that hold the addresses.</param>
+internal sealed record UnderlayPlan(string? Interface, IPAddress? AddressV4, IPAddress? AddressV6, int Mtu)
+{
+    public IEnumerable<IPAddress> Addresses => new[] { AddressV4, AddressV6 }.OfType<IPAddress>();
+}
+
+/// <param name="Mtu">Bytes of an inner IP packet.</param>
+/// <param name="Prefixes">What is routed into the device.</param>
+internal sealed record SegmentPlan(
+    string Name,
+    uint Vni,
+    string Device,
+    MacAddress Mac,
+    int Mtu,
+    bool Persistent,
+    IReadOnlyList<InterfaceAddress> Addresses,
+    IReadOnlyList<IPNetwork> Prefixes);

@@ -1,0 +1,158 @@
+using System.Net;
+using System.Net.Sockets;
+using Overlay.Agent.Configuration;
+using Overlay.Control.Model;
+using Overlay.Dataplane.Forwarding;
+using Overlay.Wire;
+
+namespace Overlay.Agent.Planning;
+
+/// <summary>Settles a configuration against the host's interfaces. What does not fit them is refused like any other value.</summary>
+internal sealed class PlanResolver(OverlaydOptions options, IReadOnlyList<HostInterface> host, ConfigurationProblems problems)
+{
+    /// <summary>Bytes that VXLAN adds to an inner IP packet: inner Ethernet 14, VXLAN 8, UDP 8, outer IPv4 20.</summary>
+    private const int OverheadV4 = 50;
+
+    /// <summary>The same over an outer IPv6 header of 40.</summary>
+    private const int OverheadV6 = 70;
+
+    /// <returns>Null, with every reason among the problems, where anything does not fit.</returns>
+    public static NodePlan? Resolve(
+        OverlaydOptions options, IReadOnlyList<HostInterface> host, long revision, ConfigurationProblems problems) =>
+        new PlanResolver(options, host, problems).Resolve(revision);
+
+    private NodePlan? Resolve(long revision)
+    {
+        if (ResolveUnderlay() is not { } underlay) return null;
+        CheckPeers(underlay);
+        CheckLoops();
+        SegmentPlan[] segments = [.. options.Segments.Select(segment => ResolveSegment(segment, underlay))];
+        if (problems.Any) return null;
+        var state = new NetworkState(
+            revision,
+            [.. segments.Select(segment => new SegmentState(segment.Name, segment.Vni, segment.Mac))],
+            [.. options.Peers.Select(peer => new PeerState(
+                peer.Name, new UnderlayEndpoint(IpBits.V6OrMapped(peer.Address), (ushort)peer.Port.Value), peer.Mac))],
+            [.. options.Routes.Select(route => new RouteState(route.Prefix, route.Peer, route.Segment))]);
+        return new NodePlan(options, underlay, segments, state);
+    }
+
+    private UnderlayPlan? ResolveUnderlay()
+    {
+        IReadOnlyList<HostInterface> candidates = host;
+        if (options.Underlay.Interface is { } name)
+        {
+            candidates = [.. host.Where(candidate => candidate.Name == name.Value)];
+            if (candidates.Count == 0)
+            {
+                string nearest = NearestWord.Of(name, host.Select(candidate => candidate.Name).DefaultIfEmpty("eth0"));
+                problems.Add(name.Line, $"the interface '{name}' does not exist", $"did you mean '{nearest}'?");
+                return null;
+            }
+        }
+        var found = new List<(IPAddress Address, int Mtu)>();
+        if (options.Underlay.Addresses.Count > 0) FindGiven(candidates, found);
+        else FindFirst(candidates[0], found);
+        if (found.Count == 0) return null;
+        return new UnderlayPlan(
+            options.Underlay.Interface?.Value, Of(AddressFamily.InterNetwork), Of(AddressFamily.InterNetworkV6), found.Min(each => each.Mtu));
+
+        IPAddress? Of(AddressFamily family) => found.Find(each => each.Address.AddressFamily == family).Address;
+    }
+
+    private void FindGiven(IReadOnlyList<HostInterface> candidates, List<(IPAddress Address, int Mtu)> found)
+    {
+        foreach (Located<IPAddress> address in options.Underlay.Addresses)
+        {
+            HostInterface? holder = candidates.FirstOrDefault(each => each.Addresses.Any(own => own.Address.Equals(address.Value)));
+            if (holder is not null)
+            {
+                found.Add((address, holder.Mtu));
+                continue;
+            }
+            string where = options.Underlay.Interface is { } name ? $"the interface '{name}'" : "any interface of this host";
+            IEnumerable<string> present = candidates.SelectMany(each => each.Addresses).Where(IsGlobal).Select(own => own.Address.ToString());
+            problems.Add(
+                address.Line, $"underlay address {address} is not on {where}",
+                $"assign it, or write one of: {string.Join(", ", present.DefaultIfEmpty("(no address is assigned)"))}");
+        }
+    }
+
+    private void FindFirst(HostInterface underlay, List<(IPAddress Address, int Mtu)> found)
+    {
+        foreach (InterfaceAddress own in underlay.Addresses.Where(IsGlobal))
+        {
+            if (found.TrueForAll(each => each.Address.AddressFamily != own.Address.AddressFamily)) found.Add((own.Address, underlay.Mtu));
+        }
+        if (found.Count == 0)
+            problems.Add(
+                options.Underlay.Interface?.Line ?? options.Underlay.Line, $"the interface '{underlay.Name}' has no global address",
+                "assign one, or choose another interface");
+    }
+
+    private void CheckPeers(UnderlayPlan underlay)
+    {
+        foreach (PeerOptions peer in options.Peers)
+        {
+            IPAddress address = peer.Address;
+            HostInterface? own = host.FirstOrDefault(each => each.Addresses.Any(mine => mine.Address.Equals(address)));
+            if (own is not null)
+                problems.Add(
+                    peer.Address.Line, $"address {address} of peer '{peer.Name}' is this node's own, on '{own.Name}'",
+                    "leave this node out of its peers");
+            else if (underlay.Addresses.All(mine => mine.AddressFamily != address.AddressFamily))
+                problems.Add(
+                    peer.Address.Line, $"address {address} of peer '{peer.Name}' is of a family in which the underlay has no address",
+                    "assign an address of that family to the underlay's interface, and list it where 'underlay: addresses' is given");
+        }
+    }
+
+    /// <summary>Refuses routes that would send a peer's own tunnel packets into the tunnel again.</summary>
+    private void CheckLoops()
+    {
+        foreach (RouteOptions route in options.Routes)
+        {
+            foreach (PeerOptions peer in options.Peers)
+            {
+                if (!route.Prefix.Value.Contains(peer.Address)) continue;
+                int onLink = host.SelectMany(each => each.Addresses).Select(own => own.Network)
+                    .Where(network => network.Contains(peer.Address)).Select(network => network.PrefixLength).DefaultIfEmpty(int.MaxValue).Max();
+                bool isPeerItself = route.Prefix.Value.BaseAddress.Equals(peer.Address.Value);
+                if (route.Prefix.Value.PrefixLength < onLink && !isPeerItself) continue;
+                problems.Add(
+                    route.Prefix.Line, $"route {route.Prefix} holds the underlay address {peer.Address} of peer '{peer.Name}'",
+                    "route only inner destinations: the tunnel's own packets would enter it again");
+            }
+        }
+    }
+
+    private SegmentPlan ResolveSegment(SegmentOptions segment, UnderlayPlan underlay)
+    {
+        IReadOnlyList<InterfaceAddress> addresses = [.. segment.Addresses.Select(address => address.Value)];
+        IReadOnlyList<IPNetwork> prefixes =
+            [.. options.Routes.Where(route => route.Segment.Value == segment.Name.Value).Select(route => route.Prefix.Value)];
+        bool overIPv6 = options.Peers.Any(peer => peer.Address.Value.AddressFamily == AddressFamily.InterNetworkV6)
+            || underlay.AddressV4 is null;
+        int most = Math.Min(underlay.Mtu - (overIPv6 ? OverheadV6 : OverheadV4), SegmentOptions.MostMtu);
+        if (segment.Mtu is { } mtu && mtu.Value > most)
+            problems.Add(
+                mtu.Line, $"mtu {mtu} of segment '{segment.Name}' does not fit the underlay's {underlay.Mtu} with the encapsulation",
+                $"write at most {most}, or leave it out");
+        bool carriesIPv6 = addresses.Any(address => address.IsIPv6)
+            || prefixes.Any(prefix => prefix.BaseAddress.AddressFamily == AddressFamily.InterNetworkV6);
+        int least = carriesIPv6 ? SegmentOptions.LeastIPv6Mtu : SegmentOptions.LeastMtu;
+        if (segment.Mtu is null && most < least)
+            problems.Add(
+                segment.Name.Line, $"the underlay's MTU {underlay.Mtu} leaves {most} bytes inside segment '{segment.Name}'",
+                $"raise it: at least {least} are needed inside");
+        return new SegmentPlan(
+            segment.Name, (uint)segment.Vni.Value, segment.Device, segment.Mac?.Value ?? DeviceMac.Derive(options.Node, segment.Name),
+            segment.Mtu?.Value ?? most, segment.Persistent, addresses, prefixes);
+    }
+
+    private static bool IsGlobal(InterfaceAddress own)
+    {
+        if (IPAddress.IsLoopback(own.Address) || own.Address.IsIPv6LinkLocal) return false;
+        return own.IsIPv6 || IpBits.V4(own.Address) >> 16 != 0xa9fe;
+    }
+}
