@@ -30,7 +30,7 @@ internal sealed class PlanResolver(OverlaydOptions options, IReadOnlyList<HostIn
         if (problems.Any) return null;
         var state = new NetworkState(
             revision,
-            [.. segments.Select(segment => new SegmentState(segment.Name, segment.Vni, segment.Mac))],
+            [.. segments.Select(segment => new SegmentState(segment.Name, segment.Vni, segment.Mac, segment.Mtu))],
             [.. options.Peers.Select(peer => new PeerState(
                 peer.Name, new UnderlayEndpoint(IpBits.V6OrMapped(peer.Address), (ushort)peer.Port.Value), peer.Mac))],
             [.. options.Routes.Select(route => new RouteState(route.Prefix, route.Peer, route.Segment))]);
