@@ -1,0 +1,26 @@
+namespace Overlay.SystemTests.Lab;
+
+/// <summary>What tshark makes of a checksum.</summary>
+internal enum ChecksumStatus
+{
+    Bad = 0,
+    Good = 1,
+    Unverified = 2,
+    NotPresent = 3,
+}
+
+/// <summary>One VXLAN datagram as tshark reads it.</summary>
+/// <param name="Frame">Its number in the capture.</param>
+/// <param name="Length">Octets of the outer IP packet.</param>
+/// <param name="DontFragment">The outer header's flag; true over IPv6, which knows no other way.</param>
+/// <param name="HopLimit">Outer TTL or hop limit.</param>
+/// <param name="TrafficClass">Outer DSCP and ECN.</param>
+/// <param name="Flags">VXLAN's first 16 bits.</param>
+/// <param name="Checksums">Every checksum that tshark found, outer and inner, with the name of its field.</param>
+/// <param name="InnerFragment">Whether the inner packet is a fragment, whose transport checksum covers more than is here.</param>
+/// <param name="Flow">Inner addresses, protocol and ports.</param>
+/// <param name="Malformed">What tshark complains of, or empty.</param>
+internal sealed record CapturedDatagram(
+    int Frame, string Source, string Destination, int Length, bool DontFragment, int HopLimit, int TrafficClass, int SourcePort, int Vni,
+    int Flags, IReadOnlyList<(string Field, ChecksumStatus Status)> Checksums, bool InnerFragment, string InnerSourceMac,
+    string InnerDestinationMac, string Flow, string Malformed);

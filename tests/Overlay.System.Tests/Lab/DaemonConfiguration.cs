@@ -1,0 +1,63 @@
+using System.Text;
+
+namespace Overlay.SystemTests.Lab;
+
+/// <summary>A configuration file of the daemon. Lists may be changed before it is written.</summary>
+internal sealed record DaemonConfiguration
+{
+    public required LabNode Node { get; init; }
+
+    public required TunnelOptions Tunnel { get; init; }
+
+    public List<LabNode> Peers { get; init; } = [];
+
+    /// <summary>Prefix and name of the peer.</summary>
+    public List<(string Prefix, string Peer)> Routes { get; init; } = [];
+
+    /// <summary>Every peer's pods behind that peer.</summary>
+    public static DaemonConfiguration For(LabNode node, IEnumerable<LabNode> peers, TunnelOptions tunnel)
+    {
+        var configuration = new DaemonConfiguration { Node = node, Tunnel = tunnel };
+        foreach (LabNode peer in peers)
+        {
+            configuration.Peers.Add(peer);
+            configuration.Routes.Add((peer.PodPrefix4, peer.Name));
+            configuration.Routes.Add((peer.PodPrefix6, peer.Name));
+        }
+        return configuration;
+    }
+
+    /// <param name="socket">Path of the daemon's own socket.</param>
+    public string ToYaml(string socket)
+    {
+        var yaml = new StringBuilder($"""
+            node: {Node.Name}
+            api:
+              socket: {socket}
+            underlay:
+              interface: {LabNode.UnderlayDevice}
+              addresses: ["{Node.Underlay}"]
+              port: {Tunnel.Port}
+            tunnel:
+              encapsulation: vxlan
+              egress: {Tunnel.Egress}
+            segments:
+              - name: pods
+                vni: {Tunnel.Vni}
+                device: overlay0
+                mac: {Node.Mac}
+                addresses: [{Node.Tunnel4}/32, "{Node.Tunnel6}/128"]
+
+            """);
+        AppendList(yaml, "peers", Peers.Select(peer => $"{{ name: {peer.Name}, address: \"{peer.Underlay}\", mac: \"{peer.Mac}\" }}"));
+        AppendList(yaml, "routes", Routes.Select(route => $"{{ prefix: \"{route.Prefix}\", peer: {route.Peer} }}"));
+        return yaml.ToString();
+    }
+
+    private static void AppendList(StringBuilder yaml, string key, IEnumerable<string> entries)
+    {
+        yaml.Append(key).Append(':');
+        string[] lines = [.. entries.Select(entry => $"  - {entry}\n")];
+        yaml.Append(lines.Length == 0 ? " []\n" : "\n").AppendJoin("", lines);
+    }
+}
