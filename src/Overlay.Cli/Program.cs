@@ -1,5 +1,13 @@
 using System.CommandLine;
+using System.CommandLine.Invocation;
 using Overlay.Cli;
 
-var root = new RootCommand("Shows what overlayd on this node does.") { StatusCommand.Create(Console.Out, Console.Error) };
-return await root.Parse(args).InvokeAsync().ConfigureAwait(false);
+var root = new RootCommand("Shows what overlayd on this node does.")
+{
+    StatusCommand.Create(Console.Out, Console.Error),
+    DecodeCommand.Create(Console.OpenStandardOutput, Console.Error),
+};
+ParseResult parsed = root.Parse(args);
+// Standard output is for what was asked: a script that reads it must not find help there.
+if (parsed.Action is ParseErrorAction refusal) refusal.ShowHelp = false;
+return await parsed.InvokeAsync().ConfigureAwait(false);

@@ -10,6 +10,9 @@ public static class EtherTypes
     public const ushort Vlan = 0x8100;
     public const ushort Ipv6 = 0x86dd;
 
+    /// <summary>Trans-Ether bridging: a whole Ethernet frame (RFC 8926, 3.4).</summary>
+    public const ushort TransparentEthernet = 0x6558;
+
     /// <summary>Service VLAN tag, IEEE 802.1ad.</summary>
     public const ushort ProviderVlan = 0x88a8;
 }

@@ -18,6 +18,7 @@ public readonly ref struct VxlanHeader
     public const uint MaxVni = 0xffffff;
 
     private const byte VniFlag = 0x08;
+    private const byte GroupPolicyFlag = 0x80;
 
     private readonly ReadOnlySpan<byte> _header;
 
@@ -27,6 +28,12 @@ public readonly ref struct VxlanHeader
 
     /// <summary>The I flag: the network identifier is valid. Without it the datagram must be dropped.</summary>
     public bool HasVni => (Flags & VniFlag) != 0;
+
+    /// <summary>The G flag of the Group-Based Policy extension (draft-smith-vxlan-group-policy, 2.1): its fields are in use.</summary>
+    public bool HasGroupPolicy => (Flags & GroupPolicyFlag) != 0;
+
+    /// <summary>Group policy ID of the sender; without <see cref="HasGroupPolicy"/> reserved bits.</summary>
+    public ushort GroupPolicyId => BinaryPrimitives.ReadUInt16BigEndian(_header[2..]);
 
     /// <summary>VXLAN network identifier, 24 bits.</summary>
     public uint Vni => BinaryPrimitives.ReadUInt32BigEndian(_header[4..]) >> 8;

@@ -1,0 +1,105 @@
+using System.Buffers.Binary;
+using Overlay.Wire.Capture;
+
+namespace Overlay.Wire.Decoding;
+
+/// <summary>
+/// Finds the outermost tunnel of a frame: behind Ethernet, any VLAN tags, and an IPv4 header with options or an IPv6 header with extension
+/// headers. Made for captures of any origin: nothing throws, and an unsound frame gives what can be read and a reason.
+/// </summary>
+/// <remarks>
+/// Where the standards leave it open what a decoder shows:
+/// <list type="bullet">
+/// <item>The frame that IP lengths are held against is the one on the wire, so a capture that cut it makes no length unsound. A header
+/// that the capture cut is incomplete all the same.</item>
+/// <item>A fragment that is not the first carries no header, so no tunnel. A first fragment does; its UDP length is that of the datagram
+/// and may exceed the fragment.</item>
+/// <item>The first IP packet and its UDP header are judged in frames without a tunnel too.</item>
+/// <item>ESP hides what follows; so does AH behind IPv4. AH is one of the IPv6 extension headers. Jumbograms are not understood.</item>
+/// <item>A Geneve version other than 0 leaves the other fields of the header without a meaning, so unknown.</item>
+/// <item>A frame of a link type other than Ethernet has no tunnel, and the reason says so.</item>
+/// </list>
+/// </remarks>
+public sealed class FrameDecoder(TunnelPorts ports)
+{
+    public DecodedFrame Decode(CapturedFrame frame)
+    {
+        var decoded = new DecodedFrame();
+        if (frame.LinkType != CaptureReader.EthernetLinkType)
+        {
+            decoded.Fail($"link type {frame.LinkType} is not Ethernet");
+            return decoded;
+        }
+        if (!LinkHeader.TryRead(frame.Data, out ushort etherType, out int headerLength))
+        {
+            decoded.Fail($"Ethernet header incomplete: the frame ends after {frame.Data.Length} bytes");
+            return decoded;
+        }
+        ReadOnlySpan<byte> bytes = frame.Data[headerLength..];
+        long length = frame.Length - headerLength;
+        OuterPacket packet = default;
+        bool found = etherType switch
+        {
+            EtherTypes.Ipv4 => OuterPacket.TryReadIpv4(bytes, length, decoded, out packet),
+            EtherTypes.Ipv6 => OuterPacket.TryReadIpv6(bytes, length, decoded, out packet),
+            _ => false,
+        };
+        if (found) DecodePacket(packet, decoded);
+        return decoded;
+    }
+
+    private void DecodePacket(OuterPacket packet, DecodedFrame decoded)
+    {
+        switch (packet.Protocol)
+        {
+            case IpProtocols.Udp:
+                DecodeUdp(packet, decoded);
+                break;
+            case IpProtocols.Ipv4InIp:
+                DecodeIpInIp(packet.IsIpv6 ? TunnelKind.Ipv4InIpv6 : TunnelKind.Ipv4InIpv4, EtherTypes.Ipv4, packet, decoded);
+                break;
+            case IpProtocols.Ipv6InIp:
+                DecodeIpInIp(packet.IsIpv6 ? TunnelKind.Ipv6InIpv6 : TunnelKind.Ipv6InIpv4, EtherTypes.Ipv6, packet, decoded);
+                break;
+        }
+    }
+
+    private static void DecodeIpInIp(TunnelKind kind, ushort etherType, OuterPacket packet, DecodedFrame decoded)
+    {
+        Found(kind, packet, decoded);
+        if (!packet.IsFirstFragment) decoded.InnerLength = packet.PayloadLength;
+        InnerHeaders.Read(etherType, packet.Payload, decoded);
+    }
+
+    private void DecodeUdp(OuterPacket packet, DecodedFrame decoded)
+    {
+        ReadOnlySpan<byte> bytes = packet.Payload;
+        if (bytes.Length < UdpHeader.HeaderLength)
+            decoded.Fail($"UDP header incomplete: {bytes.Length} of {UdpHeader.HeaderLength} bytes");
+        if (bytes.Length < 4) return;
+        ushort destinationPort = BinaryPrimitives.ReadUInt16BigEndian(bytes[2..]);
+        TunnelKind kind = ports.Find(destinationPort);
+        if (kind != TunnelKind.None)
+        {
+            Found(kind, packet, decoded);
+            decoded.OuterSourcePort = BinaryPrimitives.ReadUInt16BigEndian(bytes);
+            decoded.OuterDestinationPort = destinationPort;
+        }
+        if (bytes.Length < UdpHeader.HeaderLength) return;
+
+        int udpLength = BinaryPrimitives.ReadUInt16BigEndian(bytes[4..]);
+        bool isPast = udpLength > packet.PayloadLength && !packet.IsFirstFragment;
+        if (udpLength < UdpHeader.HeaderLength) decoded.Fail($"UDP length {udpLength} is under {UdpHeader.HeaderLength}");
+        if (isPast) decoded.Fail($"UDP length {udpLength} is past the IP payload of {packet.PayloadLength}");
+        if (kind == TunnelKind.None || udpLength < UdpHeader.HeaderLength) return;
+        TunnelHeaders.Read(
+            bytes[UdpHeader.HeaderLength..Math.Min(udpLength, bytes.Length)], isPast ? null : udpLength - UdpHeader.HeaderLength, decoded);
+    }
+
+    private static void Found(TunnelKind kind, OuterPacket packet, DecodedFrame decoded)
+    {
+        decoded.Tunnel = kind;
+        decoded.OuterSource = packet.Source;
+        decoded.OuterDestination = packet.Destination;
+    }
+}

@@ -1,0 +1,128 @@
+using System.Buffers.Binary;
+using System.Net;
+
+namespace Overlay.Wire.Decoding;
+
+/// <summary>
+/// The first IP packet of a frame. Unlike <see cref="Ipv4Packet"/> and <see cref="Ipv6Packet"/>, which admit only whole and sound packets,
+/// this reads what a cut or contradictory one still tells, and says what is wrong with it.
+/// </summary>
+internal readonly ref struct OuterPacket
+{
+    private const int FragmentHeaderLength = 8;
+    private const byte Mobility = 135;
+    private const byte HostIdentity = 139;
+    private const byte Shim6 = 140;
+
+    private OuterPacket(ReadOnlySpan<byte> header, bool isIpv6, byte protocol, int? payloadLength, ReadOnlySpan<byte> payload)
+    {
+        (Source, Destination) = IpAddresses.Read(header, isIpv6);
+        IsIpv6 = isIpv6;
+        Protocol = protocol;
+        PayloadLength = payloadLength;
+        Payload = payload[..Math.Min(payload.Length, payloadLength ?? 0)];
+    }
+
+    public IPAddress Source { get; }
+
+    public IPAddress Destination { get; }
+
+    public bool IsIpv6 { get; }
+
+    /// <summary>Protocol of the payload, behind any IPv6 extension headers.</summary>
+    public byte Protocol { get; }
+
+    /// <summary>Bytes that the packet's length fields give its payload; null if its total length does not even cover its header.</summary>
+    public int? PayloadLength { get; }
+
+    /// <summary>What was captured of the payload.</summary>
+    public ReadOnlySpan<byte> Payload { get; }
+
+    /// <summary>The payload begins what other fragments go on with, so <see cref="PayloadLength"/> is that of the fragment only.</summary>
+    public bool IsFirstFragment { get; private init; }
+
+    /// <param name="bytes">What was captured from the IP header on.</param>
+    /// <param name="length">Bytes from the IP header to the end of the frame on the wire.</param>
+    /// <param name="decoded">Told what is wrong.</param>
+    /// <param name="packet">The packet, if it has a payload in which a header may begin.</param>
+    /// <returns>False without such a payload: an incomplete header, or a fragment that is not the first.</returns>
+    public static bool TryReadIpv4(ReadOnlySpan<byte> bytes, long length, DecodedFrame decoded, out OuterPacket packet)
+    {
+        packet = default;
+        if (!HasHeader(bytes, Ipv4Packet.MinHeaderLength, 4, decoded)) return false;
+        int headerLength = (bytes[0] & 0x0f) * 4;
+        if (headerLength < Ipv4Packet.MinHeaderLength)
+        {
+            decoded.Fail($"IPv4 header length {headerLength} is under {Ipv4Packet.MinHeaderLength}");
+            return false;
+        }
+        int totalLength = BinaryPrimitives.ReadUInt16BigEndian(bytes[2..]);
+        if (totalLength < headerLength) decoded.Fail($"IPv4 total length {totalLength} is under the header's {headerLength}");
+        if (totalLength > length) decoded.Fail($"IPv4 total length {totalLength} is past the frame, which has {length} bytes for it");
+        if (bytes.Length < headerLength) decoded.Fail($"IPv4 options incomplete: {bytes.Length} of {headerLength} header bytes");
+
+        int flagsAndOffset = BinaryPrimitives.ReadUInt16BigEndian(bytes[6..]);
+        if ((flagsAndOffset & 0x1fff) != 0) return false;
+        ReadOnlySpan<byte> payload = bytes[Math.Min(headerLength, bytes.Length)..];
+        packet = new OuterPacket(bytes, isIpv6: false, bytes[9], totalLength < headerLength ? null : totalLength - headerLength, payload)
+        {
+            IsFirstFragment = (flagsAndOffset & 0x2000) != 0,
+        };
+        return true;
+    }
+
+    /// <inheritdoc cref="TryReadIpv4"/>
+    public static bool TryReadIpv6(ReadOnlySpan<byte> bytes, long length, DecodedFrame decoded, out OuterPacket packet)
+    {
+        packet = default;
+        if (!HasHeader(bytes, Ipv6Packet.HeaderLength, 6, decoded)) return false;
+        int total = Ipv6Packet.HeaderLength + BinaryPrimitives.ReadUInt16BigEndian(bytes[4..]);
+        if (total > length)
+            decoded.Fail($"IPv6 payload length {total - Ipv6Packet.HeaderLength} is past the frame, which has {length} bytes for the packet");
+
+        byte protocol = bytes[6];
+        int offset = Ipv6Packet.HeaderLength;
+        bool isFirstFragment = false;
+        while (IsExtension(protocol))
+        {
+            if (offset + 8 > Math.Min(total, bytes.Length)) return Incomplete(decoded);
+            ReadOnlySpan<byte> header = bytes[offset..];
+            if (protocol == IpProtocols.Fragment)
+            {
+                int offsetAndMore = BinaryPrimitives.ReadUInt16BigEndian(header[2..]);
+                if (offsetAndMore >= 8) return false;
+                isFirstFragment |= (offsetAndMore & 1) != 0;
+            }
+            offset += ExtensionLength(protocol, header[1]);
+            if (offset > Math.Min(total, bytes.Length)) return Incomplete(decoded);
+            protocol = header[0];
+        }
+        packet = new OuterPacket(bytes, isIpv6: true, protocol, total - offset, bytes[offset..]) { IsFirstFragment = isFirstFragment };
+        return true;
+    }
+
+    private static bool HasHeader(ReadOnlySpan<byte> bytes, int length, int version, DecodedFrame decoded)
+    {
+        if (bytes.Length > 0 && bytes[0] >> 4 != version) decoded.Fail($"IP version {bytes[0] >> 4} under the EtherType of IPv{version}");
+        else if (bytes.Length < length) decoded.Fail($"IPv{version} header incomplete: {bytes.Length} of {length} bytes");
+        else return true;
+        return false;
+    }
+
+    private static bool Incomplete(DecodedFrame decoded)
+    {
+        decoded.Fail("IPv6 extension headers incomplete");
+        return false;
+    }
+
+    private static bool IsExtension(byte protocol) => protocol
+        is IpProtocols.HopByHop or IpProtocols.Routing or IpProtocols.Fragment or IpProtocols.DestinationOptions
+        or IpProtocols.AuthenticationHeader or Mobility or HostIdentity or Shim6;
+
+    private static int ExtensionLength(byte protocol, byte lengthField) => protocol switch
+    {
+        IpProtocols.Fragment => FragmentHeaderLength,
+        IpProtocols.AuthenticationHeader => (lengthField + 2) * 4,
+        _ => (lengthField + 1) * 8,
+    };
+}
