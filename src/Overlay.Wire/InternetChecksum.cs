@@ -141,7 +141,7 @@ public static class InternetChecksum
     // Each 64-bit lane keeps two sums: `all`, modulo 2^64, of the whole words, and `high`, exact, of their upper halves. What the lower
     // halves add up to is then all - (high << 32), again exact, since no span is long enough to overflow it. Three operations a vector,
     // against four when both halves are added on their own.
-    private static ulong AddBlocks512(ref byte start, nuint length)
+    internal static ulong AddBlocks512(ref byte start, nuint length)
     {
         Vector512<ulong> all = Vector512<ulong>.Zero, high = all, all2 = all, high2 = all;
         nuint offset = 0;
@@ -165,7 +165,7 @@ public static class InternetChecksum
         return Vector512.Sum(low) + Vector512.Sum(high);
     }
 
-    private static ulong AddBlocks256(ref byte start, nuint length)
+    internal static ulong AddBlocks256(ref byte start, nuint length)
     {
         Vector256<ulong> all = Vector256<ulong>.Zero, high = all, all2 = all, high2 = all;
         nuint offset = 0;
