@@ -111,4 +111,16 @@ public readonly ref struct Ipv4Packet
         InternetChecksum.Store(header[ChecksumOffset..], InternetChecksum.Finish(InternetChecksum.Add(header)));
         return header.Length;
     }
+
+    /// <summary>Gives a header another total length and identification, and the checksum that follows from them.</summary>
+    /// <param name="header">The header with its options, exactly.</param>
+    /// <param name="totalLength">Bytes of the packet, header included, at most 65,535.</param>
+    /// <param name="identification">Host order.</param>
+    public static void Resize(Span<byte> header, int totalLength, ushort identification)
+    {
+        BinaryPrimitives.WriteUInt16BigEndian(header[2..], (ushort)totalLength);
+        BinaryPrimitives.WriteUInt16BigEndian(header[4..], identification);
+        InternetChecksum.Store(header[ChecksumOffset..], 0);
+        InternetChecksum.Store(header[ChecksumOffset..], InternetChecksum.Finish(InternetChecksum.Add(header)));
+    }
 }

@@ -104,4 +104,9 @@ public readonly ref struct Ipv6Packet
         BinaryPrimitives.WriteUInt128BigEndian(packet[8..], fields.Source);
         BinaryPrimitives.WriteUInt128BigEndian(packet[24..], fields.Destination);
     }
+
+    /// <summary>Gives a header another payload length.</summary>
+    /// <param name="header">At least the fixed header.</param>
+    /// <param name="payloadLength">Bytes after the fixed header, extension headers included, at most 65,535.</param>
+    public static void Resize(Span<byte> header, int payloadLength) => BinaryPrimitives.WriteUInt16BigEndian(header[4..], (ushort)payloadLength);
 }

@@ -84,4 +84,14 @@ public readonly ref struct TcpHeader
         options.CopyTo(header[MinLength..]);
         return header.Length;
     }
+
+    /// <summary>Gives a header another place in the stream; the checksum is left to the caller.</summary>
+    /// <param name="segment">Begins with the TCP header.</param>
+    /// <param name="sequenceNumber">Host order.</param>
+    /// <param name="flags">All eight.</param>
+    public static void Restart(Span<byte> segment, uint sequenceNumber, TcpFlags flags)
+    {
+        BinaryPrimitives.WriteUInt32BigEndian(segment[4..], sequenceNumber);
+        segment[FlagsOffset] = (byte)flags;
+    }
 }

@@ -58,4 +58,9 @@ public readonly ref struct UdpHeader
         BinaryPrimitives.WriteUInt16BigEndian(datagram[4..], (ushort)length);
         InternetChecksum.Store(datagram[ChecksumOffset..], checksum);
     }
+
+    /// <summary>Gives a header another length; the checksum is left to the caller.</summary>
+    /// <param name="datagram">Begins with the UDP header.</param>
+    /// <param name="length">Bytes of header and payload, at most 65,535.</param>
+    public static void Resize(Span<byte> datagram, int length) => BinaryPrimitives.WriteUInt16BigEndian(datagram[4..], (ushort)length);
 }

@@ -7,6 +7,7 @@ public enum DropReason : byte
     EgressMalformed,
     EgressNotIp,
     EgressMulticast,
+    EgressAddressProbe,
     EgressNoRoute,
     EgressTooBig,
     EgressBadOffload,

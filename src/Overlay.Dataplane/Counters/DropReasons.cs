@@ -20,6 +20,7 @@ public static class DropReasons
         DropReason.EgressMalformed => ("egress-malformed", "the frame's headers contradict its length"),
         DropReason.EgressNotIp => ("egress-not-ip", "the frame carries neither IP nor an ARP request to answer"),
         DropReason.EgressMulticast => ("egress-multicast", "multicast and broadcast do not cross a routed segment"),
+        DropReason.EgressAddressProbe => ("egress-address-probe", "duplicate address detection asks the local link only"),
         DropReason.EgressNoRoute => ("egress-no-route", "no route covers the destination"),
         DropReason.EgressTooBig => ("egress-too-big", "the datagram is larger than the underlay's path allows"),
         DropReason.EgressBadOffload => ("egress-bad-offload", "the device asked for an offload that does not fit the frame"),

@@ -32,6 +32,9 @@ public struct InnerPacket
     /// <summary>End of a complete TCP or UDP header; equals <see cref="TransportOffset"/> where there is none.</summary>
     public int HeadersEnd;
 
+    /// <summary>End of the UDP payload by UDP's own length; otherwise equal to <see cref="End"/>.</summary>
+    public int TransportEnd;
+
     /// <summary>End of the IP packet: what follows in the frame is padding. The frame's end where the packet is not IP.</summary>
     public int End;
 
@@ -66,7 +69,7 @@ public struct InnerPacket
         packet.EtherType = ethernet.EtherType;
         packet.VlanTags = (byte)ethernet.VlanTagCount;
         packet.NetworkOffset = packet.TransportOffset = packet.HeadersEnd = ethernet.HeaderLength;
-        packet.End = frame.Length;
+        packet.End = packet.TransportEnd = frame.Length;
         return packet.EtherType switch
         {
             EtherTypes.Ipv4 => packet.ParseV4(frame[ethernet.HeaderLength..]),
@@ -107,6 +110,7 @@ public struct InnerPacket
     private uint ParseTransport(ReadOnlySpan<byte> bytes)
     {
         HeadersEnd = TransportOffset;
+        TransportEnd = End;
         if (IsFragment) return 0;
         if (Protocol == IpProtocols.Tcp && TcpHeader.TryParse(bytes, out TcpHeader tcp) == WireStatus.Ok)
         {
@@ -116,6 +120,7 @@ public struct InnerPacket
         if (Protocol == IpProtocols.Udp && UdpHeader.TryParse(bytes, out UdpHeader udp) == WireStatus.Ok)
         {
             HeadersEnd += UdpHeader.HeaderLength;
+            TransportEnd = TransportOffset + udp.Length;
             return (uint)udp.SourcePort << 16 | udp.DestinationPort;
         }
         return 0;

@@ -38,6 +38,9 @@ public enum VirtioNetFlags : byte
 
     /// <summary>The checksum was verified.</summary>
     DataValid = 2,
+
+    /// <summary>The outer UDP checksum of a tunnel super-packet is to be computed for each segment.</summary>
+    TunnelChecksum = 8,
 }
 
 /// <summary>VIRTIO_NET_HDR_GSO_*. <see cref="Ecn"/> is a bit beside the type: CWR is set on the super-packet.</summary>
@@ -50,5 +53,11 @@ public enum VirtioGsoType : byte
 
     /// <summary>UDP datagrams of one flow and one size (USO), not UDP fragmentation.</summary>
     Udp = 5,
+
+    /// <summary>Beside a TCP type: the super-packet lies in a UDP tunnel over IPv4.</summary>
+    TunnelIpv4 = 0x20,
+
+    /// <summary>Beside a TCP type: the super-packet lies in a UDP tunnel over IPv6.</summary>
+    TunnelIpv6 = 0x40,
     Ecn = 0x80,
 }

@@ -1,0 +1,216 @@
+using Overlay.Dataplane.Buffers;
+using Overlay.Dataplane.Counters;
+using Overlay.Dataplane.Forwarding;
+using Overlay.Dataplane.Inner;
+using Overlay.Dataplane.Offload;
+using Overlay.Wire;
+
+namespace Overlay.Dataplane.Egress;
+
+/// <summary>
+/// The way out: frames of a segment's device become trains of VXLAN datagrams (RFC 7348) to the peers that their inner destinations are
+/// routed to. One worker thread owns it.
+/// </summary>
+/// <remarks>
+/// Once for every batch read: <see cref="Process"/>, <c>IUnderlay.Send</c>, <see cref="Account"/>, <see cref="SendBatch.Clear"/>, again
+/// until all frames are taken; then the answers are written to the device. Each packet is counted in when it is taken and once more as
+/// sent, answered or dropped, at the latest by <see cref="Account"/>.
+/// </remarks>
+public sealed class EgressPath
+{
+    /// <summary>Free bytes that <see cref="FrameBatch.Headroom"/> must give: the tunnel header goes there.</summary>
+    public const int Headroom = VxlanHeader.Length;
+
+    private const int ArenaLength = 1 << 20;
+    private const byte EcnMask = 3;
+
+    private readonly EgressOptions _options;
+    private readonly HeaderArena _arena = new(ArenaLength);
+    private readonly TrainBuilder _trains;
+    private readonly Segmenter _segmenter;
+    private readonly TunnelSegmenter _tunnelSegmenter;
+    private readonly NeighborResponder _neighbors = new();
+    private readonly byte _trafficClass;
+
+    public EgressPath(EgressOptions options)
+    {
+        ArgumentOutOfRangeException.ThrowIfZero(options.SourcePorts.Length);
+        _options = options;
+        _trafficClass = (byte)(options.TrafficClass & ~EcnMask);
+        _trains = new TrainBuilder(options.SourcePorts.Length);
+        _segmenter = new Segmenter(_arena, _trains);
+        _tunnelSegmenter = new TunnelSegmenter(options, _arena, _trains);
+    }
+
+    /// <summary>Takes frames until the batch is done or <paramref name="output"/> is full.</summary>
+    /// <param name="input">Frames of <paramref name="segment"/>'s device; rewritten in place. Its bytes must outlive <paramref name="output"/>'s slices.</param>
+    /// <param name="first">Index of the first frame to take: 0, then what the call before returned.</param>
+    /// <param name="segment">Where the frames belong.</param>
+    /// <param name="output">Empty. Its slices point into <paramref name="input"/> and into memory of this path, valid until the next call.</param>
+    /// <param name="answers">Replies for the device; their bytes are valid until it was emptied and the next call came.</param>
+    /// <param name="counters">Of this queue of the segment.</param>
+    /// <returns>Index of the first frame not taken: <see cref="FrameBatch.Count"/> when all were.</returns>
+    public int Process(FrameBatch input, int first, Segment segment, SendBatch output, GatherBatch answers, QueueCounters counters)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(input.Headroom, Headroom);
+        _arena.Clear();
+        _trains.Begin();
+        ReadOnlySpan<Frame> frames = input.Frames;
+        int next = first;
+        for (; next < frames.Length; next++)
+        {
+            if (!Take(frames[next], input.Memory, segment, output, answers, counters)) break;
+        }
+        output.Seal();
+        return next;
+    }
+
+    /// <summary>Counts every train of a batch that was sent as what became of it.</summary>
+    public void Account(SendBatch output, QueueCounters counters)
+    {
+        foreach (ref readonly DatagramTrain train in output.Trains)
+        {
+            if (train.Outcome == SendOutcome.Sent)
+            {
+                counters.EgressOut.Add(train.Packets, train.InnerBytes, train.SuperPackets);
+                train.Peer.Traffic.Egress(_options.Queue).Add(train.Packets, train.InnerBytes, train.SuperPackets);
+                continue;
+            }
+            counters.Drop(ReasonOf(train.Outcome), train.Packets);
+        }
+    }
+
+    /// <returns>False when the frame has to wait for an empty output; nothing was counted then.</returns>
+    private bool Take(in Frame frame, PacketMemory memory, Segment segment, SendBatch output, GatherBatch answers, QueueCounters counters)
+    {
+        Span<byte> bytes = memory.Span(frame.Offset, frame.Length);
+        if (InnerPacket.TryParse(bytes, out InnerPacket packet) != WireStatus.Ok)
+            return Drop(DropReason.EgressMalformed, 1, frame.Length, counters);
+        if (!packet.IsIpv4 && !packet.IsIpv6)
+            return TakeOther(frame, bytes, packet, memory, segment, output, answers, counters);
+        if (!OffloadRequest.IsConsistent(frame.Offload, packet, out int segments))
+            return Drop(DropReason.EgressBadOffload, 1, frame.Length, counters);
+        if (IsSolicitation(bytes, packet))
+        {
+            bool unfinished = (frame.Offload.Flags & VirtioNetFlags.NeedsChecksum) != 0;
+            return Answered(_neighbors.AnswerSolicitation(bytes, packet, unfinished, segment, answers), frame.Length, counters);
+        }
+
+        long innerBytes = segments == 1 ? frame.Length : ((long)segments * packet.HeadersEnd) + packet.End - packet.HeadersEnd;
+        if (IsGroup(bytes, packet)) return Drop(DropReason.EgressMulticast, segments, innerBytes, counters);
+        int route = packet.IsIpv4 ? segment.Routes.LookupV4(packet.DestinationV4) : segment.Routes.LookupV6(packet.DestinationV6);
+        if (route == RouteTable.NoRoute) return Drop(DropReason.EgressNoRoute, segments, innerBytes, counters);
+        OuterFlow flow = FlowTo(segment.Peers[route], packet);
+        return frame.Offload.GsoType == VirtioGsoType.None || segments == 1
+            ? TakePacket(frame, bytes, packet, flow, memory, segment, output, counters)
+            : TakeSuperPacket(frame, packet, segments, flow, memory, segment, output, counters);
+    }
+
+    /// <summary>ARP is answered, or follows the route of its target; nothing else without IP is carried.</summary>
+    private bool TakeOther(
+        in Frame frame, Span<byte> bytes, in InnerPacket packet, PacketMemory memory, Segment segment, SendBatch output, GatherBatch answers, QueueCounters counters)
+    {
+        if (packet.EtherType != EtherTypes.Arp) return Drop(DropReason.EgressNotIp, 1, frame.Length, counters);
+        if (ArpPacket.TryParse(bytes[packet.NetworkOffset..], out ArpPacket arp) != WireStatus.Ok)
+            return Drop(DropReason.EgressMalformed, 1, frame.Length, counters);
+        if (arp.Operation == ArpOperation.Request) return Answered(_neighbors.AnswerArp(arp, segment, answers), frame.Length, counters);
+        if (arp.Operation != ArpOperation.Reply) return Drop(DropReason.EgressNotIp, 1, frame.Length, counters);
+        int route = segment.Routes.LookupV4(arp.TargetAddress);
+        if (route == RouteTable.NoRoute) return Drop(DropReason.EgressNoRoute, 1, frame.Length, counters);
+        Frame plain = frame with { Offload = default };
+        return TakePacket(plain, bytes, packet, FlowTo(segment.Peers[route], packet), memory, segment, output, counters);
+    }
+
+    private bool TakePacket(
+        in Frame frame, Span<byte> bytes, in InnerPacket packet, in OuterFlow flow, PacketMemory memory, Segment segment, SendBatch output, QueueCounters counters)
+    {
+        int stripped = packet.NetworkOffset - EthernetFrame.MinHeaderLength;
+        int length = Headroom + frame.Length - stripped;
+        if (length > TrainBuilder.MaxLength) return Drop(DropReason.EgressTooBig, 1, frame.Length, counters);
+        if (output.FreeTrains == 0 || output.FreeSlices == 0) return NoRoom(output, 1, frame.Length, counters);
+
+        if ((frame.Offload.Flags & VirtioNetFlags.NeedsChecksum) != 0) ChecksumOffload.Finish(bytes, packet, frame.Offload);
+        int start = WriteTunnelHeader(frame, packet, flow.Peer, memory, segment);
+        counters.EgressIn.Add(1, frame.Length, 0);
+        output.AddSlice(_trains.Place(output, flow, length, length - Headroom), memory.Slice(start, length));
+        return true;
+    }
+
+    private bool TakeSuperPacket(
+        in Frame frame, in InnerPacket packet, int segments, in OuterFlow flow, PacketMemory memory, Segment segment, SendBatch output, QueueCounters counters)
+    {
+        int headers = Headroom + EthernetFrame.MinHeaderLength + packet.HeadersEnd - packet.NetworkOffset;
+        int payload = packet.End - packet.HeadersEnd;
+        long innerBytes = ((long)segments * (headers - Headroom)) + payload;
+        int datagram = headers + frame.Offload.SegmentSize;
+        if (datagram > TrainBuilder.MaxLength) return Drop(DropReason.EgressTooBig, segments, innerBytes, counters);
+        if (output.FreeTrains < TrainBuilder.TrainsFor(segments, datagram) || output.FreeSlices < 2 * segments
+            || !_arena.Fits(segments, headers + TunnelSegmenter.MaxPrefixLength))
+            return NoRoom(output, segments, innerBytes, counters);
+
+        counters.EgressIn.Add(segments, innerBytes, 1);
+        int start = WriteTunnelHeader(frame, packet, flow.Peer, memory, segment);
+        var super = new SuperPacket(memory.Span(start, headers + payload), Headroom + EthernetFrame.MinHeaderLength, packet, frame.Offload.SegmentSize);
+        int payloadStart = frame.Offset + packet.HeadersEnd;
+        if (packet.Protocol != IpProtocols.Tcp
+            || !_tunnelSegmenter.TryEmit(output, flow, super, frame.Offload, memory, payloadStart, segments, Headroom))
+            _segmenter.Segment(output, flow, super, Headroom, memory, payloadStart);
+        return true;
+    }
+
+    /// <summary>
+    /// Writes the VXLAN header and the inner Ethernet header right in front of the inner packet. VLAN tags are thereby stripped (RFC 7348, 6.1).
+    /// </summary>
+    /// <returns>Where the datagram starts in the memory.</returns>
+    private static int WriteTunnelHeader(in Frame frame, in InnerPacket packet, Peer peer, PacketMemory memory, Segment segment)
+    {
+        int start = frame.Offset + packet.NetworkOffset - EthernetFrame.MinHeaderLength - Headroom;
+        Span<byte> headers = memory.Span(start, Headroom + EthernetFrame.MinHeaderLength);
+        VxlanHeader.Write(headers, segment.Vni);
+        EthernetFrame.WriteHeader(headers[Headroom..], peer.Mac, segment.DeviceMac, packet.EtherType);
+        return start;
+    }
+
+    /// <summary>Outer traffic class: our DSCP with the inner ECN (RFC 6040, 4.1, normal mode).</summary>
+    private OuterFlow FlowTo(Peer peer, in InnerPacket packet) =>
+        new(peer, (ushort)FlowHash.Index(packet.FlowHash, _options.SourcePorts.Length), (byte)(_trafficClass | packet.Ecn));
+
+    private static bool IsSolicitation(ReadOnlySpan<byte> frame, in InnerPacket packet) =>
+        packet.IsIpv6 && packet.Protocol == IpProtocols.Icmpv6 && !packet.IsFragment
+        && Icmpv6Header.TryParse(frame[packet.TransportOffset..packet.End], out Icmpv6Header icmp) == WireStatus.Ok
+        && icmp.Type == Icmpv6Types.NeighborSolicitation;
+
+    private static bool IsGroup(ReadOnlySpan<byte> frame, in InnerPacket packet)
+    {
+        if (new MacAddress(frame).IsGroup) return true;
+        return packet.IsIpv4
+            ? packet.DestinationV4 >> 28 == 0xe || packet.DestinationV4 == uint.MaxValue
+            : packet.DestinationV6 >> 120 == 0xff;
+    }
+
+    private static bool Drop(DropReason reason, int packets, long bytes, QueueCounters counters)
+    {
+        counters.EgressIn.Add(packets, bytes, packets > 1 ? 1 : 0);
+        counters.Drop(reason, packets);
+        return true;
+    }
+
+    private static bool Answered(DropReason? refusal, int bytes, QueueCounters counters)
+    {
+        if (refusal is { } reason) return Drop(reason, 1, bytes, counters);
+        counters.EgressIn.Add(1, bytes, 0);
+        counters.EgressAnswered++;
+        return true;
+    }
+
+    private static bool NoRoom(SendBatch output, int packets, long bytes, QueueCounters counters) =>
+        output.Count == 0 && Drop(DropReason.EgressQueueFull, packets, bytes, counters);
+
+    private static DropReason ReasonOf(SendOutcome outcome) => outcome switch
+    {
+        SendOutcome.QueueFull => DropReason.EgressQueueFull,
+        SendOutcome.TooBig => DropReason.EgressTooBig,
+        SendOutcome.Unreachable => DropReason.EgressUnreachable,
+        _ => DropReason.EgressRefused,
+    };
+}

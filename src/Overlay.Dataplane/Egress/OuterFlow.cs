@@ -1,0 +1,6 @@
+using Overlay.Dataplane.Forwarding;
+
+namespace Overlay.Dataplane.Egress;
+
+/// <summary>What all datagrams of one train share.</summary>
+internal readonly record struct OuterFlow(Peer Peer, ushort SourcePortIndex, byte TrafficClass);
