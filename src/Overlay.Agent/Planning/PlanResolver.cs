@@ -19,7 +19,7 @@ internal sealed class PlanResolver(OverlaydOptions options, IReadOnlyList<HostIn
     /// <returns>Null, with every reason among the problems, where anything does not fit.</returns>
     public static NodePlan? Resolve(
         OverlaydOptions options, IReadOnlyList<HostInterface> host, long revision, ConfigurationProblems problems) =>
-        new PlanResolver(options, host, problems).Resolve(revision);
+        new PlanResolver(options, WithoutOwn(options, host), problems).Resolve(revision);
 
     private NodePlan? Resolve(long revision)
     {
@@ -149,6 +149,10 @@ internal sealed class PlanResolver(OverlaydOptions options, IReadOnlyList<HostIn
             segment.Name, (uint)segment.Vni.Value, segment.Device, segment.Mac?.Value ?? DeviceMac.Derive(options.Node, segment.Name),
             segment.Mtu?.Value ?? most, segment.Persistent, addresses, prefixes);
     }
+
+    /// <summary>The devices of our own segments, there from before, are no part of the underlay.</summary>
+    private static IReadOnlyList<HostInterface> WithoutOwn(OverlaydOptions options, IReadOnlyList<HostInterface> host) =>
+        [.. host.Where(each => options.Segments.All(segment => segment.Device.Value != each.Name))];
 
     private static bool IsGlobal(InterfaceAddress own)
     {

@@ -1,0 +1,119 @@
+using System.Collections.Concurrent;
+using System.Runtime.InteropServices;
+using Microsoft.Extensions.Logging;
+using Overlay.Agent.Api;
+using Overlay.Agent.Configuration;
+using Overlay.Agent.Planning;
+using Overlay.Agent.Setup;
+using Overlay.Agent.Status;
+using Overlay.Linux;
+
+namespace Overlay.Agent;
+
+/// <summary>The life of the daemon: start, reload on SIGHUP, end on SIGTERM, SIGINT or a dead worker.</summary>
+internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
+{
+    private readonly ILogger _log = logs.CreateLogger("overlayd");
+    private readonly BlockingCollection<Event> _events = [];
+
+    private enum EventKind
+    {
+        Reload,
+        Stop,
+        WorkerDied,
+    }
+
+    private readonly record struct Event(EventKind Kind, Exception? Cause = null);
+
+    /// <summary>Runs until told to stop.</summary>
+    /// <param name="plan">From the configuration file as it was read at start.</param>
+    public async Task<ExitCode> RunAsync(NodePlan plan)
+    {
+        using PosixSignalRegistration reload = On(PosixSignal.SIGHUP, EventKind.Reload);
+        using PosixSignalRegistration terminate = On(PosixSignal.SIGTERM, EventKind.Stop);
+        using PosixSignalRegistration interrupt = On(PosixSignal.SIGINT, EventKind.Stop);
+        var notification = new ServiceNotification(_log);
+        try
+        {
+            // The socket goes first: it keeps a second daemon from touching the first one's devices.
+            await using LocalApiServer api = await LocalApiServer.StartAsync(plan.Options.ApiSocket, logs).ConfigureAwait(false);
+            using var node = Node.Start(plan, cause => _events.Add(new Event(EventKind.WorkerDied, cause)), _log);
+            api.Status = new StatusReporter(node).Report;
+            HostWarnings.Log(plan, _log);
+            LogReady(node);
+            notification.Ready();
+            ExitCode code = Serve(node, notification);
+            notification.Stopping();
+            return code;
+        }
+        catch (Exception exception) when (exception is LinuxException or StartRefusedException)
+        {
+            _log.LogCritical("cannot run: {Problem}", exception.Message);
+            return ExitCode.Failed;
+        }
+    }
+
+    public void Dispose() => _events.Dispose();
+
+    private ExitCode Serve(Node node, ServiceNotification notification)
+    {
+        foreach (Event next in _events.GetConsumingEnumerable())
+        {
+            switch (next.Kind)
+            {
+                case EventKind.Reload:
+                    notification.Reloading();
+                    Reload(node);
+                    notification.Ready();
+                    break;
+                case EventKind.WorkerDied:
+                    _log.LogCritical(next.Cause, "a worker died, so the daemon ends");
+                    return ExitCode.Failed;
+                default:
+                    _log.LogInformation("stopping");
+                    return ExitCode.Ok;
+            }
+        }
+        return ExitCode.Ok;
+    }
+
+    private void Reload(Node node)
+    {
+        var problems = new ConfigurationProblems(file);
+        if (PlanFile.Read(file, node.Snapshot.Revision + 1, problems) is { } read && ReloadCheck.Accept(node.Plan, read, problems) is { } plan)
+        {
+            try
+            {
+                node.Apply(plan);
+                _log.LogInformation(
+                    "reloaded: revision {Revision}, {Peers} peers, {Routes} routes",
+                    plan.State.Revision, plan.State.Peers.Count, plan.State.Routes.Count);
+                HostWarnings.Log(plan, _log);
+                return;
+            }
+            catch (Exception exception) when (exception is LinuxException or StartRefusedException)
+            {
+                _log.LogError("{Problem}", exception.Message);
+            }
+        }
+        foreach (string problem in problems.Lines) _log.LogError("{Problem}", problem);
+        _log.LogError("reload refused; revision {Revision} stays in force", node.Snapshot.Revision);
+    }
+
+    private void LogReady(Node node) => _log.LogInformation(
+        "ready: {Node} forwards for {Segments} segments, {Peers} peers and {Routes} routes on {Underlay} port {Port} by {Egress} ({Reason})",
+        node.Plan.Options.Node,
+        node.Plan.Segments.Count,
+        node.Plan.State.Peers.Count,
+        node.Plan.State.Routes.Count,
+        string.Join(',', node.Plan.Underlay.Addresses),
+        node.Plan.Options.Underlay.Port,
+        StatusReporter.ModeName(node.Underlay.Mode),
+        node.Underlay.ModeReason);
+
+    private PosixSignalRegistration On(PosixSignal signal, EventKind kind) => PosixSignalRegistration.Create(signal, context =>
+    {
+        context.Cancel = true;
+        _events.Add(new Event(kind));
+    });
+}

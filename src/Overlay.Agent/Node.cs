@@ -1,0 +1,133 @@
+using Microsoft.Extensions.Logging;
+using Overlay.Agent.Forwarding;
+using Overlay.Agent.Planning;
+using Overlay.Agent.Setup;
+using Overlay.Control.Compilation;
+using Overlay.Dataplane.Forwarding;
+using Overlay.Linux.Netlink;
+using Overlay.Linux.Tap;
+
+namespace Overlay.Agent;
+
+/// <summary>
+/// Everything of the daemon that forwards: devices, underlay, workers and what the kernel was told. Started whole or not at all; changed by
+/// one thread at a time, read by any.
+/// </summary>
+internal sealed class Node : IDisposable
+{
+    private readonly ILogger _log;
+    private readonly Rtnetlink _netlink = new();
+    private readonly List<TapDevice> _devices = [];
+    private readonly List<QueueWorker> _workers = [];
+    private readonly SnapshotSlot _snapshot;
+    private readonly UnderlayQueues _underlay;
+    private volatile NodePlan _plan;
+
+    private Node(NodePlan plan, UnderlayQueues underlay, ILogger log)
+    {
+        _plan = plan;
+        _underlay = underlay;
+        _log = log;
+        int queues = underlay.Queues.Count;
+        Counters = new CounterTable(queues, plan.Segments.Count);
+        _snapshot = new SnapshotSlot(SnapshotCompiler.Compile(plan.State, queues));
+    }
+
+    public NodePlan Plan => _plan;
+
+    public ForwardingSnapshot Snapshot => _snapshot.Current;
+
+    public CounterTable Counters { get; }
+
+    public UnderlayQueues Underlay => _underlay;
+
+    /// <summary>By segment index.</summary>
+    public IReadOnlyList<TapDevice> Devices => _devices;
+
+    /// <summary>True while every worker runs.</summary>
+    public bool IsForwarding => _workers.Count > 0 && _workers.TrueForAll(worker => worker.IsRunning);
+
+    /// <summary>Sets everything up and forwards. What was set up is taken back if any step fails.</summary>
+    /// <param name="plan">What to set up.</param>
+    /// <param name="workerDied">Called by a worker's thread that ends on an error.</param>
+    /// <param name="log">For what the kernel refuses and the daemon works around.</param>
+    public static Node Start(NodePlan plan, Action<Exception> workerDied, ILogger log)
+    {
+        var node = new Node(plan, UnderlayQueues.Open(plan), log);
+        try
+        {
+            foreach (SegmentPlan segment in plan.Segments) node.OpenDevice(segment);
+            node.StartWorkers(workerDied);
+            using var undo = new UndoStack(log);
+            node.ConfigureDevices(plan, undo);
+            undo.Commit();
+            node.LogRefusals();
+            return node;
+        }
+        catch
+        {
+            node.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>
+    /// Puts another plan in force that differs only in what can change while workers run. Routes that both have are not touched. Throws, with
+    /// the plan before in force again, if the kernel refuses part of it.
+    /// </summary>
+    public void Apply(NodePlan plan)
+    {
+        ForwardingSnapshot before = _snapshot.Current;
+        using var undo = new UndoStack(_log);
+        undo.Push(() => _snapshot.Current = before);
+        // Workers know a route before the kernel sends packets its way.
+        _snapshot.Current = SnapshotCompiler.Compile(plan.State, _underlay.Queues.Count, before);
+        ConfigureDevices(plan, undo);
+        undo.Commit();
+        _plan = plan;
+    }
+
+    public void Dispose()
+    {
+        _workers.ForEach(worker => worker.Stop());
+        _workers.ForEach(worker => worker.Dispose());
+        _devices.ForEach(device => device.Dispose());
+        _underlay.Dispose();
+        _netlink.Dispose();
+    }
+
+    private void OpenDevice(SegmentPlan segment) => _devices.Add(TapDevice.Open(new TapOptions
+    {
+        Name = segment.Device,
+        Queues = _underlay.Queues.Count,
+        Persistent = segment.Persistent,
+    }));
+
+    private void StartWorkers(Action<Exception> died)
+    {
+        for (int queue = 0; queue < _underlay.Queues.Count; queue++)
+        {
+            int index = queue;
+            TapQueue[] devices = [.. _devices.Select(device => device.Queues[index])];
+            _workers.Add(new QueueWorker(index, _plan, devices, _underlay, _snapshot, Counters.OfQueue(index), died));
+        }
+        _workers.ForEach(worker => worker.Start());
+    }
+
+    private void ConfigureDevices(NodePlan plan, UndoStack undo)
+    {
+        var configurator = new DeviceConfigurator(_netlink, undo);
+        foreach (SegmentPlan segment in plan.Segments)
+        {
+            configurator.Prepare(segment.Device, segment.Mac);
+            DeviceState now = configurator.Read(segment.Device);
+            configurator.Apply(now, DeviceState.Of(segment, now.InterfaceIndex));
+        }
+    }
+
+    private void LogRefusals()
+    {
+        foreach (string refusal in _devices.SelectMany(device => device.Refusals).Concat(_underlay.Refusals))
+            _log.LogWarning("the kernel refused an offload or setting, worked around: {Refusal}", refusal);
+    }
+}

@@ -1,0 +1,71 @@
+using Overlay.Agent.Configuration;
+using Overlay.Agent.Planning;
+
+namespace Overlay.Agent;
+
+/// <summary>Refuses in a reload what cannot change while the daemon runs.</summary>
+internal sealed class ReloadCheck(NodePlan before, NodePlan after, ConfigurationProblems problems)
+{
+    /// <summary>
+    /// The plan with its segments in the order in which the workers know them; null, with the reasons among the problems, where it demands
+    /// a restart.
+    /// </summary>
+    public static NodePlan? Accept(NodePlan before, NodePlan after, ConfigurationProblems problems) =>
+        new ReloadCheck(before, after, problems).Run();
+
+    private NodePlan? Run()
+    {
+        OverlaydOptions old = before.Options;
+        OverlaydOptions changed = after.Options;
+        Same("node", old.Node, changed.Node);
+        Same("api: socket", old.ApiSocket, changed.ApiSocket);
+        int line = changed.Underlay.Line;
+        Same("underlay: interface", before.Underlay.Interface ?? "(none)", new(after.Underlay.Interface ?? "(none)", line));
+        Same("underlay: addresses", Addresses(before), new(Addresses(after), line));
+        Same("underlay: port", old.Underlay.Port.Value, changed.Underlay.Port);
+        Same("underlay: ttl", old.Underlay.Ttl.Value, changed.Underlay.Ttl);
+        Same("underlay: trafficClass", old.Underlay.TrafficClass.Value, changed.Underlay.TrafficClass);
+        Same("underlay: queues", old.Underlay.Queues.Value, changed.Underlay.Queues);
+        Same("tunnel: egress", old.Tunnel.Egress.Value, changed.Tunnel.Egress);
+        Same("tunnel: allowSysctl", old.Tunnel.AllowSysctl.Value, changed.Tunnel.AllowSysctl);
+
+        var segments = new List<SegmentPlan>();
+        foreach (SegmentPlan running in before.Segments)
+        {
+            SegmentPlan? next = after.Segments.FirstOrDefault(segment => segment.Name == running.Name);
+            if (next is null)
+            {
+                problems.Add(0, $"segment '{running.Name}' is gone, which takes a restart", "restart overlayd, or put it back");
+                continue;
+            }
+            CheckSegment(running, next, changed.Segments.First(segment => segment.Name.Value == running.Name));
+            segments.Add(next);
+        }
+        foreach (SegmentOptions added in changed.Segments.Where(segment => before.Segments.All(running => running.Name != segment.Name.Value)))
+            problems.Add(added.Name.Line, $"segment '{added.Name}' is new, which takes a restart", "restart overlayd, or take it out");
+        return problems.Any ? null : after with
+        {
+            Segments = segments,
+            State = after.State with
+            {
+                Segments = [.. segments.Select(segment => after.State.Segments.First(state => state.Name == segment.Name))],
+            },
+        };
+    }
+
+    private void CheckSegment(SegmentPlan running, SegmentPlan next, SegmentOptions options)
+    {
+        Same($"vni of segment '{running.Name}'", (int)running.Vni, options.Vni);
+        Same($"device of segment '{running.Name}'", running.Device, options.Device);
+        Same($"mac of segment '{running.Name}'", running.Mac, new(next.Mac, options.Mac?.Line ?? options.Name.Line));
+        Same($"persistent of segment '{running.Name}'", running.Persistent, options.Persistent);
+    }
+
+    private void Same<T>(string what, T old, Located<T> changed)
+    {
+        if (EqualityComparer<T>.Default.Equals(old, changed.Value)) return;
+        problems.Add(changed.Line, $"{what} is {changed} and was {old}, which takes a restart", $"restart overlayd, or put back {old}");
+    }
+
+    private static string Addresses(NodePlan plan) => string.Join(", ", plan.Underlay.Addresses);
+}

@@ -1,0 +1,118 @@
+using System.Net;
+using Overlay.Linux;
+using Overlay.Linux.Netlink;
+using Overlay.Wire;
+using InterfaceAddress = Overlay.Control.Model.InterfaceAddress;
+
+namespace Overlay.Agent.Setup;
+
+/// <summary>Gives a segment's device what its plan says, touching only what differs. Each step can be taken back.</summary>
+internal sealed class DeviceConfigurator(Rtnetlink netlink, UndoStack undo)
+{
+    /// <summary>Largest super-packet the kernel builds for the device, in bytes: with its tunnel headers it still fits one outer packet.</summary>
+    private const int GsoMaxSize = 62_000;
+
+    private const int AlreadyExists = 17;
+
+    /// <summary>What a device has now; more than nothing where a persistent one was found.</summary>
+    public DeviceState Read(string device)
+    {
+        Link link = Find(device);
+        return new DeviceState(
+            link.Index,
+            link.Mtu,
+            [.. netlink.ListAddresses(link.Index).Where(own => own.Scope == AddressScope.Global)
+                .Select(own => new InterfaceAddress(own.Address, own.PrefixLength))],
+            netlink.ListNeighbours(link.Index),
+            [.. netlink.ListRoutes().Where(route => route.InterfaceIndex == link.Index && route.Protocol == DeviceState.RouteProtocol)]);
+    }
+
+    /// <summary>Sets hardware address and super-packet size, keeps the kernel from talking on the device by itself, and sets it up.</summary>
+    public void Prepare(string device, MacAddress mac)
+    {
+        Link link = Find(device);
+        if (link.Mac != mac) netlink.SetMac(link.Index, mac);
+        netlink.SetGsoMaxSize(link.Index, GsoMaxSize);
+        // Without a link-local address the kernel sends no router solicitations and multicast reports, which would only be dropped. The
+        // setting is the device's and goes with it.
+        string generation = $"net/ipv6/conf/{device}/addr_gen_mode";
+        if (Sysctl.Read(generation) is not null) new Sysctl().Set(generation, "1");
+        netlink.SetUp(link.Index, up: true);
+    }
+
+    /// <summary>
+    /// Turns one state into another: first what is new, then what is gone, so that routes which stay are never without their source address.
+    /// </summary>
+    /// <exception cref="StartRefusedException">Something of another owner is in the way.</exception>
+    public void Apply(DeviceState from, DeviceState to)
+    {
+        if (from.Mtu != to.Mtu)
+        {
+            netlink.SetMtu(to.InterfaceIndex, to.Mtu);
+            undo.Push(() => netlink.SetMtu(to.InterfaceIndex, from.Mtu));
+        }
+        foreach (InterfaceAddress address in to.Addresses.Except(from.Addresses))
+        {
+            netlink.AddAddress(OnDevice(address, to));
+            undo.Push(() => netlink.DeleteAddress(OnDevice(address, to)));
+        }
+        foreach (Neighbour neighbour in to.Neighbours.Except(from.Neighbours))
+        {
+            netlink.SetNeighbour(neighbour);
+            undo.Push(() => netlink.DeleteNeighbour(neighbour.InterfaceIndex, neighbour.Address));
+        }
+        ApplyRoutes(from, to);
+        foreach (Neighbour neighbour in from.Neighbours.ExceptBy(to.Neighbours.Select(other => other.Address), own => own.Address))
+        {
+            netlink.DeleteNeighbour(neighbour.InterfaceIndex, neighbour.Address);
+            undo.Push(() => netlink.SetNeighbour(neighbour));
+        }
+        foreach (InterfaceAddress address in from.Addresses.Except(to.Addresses))
+        {
+            netlink.DeleteAddress(OnDevice(address, from));
+            undo.Push(() => netlink.AddAddress(OnDevice(address, from)));
+        }
+    }
+
+    private void ApplyRoutes(DeviceState from, DeviceState to)
+    {
+        Dictionary<IPNetwork, Route> before = from.Routes.ToDictionary(route => route.Destination);
+        foreach (Route route in to.Routes)
+        {
+            if (!before.Remove(route.Destination, out Route? old))
+            {
+                Add(route);
+                undo.Push(() => netlink.DeleteRoute(route));
+            }
+            else if (old != route)
+            {
+                netlink.ReplaceRoute(route);
+                undo.Push(() => netlink.ReplaceRoute(old));
+            }
+        }
+        foreach (Route gone in before.Values)
+        {
+            netlink.DeleteRoute(gone);
+            undo.Push(() => netlink.AddRoute(gone));
+        }
+    }
+
+    private void Add(Route route)
+    {
+        try
+        {
+            netlink.AddRoute(route);
+        }
+        catch (LinuxException exception) when (exception.Errno == AlreadyExists)
+        {
+            throw new StartRefusedException(
+                $"the kernel has a route to {route.Destination} that is not overlayd's", "remove it, or take the prefix out of 'routes:'", exception);
+        }
+    }
+
+    private Link Find(string device) =>
+        netlink.FindLink(device) ?? throw new StartRefusedException($"the device '{device}' is gone", "start overlayd again");
+
+    private static Linux.Netlink.InterfaceAddress OnDevice(InterfaceAddress address, DeviceState device) =>
+        new(device.InterfaceIndex, address.Address, address.PrefixLength);
+}

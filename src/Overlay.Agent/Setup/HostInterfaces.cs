@@ -1,0 +1,17 @@
+using Overlay.Agent.Planning;
+using Overlay.Linux.Netlink;
+using InterfaceAddress = Overlay.Control.Model.InterfaceAddress;
+
+namespace Overlay.Agent.Setup;
+
+/// <summary>Reads the interfaces of the daemon's network namespace.</summary>
+internal static class HostInterfaces
+{
+    public static IReadOnlyList<HostInterface> Read()
+    {
+        using var netlink = new Rtnetlink();
+        return [.. netlink.ListLinks().Select(link => new HostInterface(
+            link.Name, link.Mtu,
+            [.. netlink.ListAddresses(link.Index).Select(own => new InterfaceAddress(own.Address, own.PrefixLength))]))];
+    }
+}

@@ -1,0 +1,103 @@
+using System.Diagnostics;
+using System.Reflection;
+using Overlay.Agent.Configuration;
+using Overlay.Agent.Planning;
+using Overlay.Dataplane.Counters;
+using Overlay.Dataplane.Forwarding;
+using Overlay.Linux.Tap;
+using Overlay.Rpc;
+
+namespace Overlay.Agent.Status;
+
+/// <summary>Describes a running node for the local API. Called by any thread; reads counters while they are written.</summary>
+internal sealed class StatusReporter(Node node)
+{
+    private static readonly string Version =
+        typeof(StatusReporter).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "unknown";
+
+    private static readonly Dictionary<string, string> Meanings = DropReasons.All.ToDictionary(DropReasons.Name, DropReasons.Meaning);
+
+    private readonly long _start = Stopwatch.GetTimestamp();
+
+    public StatusDocument Report()
+    {
+        // Plan and snapshot are read once each; a reload between the two shows in one of them first.
+        NodePlan plan = node.Plan;
+        ForwardingSnapshot snapshot = node.Snapshot;
+        return new StatusDocument(
+            plan.Options.Node,
+            Version,
+            Stopwatch.GetElapsedTime(_start).TotalSeconds,
+            snapshot.Revision,
+            node.IsForwarding,
+            Underlay(plan),
+            [.. plan.Segments.Select((segment, index) => Segment(segment, node.Devices[index]))],
+            [.. Queues(plan)],
+            [.. snapshot.Peers.All.OrderBy(peer => peer.Name, StringComparer.Ordinal).Select(Peer)],
+            [.. plan.State.Routes.Select(route => new RouteStatus(route.Prefix.ToString(), route.Peer, route.Segment))],
+            Meanings);
+    }
+
+    public static string ModeName(EgressMode mode) => mode == EgressMode.TunnelGso ? "tunnel-gso" : "udp-gso";
+
+    private UnderlayStatus Underlay(NodePlan plan) => new(
+        plan.Underlay.Interface,
+        [.. plan.Underlay.Addresses.Select(address => address.ToString())],
+        plan.Options.Underlay.Port,
+        ModeName(node.Underlay.Mode),
+        node.Underlay.ModeReason,
+        [.. node.Underlay.Refusals],
+        [.. node.Underlay.ChangedSysctls]);
+
+    private static SegmentStatus Segment(SegmentPlan segment, TapDevice device) => new(
+        segment.Name,
+        segment.Device,
+        segment.Vni,
+        segment.Mtu,
+        segment.Mac.ToString(),
+        [.. segment.Addresses.Select(address => address.ToString())],
+        [.. Enum.GetValues<TapOffloads>().Where(each => int.PopCount((int)each) == 1 && device.Offloads.HasFlag(each)).Select(OffloadName)],
+        device.Refusals);
+
+    private static string OffloadName(TapOffloads offload) => offload switch
+    {
+        TapOffloads.TsoEcn => "tso-ecn",
+        _ => offload.ToString().ToLowerInvariant(),
+    };
+
+    private IEnumerable<QueueStatus> Queues(NodePlan plan)
+    {
+        for (int queue = 0; queue < node.Counters.Queues; queue++)
+        {
+            for (int segment = 0; segment < plan.Segments.Count; segment++)
+            {
+                QueueCounters counters = node.Counters.OfQueue(queue)[segment];
+                yield return new QueueStatus(
+                    queue,
+                    plan.Segments[segment].Name,
+                    Traffic(counters.EgressIn),
+                    Traffic(counters.EgressOut),
+                    counters.EgressAnswered,
+                    Traffic(counters.IngressIn),
+                    Traffic(counters.IngressOut),
+                    DropReasons.All.ToDictionary(DropReasons.Name, reason => counters.Drops[(int)reason]));
+            }
+        }
+    }
+
+    private static PeerStatus Peer(Peer peer)
+    {
+        var egress = new TrafficCounters();
+        var ingress = new TrafficCounters();
+        for (int queue = 0; queue < peer.Traffic.Queues; queue++)
+        {
+            Add(ref egress, peer.Traffic.Egress(queue));
+            Add(ref ingress, peer.Traffic.Ingress(queue));
+        }
+        return new PeerStatus(peer.Name, peer.Endpoint.ToString(), peer.Mac.ToString(), Traffic(egress), Traffic(ingress));
+    }
+
+    private static void Add(ref TrafficCounters sum, TrafficCounters part) => sum.Add(part.Packets, part.Bytes, part.SuperPackets);
+
+    private static TrafficStatus Traffic(TrafficCounters counters) => new(counters.Packets, counters.Bytes, counters.SuperPackets);
+}
