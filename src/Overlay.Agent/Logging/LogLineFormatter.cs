@@ -27,12 +27,14 @@ internal sealed class LogLineFormatter() : ConsoleFormatter(FormatterName)
         };
         if (_journal) output.Write(string.Create(CultureInfo.InvariantCulture, $"<{priority}>"));
         else output.Write(string.Create(CultureInfo.InvariantCulture, $"ts={DateTime.UtcNow:yyyy-MM-ddTHH:mm:ss.fffZ} "));
-        output.Write($"level={level} msg={Quoted(entry.Formatter(entry.State, entry.Exception))}");
+        string message = entry.Formatter(entry.State, entry.Exception);
+        output.Write($"level={level} msg={Quoted(message)}");
         if (entry.State is IReadOnlyList<KeyValuePair<string, object?>> values)
         {
             foreach ((string key, object? value) in values)
             {
-                if (key != "{OriginalFormat}") output.Write($" {key}={MaybeQuoted(Convert.ToString(value, CultureInfo.InvariantCulture) ?? "")}");
+                string text = Convert.ToString(value, CultureInfo.InvariantCulture) ?? "";
+                if (key != "{OriginalFormat}" && text != message) output.Write($" {char.ToLowerInvariant(key[0])}{key.AsSpan(1)}={MaybeQuoted(text)}");
             }
         }
         if (entry.Exception is { } exception) output.Write($" exception={Quoted(exception.ToString())}");
