@@ -64,7 +64,7 @@ class Contestant:
 class Bench:
     def __init__(self, options):
         self._options = options
-        self._generator = LoadGenerator(options.loadgen)
+        self._generator = LoadGenerator(os.path.join(options.tools, "loadgen"))
         self.measurements = []
         self.unavailable = {}
 
@@ -160,7 +160,7 @@ def parse_options():
     parser.add_argument("--output", default="artifacts/bench", metavar="DIR",
                         help="where results.json, results.md and results.svg go (artifacts/bench)")
     parser.add_argument("--overlayd", help=argparse.SUPPRESS, required=True)
-    parser.add_argument("--loadgen", help=argparse.SUPPRESS, required=True)
+    parser.add_argument("--tools", help=argparse.SUPPRESS, required=True)
     options = parser.parse_args()
     options.rounds = options.rounds or (2 if options.quick else 5)
     options.seconds = options.seconds or (1.0 if options.quick else 2.0)

@@ -9,13 +9,21 @@ from dataclasses import dataclass
 
 TCP_RMEM = "4096 131072 16777216"
 TCP_WMEM = "4096 131072 16777216"
-PREFIX = f"ovbench{os.getpid()}"
 MODES = {
     "wire": "TSO, GSO and transmit checksum offload off, GRO on, at both underlay ends: every packet is cut to the MTU "
             "and checksummed, as on a real network",
     "veth": "the offloads a veth pair has by default: the kernel neither segments nor checksums on the underlay",
 }
 
+
+def _prefix():
+    """Names a namespace after this process and its start, so that scripts/lib/sweep-namespaces can tell whose it is."""
+    with open("/proc/self/stat") as stat:
+        start = stat.read().rsplit(")", 1)[1].split()[19]
+    return f"ovt-{os.getpid()}-{start}"
+
+
+PREFIX = _prefix()
 _libc = ctypes.CDLL(None, use_errno=True)
 _PR_SET_PDEATHSIG = 1
 

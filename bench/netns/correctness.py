@@ -1,0 +1,167 @@
+"""Proves that what arrives is what was sent, over good and bad underlays: every byte, ECN mark and place in order.
+
+Not a measurement: it has no timing gate, and ends with one line `N passed, N failed`.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from dataclasses import dataclass
+
+from lab import Lab, LabError
+from tunnels import KernelVxlan, Overlay, OverlayTunnelGso, OverlayUdpGso
+from workloads import LoadGenerator
+
+PERTURBATION = ("--loss", "0.3", "--duplicate", "1", "--reorder", "2", "--mark", "5", "--corrupt", "0.1")
+PACED = 20000  # datagrams a second: slow enough that a good underlay loses none
+
+
+@dataclass(frozen=True)
+class Underlay:
+    name: str
+    mode: str
+    mtu: int = 1500
+    perturbed: bool = False
+
+
+UNDERLAYS = (
+    Underlay("wire-1500", "wire"),
+    Underlay("veth-1500", "veth"),
+    Underlay("wire-9000", "wire", 9000),
+    Underlay("veth-9000", "veth", 9000),
+    Underlay("perturbed-1500", "wire", 1500, True),
+    Underlay("perturbed-9000", "wire", 9000, True),
+)
+
+PAIRS = {
+    "kernel-vxlan": (KernelVxlan, KernelVxlan),
+    "overlay-udp-gso": (OverlayUdpGso, OverlayUdpGso),
+    "overlay-tunnel-gso": (OverlayTunnelGso, OverlayTunnelGso),
+    "overlay-udp-gso-tunnel-gso": (OverlayUdpGso, OverlayTunnelGso),
+    "overlay-udp-gso-kernel": (OverlayUdpGso, KernelVxlan),
+    "overlay-tunnel-gso-kernel": (OverlayTunnelGso, KernelVxlan),
+}
+
+
+class Failure(Exception):
+    """A promise was broken; the text says which."""
+
+
+class Trial:
+    """One pair of tunnels over one underlay."""
+
+    def __init__(self, options, number, pair, underlay):
+        self._underlay = underlay
+        self._seconds = options.seconds
+        self._families = options.families
+        self._generator = LoadGenerator(os.path.join(options.tools, "loadgen"))
+        self._relay = (os.path.join(options.tools, "perturb"), "--seed", str(options.seed), *PERTURBATION)
+        self._number = number
+        self._types = PAIRS[pair]
+
+    def run(self):
+        directory = tempfile.mkdtemp(prefix="overlay-bench-")
+        tunnels = []
+        lab = None
+        try:
+            overhead = max(kind.overhead for kind in self._types)
+            lab = Lab(f"c{self._number}", self._underlay.mode, overhead, self._underlay.mtu,
+                      self._relay if self._underlay.perturbed else None, ("net.ipv4.tcp_ecn=1",))
+            a, b = lab.hosts
+            for kind, host, peer in ((self._types[0], a, b), (self._types[1], b, a)):
+                tunnels.append(kind(host, peer, directory))
+                tunnels[-1].start()
+            return self._check(lab)
+        finally:
+            for tunnel in tunnels:
+                tunnel.stop()
+            if lab is not None:
+                lab.close()
+            shutil.rmtree(directory)
+
+    def _check(self, lab):
+        """Runs all traffic and returns what was verified, as text."""
+        a, b = lab.hosts
+        verified, datagrams = 0, 0
+        for family in self._families:
+            for arguments in ((), ("--streams", "4"), ("--reverse",), ("--reverse", "--streams", "4")):
+                figures = self._generator.run(a, b, ("tcp", "--verify", *arguments), self._seconds, family)
+                if figures["verified_bytes"] == 0:
+                    raise Failure(f"tcp {' '.join(arguments)}, IPv{family}: nothing arrived")
+                verified += figures["verified_bytes"]
+            largest = a.pod_mtu - (28 if family == 4 else 48)
+            for client, server in ((a, b), (b, a)):
+                for size, rate in ((largest, PACED), (64, PACED), (3 * largest, PACED / 20)):
+                    datagrams += self._datagrams(client, server, family, size, rate)
+        text = f"{verified * 1e-9:.2f} GB and {datagrams} datagrams verified"
+        if self._underlay.perturbed:
+            done = json.loads(lab.stop_relay())
+            text += ", underlay: " + ", ".join(f"{count} {what}" for what, count in done.items() if count)
+        return text
+
+    def _datagrams(self, client, server, family, size, rate):
+        figures = self._generator.run(
+            client, server, ("udp", "--verify", "--size", str(size), "--rate", str(int(rate))), self._seconds, family)
+        what = f"udp of up to {size} B from {client.name}, IPv{family}"
+        if figures["received"] == 0:
+            raise Failure(f"{what}: nothing arrived")
+        if not self._underlay.perturbed:
+            wrong = {key: figures[key] for key in ("duplicates", "reordered") if figures[key]}
+            if figures["received"] != figures["sent"]:
+                wrong["lost"] = figures["sent"] - figures["received"]
+            if wrong:
+                raise Failure(f"{what}: of {figures['sent']} {wrong}")
+        return figures["received"]
+
+
+def parse_options():
+    underlays = {underlay.name: underlay for underlay in UNDERLAYS}
+
+    def chosen(known):
+        def parse(text):
+            names = text.split(",")
+            for name in names:
+                if name not in known:
+                    raise argparse.ArgumentTypeError(f"{name}: not one of {', '.join(known)}")
+            return names
+        return parse
+
+    parser = argparse.ArgumentParser(prog="scripts/bench-correctness", description=__doc__.split("\n")[0])
+    parser.add_argument("--pairs", type=chosen(PAIRS), default=list(PAIRS), metavar="NAME,...",
+                        help=f"of {', '.join(PAIRS)}")
+    parser.add_argument("--underlays", type=chosen(underlays), default=list(underlays), metavar="NAME,...",
+                        help=f"of {', '.join(underlays)}")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of traffic for each of the runs of a trial (1)")
+    parser.add_argument("--seed", type=int, default=1, help="of what the bad underlay does (1)")
+    parser.add_argument("--families", type=lambda text: [int(family) for family in text.split(",")], default=[4, 6],
+                        metavar="4,6", help="inner address families")
+    parser.add_argument("--overlayd", help=argparse.SUPPRESS, required=True)
+    parser.add_argument("--tools", help=argparse.SUPPRESS, required=True)
+    options = parser.parse_args()
+    options.underlays = [underlays[name] for name in options.underlays]
+    return options
+
+
+def main():
+    options = parse_options()
+    Overlay.program = options.overlayd
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    trials = [(pair, underlay) for underlay in options.underlays for pair in options.pairs]
+    failed = 0
+    for number, (pair, underlay) in enumerate(trials):
+        try:
+            verdict = f"ok    {pair} over {underlay.name}: {Trial(options, number, pair, underlay).run()}"
+        except (Failure, LabError) as error:
+            failed += 1
+            verdict = f"FAIL  {pair} over {underlay.name}: {error}"
+        print(verdict, flush=True)
+    print(f"{len(trials) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
