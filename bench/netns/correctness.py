@@ -130,7 +130,7 @@ def parse_options():
             return names
         return parse
 
-    parser = argparse.ArgumentParser(prog="scripts/bench-correctness", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(prog="scripts/bench correctness", description=__doc__.split("\n")[0])
     parser.add_argument("--pairs", type=chosen(PAIRS), default=list(PAIRS), metavar="NAME,...",
                         help=f"of {', '.join(PAIRS)}")
     parser.add_argument("--underlays", type=chosen(underlays), default=list(underlays), metavar="NAME,...",
