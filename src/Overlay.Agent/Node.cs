@@ -29,7 +29,7 @@ internal sealed class Node : IDisposable
         _underlay = underlay;
         _log = log;
         int queues = underlay.Queues.Count;
-        Counters = new CounterTable(queues, plan.Segments.Count);
+        Counters = [.. Enumerable.Range(0, queues).Select(_ => new QueueCounterSet(plan.Segments.Count))];
         _snapshot = new SnapshotSlot(SnapshotCompiler.Compile(plan.State, queues));
     }
 
@@ -37,7 +37,8 @@ internal sealed class Node : IDisposable
 
     public ForwardingSnapshot Snapshot => _snapshot.Current;
 
-    public CounterTable Counters { get; }
+    /// <summary>By queue.</summary>
+    public IReadOnlyList<QueueCounterSet> Counters { get; }
 
     public UnderlayQueues Underlay => _underlay;
 
@@ -109,7 +110,7 @@ internal sealed class Node : IDisposable
         {
             int index = queue;
             TapQueue[] devices = [.. _devices.Select(device => device.Queues[index])];
-            _workers.Add(new QueueWorker(index, _plan, devices, _underlay, _snapshot, Counters.OfQueue(index), died));
+            _workers.Add(new QueueWorker(index, _plan, devices, _underlay, _snapshot, Counters[index], died));
         }
         _workers.ForEach(worker => worker.Start());
     }

@@ -62,11 +62,14 @@ internal static class StatusReport
             string number = queue.Queue.ToString(CultureInfo.InvariantCulture);
             long egressDrops = queue.Drops.Where(drop => IsEgress(drop.Key)).Sum(drop => drop.Value);
             long ingressDrops = queue.Drops.Values.Sum() - egressDrops;
+            if (queue.Segment is { } segment)
+            {
+                table.Add(
+                    number, segment, "egress", Count(queue.EgressIn.Packets), Count(queue.EgressOut.Packets), Count(queue.Answered),
+                    Count(egressDrops), Bytes(queue.EgressOut.Bytes), Count(queue.EgressOut.SuperPackets));
+            }
             table.Add(
-                number, queue.Segment, "egress", Count(queue.EgressIn.Packets), Count(queue.EgressOut.Packets), Count(queue.Answered),
-                Count(egressDrops), Bytes(queue.EgressOut.Bytes), Count(queue.EgressOut.SuperPackets));
-            table.Add(
-                number, queue.Segment, "ingress", Count(queue.IngressIn.Packets), Count(queue.IngressOut.Packets), "-",
+                number, queue.Segment ?? "(none)", "ingress", Count(queue.IngressIn.Packets), Count(queue.IngressOut.Packets), "-",
                 Count(ingressDrops), Bytes(queue.IngressOut.Bytes), Count(queue.IngressOut.SuperPackets));
         }
         table.Write(output);

@@ -8,7 +8,7 @@ namespace Overlay.Rpc;
 /// <param name="Ready">True while packets are forwarded.</param>
 /// <param name="Underlay">The network that carries the tunnels.</param>
 /// <param name="Segments">Virtual networks.</param>
-/// <param name="Queues">One a queue and segment.</param>
+/// <param name="Queues">One a queue and segment, and one a queue for datagrams that belong to no segment.</param>
 /// <param name="Peers">Other nodes.</param>
 /// <param name="Routes">Inner prefixes and the peers they live behind.</param>
 /// <param name="DropReasons">What each name in <see cref="QueueStatus.Drops"/> means.</param>
@@ -64,7 +64,7 @@ public sealed record SegmentStatus(
 /// <c>IngressIn.Packets = IngressOut.Packets</c> + the ingress drops; while traffic flows the figures may be a batch apart.
 /// </summary>
 /// <param name="Queue">From 0.</param>
-/// <param name="Segment">Name of the segment.</param>
+/// <param name="Segment">Name of the segment; null for datagrams that belong to none.</param>
 /// <param name="EgressIn">Read from the device.</param>
 /// <param name="EgressOut">Handed to the underlay.</param>
 /// <param name="Answered">ARP requests and neighbour solicitations answered by the daemon.</param>
@@ -73,7 +73,7 @@ public sealed record SegmentStatus(
 /// <param name="Drops">Packets dropped, by every reason there is, also where none was.</param>
 public sealed record QueueStatus(
     int Queue,
-    string Segment,
+    string? Segment,
     TrafficStatus EgressIn,
     TrafficStatus EgressOut,
     long Answered,

@@ -3,6 +3,7 @@ using System.Globalization;
 using Overlay.Agent.Configuration;
 using Overlay.Agent.Planning;
 using Overlay.Agent.Setup;
+using Overlay.Dataplane;
 using Overlay.Dataplane.Buffers;
 using Overlay.Dataplane.Counters;
 using Overlay.Dataplane.Egress;
@@ -38,7 +39,7 @@ internal sealed class QueueWorker : IDisposable
     private readonly TapQueue[] _devices;
     private readonly UdpUnderlay _underlay;
     private readonly SnapshotSlot _snapshot;
-    private readonly QueueCounters[] _counters;
+    private readonly QueueCounterSet _counters;
     private readonly Action<Exception> _died;
     private readonly Thread _thread;
     private readonly Poller _poller;
@@ -46,6 +47,8 @@ internal sealed class QueueWorker : IDisposable
     private readonly FrameBatch _frames = new(new PacketMemory(FrameMemoryLength), EgressPath.Headroom, FramesPerBatch, SuperPacketsPerBatch);
     private readonly SendBatch _sends = new(TrainsPerBatch, SlicesPerBatch);
     private readonly GatherBatch _answers = new(FramesPerBatch, FramesPerBatch);
+    private readonly IngressPath _ingress;
+    private readonly IngressPort[] _ports;
     private readonly ReceiveBatch _receives = new(ReceivesPerBatch);
     private volatile bool _stop;
     private volatile bool _running;
@@ -55,10 +58,10 @@ internal sealed class QueueWorker : IDisposable
     /// <param name="devices">By segment index; not owned.</param>
     /// <param name="underlay">Of all queues; not owned.</param>
     /// <param name="snapshot">Read once a batch.</param>
-    /// <param name="counters">By segment index.</param>
+    /// <param name="counters">Of this queue.</param>
     /// <param name="died">Called by the thread when it ends on an error.</param>
     public QueueWorker(
-        int queue, NodePlan plan, TapQueue[] devices, UnderlayQueues underlay, SnapshotSlot snapshot, QueueCounters[] counters, Action<Exception> died)
+        int queue, NodePlan plan, TapQueue[] devices, UnderlayQueues underlay, SnapshotSlot snapshot, QueueCounterSet counters, Action<Exception> died)
     {
         _devices = devices;
         _underlay = underlay.Queues[queue];
@@ -75,6 +78,8 @@ internal sealed class QueueWorker : IDisposable
             LocalV4 = plan.Underlay.AddressV4 is { } v4 ? IpBits.V4(v4) : 0,
             LocalV6 = plan.Underlay.AddressV6 is { } v6 ? IpBits.V6OrMapped(v6) : 0,
         });
+        _ingress = new IngressPath(queue);
+        _ports = [.. counters.BySegment.Select(each => new IngressPort(ReceivesPerBatch, each))];
         _poller = new Poller([.. devices.Select(device => device.FileDescriptor), .. _underlay.ReceiveDescriptors]);
         _thread = new Thread(Run) { Name = string.Create(CultureInfo.InvariantCulture, $"queue-{queue}"), IsBackground = true };
     }
@@ -153,7 +158,7 @@ internal sealed class QueueWorker : IDisposable
         for (int i = 0; i < _devices.Length; i++)
         {
             if (_devices[i].Read(_frames) == 0) continue;
-            QueueCounters counters = _counters[i];
+            QueueCounters counters = _counters.BySegment[i];
             packets -= counters.EgressIn.Packets;
             for (int next = 0; next < _frames.Count;)
             {
@@ -176,7 +181,22 @@ internal sealed class QueueWorker : IDisposable
     /// <returns>Packets received.</returns>
     private long Ingress(ForwardingSnapshot snapshot)
     {
-        int trains = _underlay.Receive(_receives);
-        return trains;
+        if (_underlay.Receive(_receives) == 0) return 0;
+        long before = Received();
+        _ingress.Process(_receives, snapshot, _ports, _counters.Unassigned);
+        for (int i = 0; i < _ports.Length; i++)
+        {
+            if (_ports[i].Frames.Count == 0) continue;
+            _devices[i].Write(_ports[i].Frames);
+            _ports[i].Account();
+        }
+        return Received() - before;
+    }
+
+    private long Received()
+    {
+        long packets = _counters.Unassigned.IngressIn.Packets;
+        foreach (QueueCounters counters in _counters.BySegment) packets += counters.IngressIn.Packets;
+        return packets;
     }
 }

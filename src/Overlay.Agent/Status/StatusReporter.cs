@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Reflection;
 using Overlay.Agent.Configuration;
+using Overlay.Agent.Forwarding;
 using Overlay.Agent.Planning;
 using Overlay.Dataplane.Counters;
 using Overlay.Dataplane.Forwarding;
@@ -67,23 +68,24 @@ internal sealed class StatusReporter(Node node)
 
     private IEnumerable<QueueStatus> Queues(NodePlan plan)
     {
-        for (int queue = 0; queue < node.Counters.Queues; queue++)
+        for (int queue = 0; queue < node.Counters.Count; queue++)
         {
+            QueueCounterSet counters = node.Counters[queue];
             for (int segment = 0; segment < plan.Segments.Count; segment++)
-            {
-                QueueCounters counters = node.Counters.OfQueue(queue)[segment];
-                yield return new QueueStatus(
-                    queue,
-                    plan.Segments[segment].Name,
-                    Traffic(counters.EgressIn),
-                    Traffic(counters.EgressOut),
-                    counters.EgressAnswered,
-                    Traffic(counters.IngressIn),
-                    Traffic(counters.IngressOut),
-                    DropReasons.All.ToDictionary(DropReasons.Name, reason => counters.Drops[(int)reason]));
-            }
+                yield return Queue(queue, plan.Segments[segment].Name, counters.BySegment[segment]);
+            yield return Queue(queue, null, counters.Unassigned);
         }
     }
+
+    private static QueueStatus Queue(int queue, string? segment, QueueCounters counters) => new(
+        queue,
+        segment,
+        Traffic(counters.EgressIn),
+        Traffic(counters.EgressOut),
+        counters.EgressAnswered,
+        Traffic(counters.IngressIn),
+        Traffic(counters.IngressOut),
+        DropReasons.All.ToDictionary(DropReasons.Name, reason => counters.Drops[(int)reason]));
 
     private static PeerStatus Peer(Peer peer)
     {
