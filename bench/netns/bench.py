@@ -8,7 +8,6 @@ import json
 import os
 import platform
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -17,7 +16,7 @@ from contextlib import ExitStack
 import chart
 import lab
 import report
-from lab import Lab, LabError
+from lab import Lab, LabError, stop_on_signals
 from tunnels import Overlay
 from variants import VARIANTS, by_name
 from workloads import CONGESTION_CONTROL, MEMORY, WORKLOADS, LoadGenerator
@@ -176,13 +175,14 @@ def machine():
 def main():
     options = parse_options()
     Overlay.program = options.overlayd
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    stop_on_signals()
     started = time.time()
     bench = Bench(options)
     interrupted = False
     try:
         bench.run()
     except KeyboardInterrupt:
+        note("interrupted: what was measured until now follows")
         interrupted = True
     results = {
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),

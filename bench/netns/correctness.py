@@ -7,12 +7,11 @@ import argparse
 import json
 import os
 import shutil
-import signal
 import sys
 import tempfile
 from dataclasses import dataclass
 
-from lab import Lab, LabError
+from lab import Lab, LabError, stop_on_signals
 from tunnels import KernelVxlan, Overlay, OverlayTunnelGso, OverlayUdpGso
 from workloads import LoadGenerator
 
@@ -149,7 +148,7 @@ def parse_options():
 def main():
     options = parse_options()
     Overlay.program = options.overlayd
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    stop_on_signals()
     trials = [(pair, underlay) for underlay in options.underlays for pair in options.pairs]
     failed = 0
     for number, (pair, underlay) in enumerate(trials):

@@ -4,6 +4,7 @@ import ctypes
 import os
 import signal
 import subprocess
+import sys
 import time
 from dataclasses import dataclass
 
@@ -35,6 +36,13 @@ class LabError(Exception):
 def die_with_parent():
     """For preexec_fn: the child is killed when this process ends, however it ends."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def stop_on_signals():
+    """Lets the signals that end a program run its clean-up first, even where the shell had them ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda received, _: sys.exit(128 + received))
 
 
 def run(*command, stdin=None, timeout=30):
