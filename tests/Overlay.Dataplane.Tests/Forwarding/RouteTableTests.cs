@@ -1,0 +1,99 @@
+using Overlay.Dataplane.Forwarding;
+using Overlay.Testing;
+using Overlay.Wire;
+
+namespace Overlay.Dataplane.Tests.Forwarding;
+
+public sealed class RouteTableTests
+{
+    [Fact]
+    public void Lookup_RandomPrefixes_EqualsLinearScan() => Seeded.Check(150, random =>
+    {
+        RoutePrefix[] prefixes = RandomPrefixes(random, random.Next(0, 200));
+        var table = new RouteTable(prefixes);
+        for (int i = 0; i < 2_000; i++)
+        {
+            UInt128 address = Near(random, prefixes);
+            if (IpBits.IsMapped(address)) Assert.Equal(Scan(prefixes, address), table.LookupV4((uint)address));
+            else Assert.Equal(Scan(prefixes, address), table.LookupV6(address));
+        }
+    });
+
+    [Fact]
+    public void Lookup_EmptyTable_FindsNoRoute()
+    {
+        var table = new RouteTable([]);
+        Assert.Equal(RouteTable.NoRoute, table.LookupV4(0));
+        Assert.Equal(RouteTable.NoRoute, table.LookupV6(UInt128.MaxValue));
+    }
+
+    [Fact]
+    public void Lookup_DefaultRoutes_KeepTheFamiliesApart()
+    {
+        var table = new RouteTable([new(IpBits.Mapped(0), 0, 4), new(0, 0, 6)]);
+        Assert.Equal(4, table.LookupV4(uint.MaxValue));
+        Assert.Equal(6, table.LookupV6(UInt128.MaxValue));
+    }
+
+    [Fact]
+    public void Lookup_HostRoutesAtTheEdges_AreExact()
+    {
+        var table = new RouteTable([new(IpBits.Mapped(uint.MaxValue), 32, 1), new(UInt128.MaxValue, 128, 2), new(UInt128.MaxValue - 1, 127, 3)]);
+        Assert.Equal(1, table.LookupV4(uint.MaxValue));
+        Assert.Equal(RouteTable.NoRoute, table.LookupV4(uint.MaxValue - 1));
+        Assert.Equal(2, table.LookupV6(UInt128.MaxValue));
+        Assert.Equal(3, table.LookupV6(UInt128.MaxValue - 1));
+        Assert.Equal(RouteTable.NoRoute, table.LookupV6(UInt128.MaxValue - 2));
+    }
+
+    [Fact]
+    public void Constructor_SamePrefixTwice_Throws() =>
+        Assert.Throws<ArgumentException>(() => new RouteTable([new(IpBits.Mapped(0x0a000000), 8, 0), new(IpBits.Mapped(0x0a000000), 8, 1)]));
+
+    [Theory]
+    [InlineData(8, 0)]
+    [InlineData(33, 0)]
+    [InlineData(-1, 0)]
+    [InlineData(24, -1)]
+    public void Constructor_PrefixOutOfRange_Throws(int length, int value) =>
+        Assert.ThrowsAny<ArgumentException>(() => new RouteTable([new(IpBits.Mapped(0x0a0b0c00), length, value)]));
+
+    private static RoutePrefix[] RandomPrefixes(Random random, int count)
+    {
+        var prefixes = new Dictionary<(UInt128, int), RoutePrefix>();
+        for (int i = 0; i < count; i++)
+        {
+            bool isIpv4 = random.Next(2) == 0;
+            int bits = isIpv4 ? 32 : 128, length = random.Next(bits + 1);
+            UInt128 mask = length == 0 ? 0 : UInt128.MaxValue << (bits - length);
+            UInt128 address = Near(random, [.. prefixes.Values], isIpv4) & mask;
+            if (isIpv4) address = IpBits.Mapped((uint)address);
+            else if (IpBits.IsMapped(address)) continue;
+            prefixes[(address, length)] = new RoutePrefix(address, length, i);
+        }
+        return [.. prefixes.Values];
+    }
+
+    /// <summary>An address that often shares many leading bits with a prefix, so that lookups go deep.</summary>
+    private static UInt128 Near(Random random, RoutePrefix[] prefixes, bool? isIpv4 = null)
+    {
+        bool v4 = isIpv4 ?? random.Next(2) == 0;
+        UInt128 noise = new UInt128((ulong)random.NextInt64(long.MinValue, long.MaxValue), (ulong)random.NextInt64(long.MinValue, long.MaxValue)) >> random.Next(128);
+        RoutePrefix[] family = [.. prefixes.Where(prefix => IpBits.IsMapped(prefix.Address) == v4)];
+        if (family.Length > 0 && random.Next(4) > 0) noise ^= family[random.Next(family.Length)].Address;
+        return v4 ? IpBits.Mapped((uint)noise) : noise;
+    }
+
+    private static int Scan(RoutePrefix[] prefixes, UInt128 address)
+    {
+        bool isIpv4 = IpBits.IsMapped(address);
+        RoutePrefix? best = null;
+        foreach (RoutePrefix prefix in prefixes)
+        {
+            int host = (isIpv4 ? 32 : 128) - prefix.Length;
+            bool covers = IpBits.IsMapped(prefix.Address) == isIpv4 && (host == 128 || (prefix.Address ^ address) >> host == 0);
+            if (covers && (best is null || prefix.Length > best.Value.Length)) best = prefix;
+        }
+        return best?.Value ?? RouteTable.NoRoute;
+    }
+}
