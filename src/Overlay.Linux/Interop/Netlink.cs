@@ -23,7 +23,7 @@ internal static class NetlinkConstants
     public const ushort NLMSG_ERROR = 2;
     public const ushort NLMSG_DONE = 3;
     public const ushort NLMSGERR_ATTR_MSG = 1;
-    public const ushort NLA_TYPE_MASK = 0x3fff;
+    public const int NLA_TYPE_MASK = ~0xc000;
     public const ushort NLA_F_NESTED = 0x8000;
 
     public const ushort RTM_NEWLINK = 16;

@@ -1,0 +1,196 @@
+using System.Net;
+using System.Text.Json;
+using Overlay.Linux.Netlink;
+using Overlay.Linux.Tests.Support;
+using Overlay.Wire;
+
+namespace Overlay.Linux.Tests;
+
+/// <summary>What netlink sets is compared with what iproute2 shows, and the reverse.</summary>
+public sealed class RtnetlinkTests : IDisposable
+{
+    private readonly NetworkNamespace _space = new();
+    private readonly Rtnetlink _netlink;
+    private readonly int _index;
+
+    public RtnetlinkTests()
+    {
+        _space.Ip("link add veth0 type veth peer name veth1");
+        _space.Ip("link set veth1 up");
+        _netlink = _space.Run(() => new Rtnetlink());
+        _index = _netlink.FindLink("veth0")!.Index;
+    }
+
+    public void Dispose()
+    {
+        _netlink.Dispose();
+        _space.Dispose();
+    }
+
+    private JsonElement Shown => _space.IpJson("link show dev veth0")[0];
+
+    [Fact]
+    public void SetLink_EachProperty_IsShown()
+    {
+        var mac = new MacAddress([0x02, 1, 2, 3, 4, 5]);
+        _netlink.SetMac(_index, mac);
+        _netlink.SetMtu(_index, 1280);
+        _netlink.SetGsoMaxSize(_index, 62_000);
+        _netlink.SetUp(_index, up: true);
+
+        JsonElement shown = Shown;
+        Assert.Equal("02:01:02:03:04:05", shown.GetProperty("address").GetString());
+        Assert.Equal(1280, shown.GetProperty("mtu").GetInt32());
+        Assert.Equal(62_000, shown.GetProperty("gso_max_size").GetInt32());
+        Assert.Contains("UP", shown.GetProperty("flags").EnumerateArray().Select(flag => flag.GetString()));
+        Assert.Equal(new Link(_index, "veth0", "veth", mac, 1280, IsUp: true, HasCarrier: true, 62_000), _netlink.FindLink(_index));
+
+        _netlink.SetUp(_index, up: false);
+        Assert.DoesNotContain("UP", Shown.GetProperty("flags").EnumerateArray().Select(flag => flag.GetString()));
+    }
+
+    [Fact]
+    public void ListLinks_OfNamespace_HasAll() =>
+        Assert.Equal(["lo", "veth0", "veth1"], _netlink.ListLinks().Select(link => link.Name).Order());
+
+    [Fact]
+    public void FindLink_Unknown_IsNull()
+    {
+        Assert.Null(_netlink.FindLink("absent0"));
+        Assert.Null(_netlink.FindLink(4711));
+    }
+
+    [Fact]
+    public void DeleteLink_Existing_IsGone()
+    {
+        _netlink.DeleteLink(_index);
+        Assert.Null(_netlink.FindLink(_index));
+    }
+
+    [Theory]
+    [InlineData("192.0.2.7", 24)]
+    [InlineData("10.244.1.0", 32)]
+    [InlineData("2001:db8::7", 64)]
+    [InlineData("fd00:244:1::", 128)]
+    public void AddAddress_EitherFamily_IsShownUsableAndDeleted(string text, int prefixLength)
+    {
+        _netlink.SetUp(_index, up: true);
+        var address = new InterfaceAddress(_index, IPAddress.Parse(text), prefixLength);
+        _netlink.AddAddress(address);
+
+        JsonElement shown = _space.IpJson("address show dev veth0 scope global")[0].GetProperty("addr_info")[0];
+        Assert.Equal(text, shown.GetProperty("local").GetString());
+        Assert.Equal(prefixLength, shown.GetProperty("prefixlen").GetInt32());
+        Assert.False(shown.TryGetProperty("tentative", out _));
+        Assert.Contains(address, _netlink.ListAddresses(_index));
+
+        var exception = Assert.Throws<LinuxException>(() => _netlink.AddAddress(address));
+        Assert.Equal(Interop.Errno.EEXIST, exception.Errno);
+
+        _netlink.DeleteAddress(address);
+        Assert.DoesNotContain(address, _netlink.ListAddresses(_index));
+    }
+
+    [Theory]
+    [InlineData("10.244.0.0/16", "169.254.77.1", "10.244.1.0")]
+    [InlineData("fd00:244:2::/64", "fe80::77", "fd00:244:1::")]
+    public void AddRoute_OnLinkGateway_IsShownReplacedAndDeleted(string prefix, string gateway, string source)
+    {
+        IPAddress address = IPAddress.Parse(source);
+        _netlink.SetUp(_index, up: true);
+        _netlink.AddAddress(new InterfaceAddress(_index, address, address.GetAddressBytes().Length * 8));
+        var route = new Route(IPNetwork.Parse(prefix), _index)
+        {
+            Gateway = IPAddress.Parse(gateway),
+            OnLink = true,
+            PreferredSource = address,
+            Protocol = 99,
+            Metric = 77,
+        };
+        _netlink.AddRoute(route);
+
+        string family = prefix.Contains(':', StringComparison.Ordinal) ? "-6" : "-4";
+        JsonElement shown = Assert.Single(_space.IpJson($"{family} route show proto 99"));
+        Assert.Equal(prefix, shown.GetProperty("dst").GetString());
+        Assert.Equal(gateway, shown.GetProperty("gateway").GetString());
+        Assert.Equal(source, shown.GetProperty("prefsrc").GetString());
+        Assert.Equal(77, shown.GetProperty("metric").GetInt32());
+        Assert.Contains("onlink", shown.GetProperty("flags").EnumerateArray().Select(flag => flag.GetString()));
+        Assert.Contains(route, _netlink.ListRoutes());
+
+        Assert.Equal(Interop.Errno.EEXIST, Assert.Throws<LinuxException>(() => _netlink.AddRoute(route)).Errno);
+        Route replaced = route with { PreferredSource = null };
+        _netlink.ReplaceRoute(replaced);
+        Assert.Equal(replaced, Assert.Single(_netlink.ListRoutes(), listed => listed.Protocol == 99));
+
+        _netlink.DeleteRoute(replaced);
+        Assert.Empty(_space.IpJson($"{family} route show proto 99"));
+        Assert.Equal(Interop.Errno.ESRCH, Assert.Throws<LinuxException>(() => _netlink.DeleteRoute(replaced)).Errno);
+    }
+
+    [Fact]
+    public void AddRoute_UnreachableGateway_CarriesTheKernelsExplanation()
+    {
+        _netlink.SetUp(_index, up: true);
+        var route = new Route(IPNetwork.Parse("10.1.0.0/16"), _index) { Gateway = IPAddress.Parse("10.99.0.1") };
+        var exception = Assert.Throws<LinuxException>(() => _netlink.AddRoute(route));
+        Assert.Equal(Interop.Errno.ENETUNREACH, exception.Errno);
+        Assert.Contains("Nexthop has invalid gateway", exception.Message, StringComparison.Ordinal);
+        Assert.Contains("10.1.0.0/16", exception.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void ListRoutes_ThousandsOfThem_AllArrive()
+    {
+        _netlink.SetUp(_index, up: true);
+        for (int i = 0; i < 3000; i++)
+            _netlink.AddRoute(new Route(new IPNetwork(new IPAddress([10, (byte)(i >> 8), (byte)i, 0]), 24), _index) { Protocol = 99 });
+        Assert.Equal(3000, _netlink.ListRoutes().Count(route => route.Protocol == 99));
+    }
+
+    [Fact]
+    public void ResolveRoute_EachCase_SaysTheWay()
+    {
+        _netlink.SetUp(_index, up: true);
+        _netlink.SetMtu(_index, 1400);
+        _space.Ip("address add 192.0.2.1/24 dev veth0");
+        _space.Ip("route add 198.51.100.0/24 via 192.0.2.254 mtu 1300");
+        _space.Ip("address add 2001:db8::1/64 dev veth0 nodad");
+        _space.Ip("route add blackhole 203.0.113.0/24");
+
+        Assert.Equal(
+            new RouteResolution(_index, IPAddress.Parse("192.0.2.1"), null, 1400, IsLocal: false),
+            _netlink.ResolveRoute(IPAddress.Parse("192.0.2.9")));
+        Assert.Equal(
+            new RouteResolution(_index, IPAddress.Parse("192.0.2.1"), IPAddress.Parse("192.0.2.254"), 1300, IsLocal: false),
+            _netlink.ResolveRoute(IPAddress.Parse("198.51.100.9")));
+        Assert.Equal(
+            new RouteResolution(_index, IPAddress.Parse("2001:db8::1"), null, 1400, IsLocal: false),
+            _netlink.ResolveRoute(IPAddress.Parse("2001:db8::9"), _index));
+        Assert.True(_netlink.ResolveRoute(IPAddress.Parse("192.0.2.1"))!.IsLocal);
+        Assert.Null(_netlink.ResolveRoute(IPAddress.Parse("203.0.113.1")));
+        Assert.Null(_netlink.ResolveRoute(IPAddress.Parse("100.64.0.1")));
+        Assert.Null(_netlink.ResolveRoute(IPAddress.Parse("2001:db9::1")));
+    }
+
+    [Theory]
+    [InlineData("169.254.77.1")]
+    [InlineData("fe80::77")]
+    public void SetNeighbour_EitherFamily_IsShownReplacedAndDeleted(string text)
+    {
+        _netlink.SetUp(_index, up: true);
+        IPAddress address = IPAddress.Parse(text);
+        _netlink.SetNeighbour(new Neighbour(_index, address, new MacAddress([2, 0, 0, 0, 0, 1])));
+        var neighbour = new Neighbour(_index, address, new MacAddress([2, 0, 0, 0, 0, 2]));
+        _netlink.SetNeighbour(neighbour);
+
+        JsonElement shown = Assert.Single(_space.IpJson("neighbour show dev veth0 nud permanent"));
+        Assert.Equal(text, shown.GetProperty("dst").GetString());
+        Assert.Equal("02:00:00:00:00:02", shown.GetProperty("lladdr").GetString());
+        Assert.Equal(neighbour, Assert.Single(_netlink.ListNeighbours(_index), entry => entry.Address.Equals(address)));
+
+        _netlink.DeleteNeighbour(_index, address);
+        Assert.Empty(_space.IpJson("neighbour show dev veth0 nud permanent"));
+        Assert.Equal(Interop.Errno.ENOENT, Assert.Throws<LinuxException>(() => _netlink.DeleteNeighbour(_index, address)).Errno);
+    }
+}
