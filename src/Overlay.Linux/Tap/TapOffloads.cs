@@ -1,6 +1,9 @@
 namespace Overlay.Linux.Tap;
 
-/// <summary>What a TAP device may leave to us: TUN_F_*.</summary>
+/// <summary>
+/// What a TAP device may leave to us: TUN_F_*. A device that does not know UDP super-packets refuses those written to it, too, while
+/// it takes TCP super-packets and unfinished checksums from us in any case.
+/// </summary>
 [Flags]
 public enum TapOffloads
 {

@@ -25,10 +25,18 @@ internal sealed class SourceSockets : IDisposable
         _ipv6 = new FileDescriptor?[options.SourcePortCount];
         _ports = new ushort[options.SourcePortCount];
         int candidate = 0;
-        for (int i = 0; i < _ports.Length; i++)
+        try
         {
-            while (!TryOpen(i, PortAt(candidate), options, ipv4, ipv6, refusals)) candidate++;
-            _ports[i] = PortAt(candidate++);
+            for (int i = 0; i < _ports.Length; i++)
+            {
+                while (!TryOpen(i, PortAt(candidate), options, ipv4, ipv6, refusals)) candidate++;
+                _ports[i] = PortAt(candidate++);
+            }
+        }
+        catch
+        {
+            Dispose();
+            throw;
         }
     }
 
@@ -43,7 +51,8 @@ internal sealed class SourceSockets : IDisposable
         foreach (FileDescriptor? socket in _ipv6) socket?.Dispose();
     }
 
-    private static ushort PortAt(int candidate)
+    /// <summary>The ports in the order they are tried.</summary>
+    internal static ushort PortAt(int candidate)
     {
         const int Preferred = LastPort - PreferredPort + 1;
         if (candidate < Preferred) return (ushort)(PreferredPort + candidate);
@@ -66,29 +75,39 @@ internal sealed class SourceSockets : IDisposable
     {
         bool ipv6 = address.AddressFamily == AddressFamily.InterNetworkV6;
         FileDescriptor socket = UdpSocket.Open(ipv6);
-        if (options.Interface is { } name) UdpSocket.BindToDevice(socket, name);
-        int errno = UdpSocket.Bind(socket, address, port);
-        if (errno != 0)
+        try
+        {
+            if (options.Interface is { } name) UdpSocket.BindToDevice(socket, name);
+            UdpSocket.DropAll(socket);
+            SetSendOptions(socket, ipv6, options.TimeToLive);
+            if (UdpSocket.SetBuffer(socket, send: true, BufferBytes) is { } refusal && !refusals.Contains(refusal)) refusals.Add(refusal);
+            int errno = UdpSocket.Bind(socket, address, port);
+            if (errno == 0) return socket;
+            if (errno != Errno.EADDRINUSE) throw new LinuxException($"bind UDP {new IPEndPoint(address, port)}", errno);
+        }
+        catch
         {
             socket.Dispose();
-            return errno == Errno.EADDRINUSE ? null : throw new LinuxException($"bind UDP {new IPEndPoint(address, port)}", errno);
+            throw;
         }
-        UdpSocket.DropAll(socket);
-        if (UdpSocket.SetBuffer(socket, send: true, BufferBytes) is { } refusal && !refusals.Contains(refusal)) refusals.Add(refusal);
+        socket.Dispose();
+        return null;
+    }
 
+    private static void SetSendOptions(FileDescriptor socket, bool ipv6, byte timeToLive)
+    {
         // PROBE sets DF yet trusts no path MTU that the kernel was told by ICMP: a forged or stale too-big can neither stop nor shrink the
         // tunnel. DO would fail sends by that cache; INTERFACE would leave DF clear. Only the interface's own MTU gives EMSGSIZE.
         if (ipv6)
         {
             UdpSocket.Set(socket, Sockets.IPPROTO_IPV6, Sockets.IPV6_MTU_DISCOVER, Sockets.IPV6_PMTUDISC_PROBE, "IPV6_MTU_DISCOVER");
             UdpSocket.Set(socket, Sockets.IPPROTO_IPV6, Sockets.IPV6_DONTFRAG, 1, "IPV6_DONTFRAG");
-            UdpSocket.Set(socket, Sockets.IPPROTO_IPV6, Sockets.IPV6_UNICAST_HOPS, options.TimeToLive, "IPV6_UNICAST_HOPS");
+            UdpSocket.Set(socket, Sockets.IPPROTO_IPV6, Sockets.IPV6_UNICAST_HOPS, timeToLive, "IPV6_UNICAST_HOPS");
         }
         else
         {
             UdpSocket.Set(socket, Sockets.IPPROTO_IP, Sockets.IP_MTU_DISCOVER, Sockets.IP_PMTUDISC_PROBE, "IP_MTU_DISCOVER");
-            UdpSocket.Set(socket, Sockets.IPPROTO_IP, Sockets.IP_TTL, options.TimeToLive, "IP_TTL");
+            UdpSocket.Set(socket, Sockets.IPPROTO_IP, Sockets.IP_TTL, timeToLive, "IP_TTL");
         }
-        return socket;
     }
 }

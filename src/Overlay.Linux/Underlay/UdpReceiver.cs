@@ -29,20 +29,14 @@ internal sealed unsafe class UdpReceiver : IDisposable
     public UdpReceiver(UdpUnderlayOptions options, IEnumerable<IPAddress> addresses, List<string> refusals)
     {
         var sockets = new List<FileDescriptor>();
-        foreach (IPAddress address in addresses)
+        try
         {
-            bool ipv6 = address.AddressFamily == AddressFamily.InterNetworkV6;
-            FileDescriptor socket = UdpSocket.Open(ipv6);
-            sockets.Add(socket);
-            if (options.Interface is { } name) UdpSocket.BindToDevice(socket, name);
-            if (options.QueueCount > 1) UdpSocket.Set(socket, Sockets.SOL_SOCKET, Sockets.SO_REUSEPORT, 1, "SO_REUSEPORT");
-            if (ipv6) UdpSocket.Set(socket, Sockets.IPPROTO_IPV6, Sockets.IPV6_RECVTCLASS, 1, "IPV6_RECVTCLASS");
-            else UdpSocket.Set(socket, Sockets.IPPROTO_IP, Sockets.IP_RECVTOS, 1, "IP_RECVTOS");
-            if (!UdpSocket.TrySet(socket, Sockets.SOL_UDP, Sockets.UDP_GRO, 1))
-                refusals.Add($"UDP_GRO is refused ({LinuxException.Describe(Marshal.GetLastSystemError())}): datagrams arrive one at a time");
-            if (UdpSocket.SetBuffer(socket, send: false, BufferBytes) is { } refusal && !refusals.Contains(refusal)) refusals.Add(refusal);
-            int errno = UdpSocket.Bind(socket, address, options.Port);
-            if (errno != 0) throw new LinuxException($"bind UDP {new IPEndPoint(address, options.Port)}", errno, Remedy(errno, options.Port));
+            foreach (IPAddress address in addresses) Open(sockets, options, address, refusals);
+        }
+        catch
+        {
+            sockets.ForEach(socket => socket.Dispose());
+            throw;
         }
         _sockets = [.. sockets];
         _descriptors = [.. sockets.Select(socket => socket.Number)];
@@ -67,6 +61,22 @@ internal sealed unsafe class UdpReceiver : IDisposable
     public void Dispose()
     {
         foreach (FileDescriptor socket in _sockets) socket.Dispose();
+    }
+
+    private static void Open(List<FileDescriptor> sockets, UdpUnderlayOptions options, IPAddress address, List<string> refusals)
+    {
+        bool ipv6 = address.AddressFamily == AddressFamily.InterNetworkV6;
+        FileDescriptor socket = UdpSocket.Open(ipv6);
+        sockets.Add(socket);
+        if (options.Interface is { } name) UdpSocket.BindToDevice(socket, name);
+        if (options.QueueCount > 1) UdpSocket.Set(socket, Sockets.SOL_SOCKET, Sockets.SO_REUSEPORT, 1, "SO_REUSEPORT");
+        if (ipv6) UdpSocket.Set(socket, Sockets.IPPROTO_IPV6, Sockets.IPV6_RECVTCLASS, 1, "IPV6_RECVTCLASS");
+        else UdpSocket.Set(socket, Sockets.IPPROTO_IP, Sockets.IP_RECVTOS, 1, "IP_RECVTOS");
+        if (!UdpSocket.TrySet(socket, Sockets.SOL_UDP, Sockets.UDP_GRO, 1))
+            refusals.Add($"UDP_GRO is refused ({LinuxException.Describe(Marshal.GetLastSystemError())}): datagrams arrive one at a time");
+        if (UdpSocket.SetBuffer(socket, send: false, BufferBytes) is { } refusal && !refusals.Contains(refusal)) refusals.Add(refusal);
+        int errno = UdpSocket.Bind(socket, address, options.Port);
+        if (errno != 0) throw new LinuxException($"bind UDP {new IPEndPoint(address, options.Port)}", errno, Remedy(errno, options.Port));
     }
 
     private static string Remedy(int errno, ushort port) => errno switch

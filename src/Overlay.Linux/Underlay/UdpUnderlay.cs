@@ -59,6 +59,9 @@ public sealed class UdpUnderlay : IUnderlay, IDisposable
         _receiver.Dispose();
     }
 
+    /// <summary>The socket that sends from a source port.</summary>
+    internal int SendDescriptor(int portIndex, bool ipv6) => _sources.Descriptor(portIndex, ipv6);
+
     private static IPAddress? Only(IReadOnlyList<IPAddress> addresses, AddressFamily family)
     {
         IPAddress[] found = [.. addresses.Where(address => address.AddressFamily == family)];

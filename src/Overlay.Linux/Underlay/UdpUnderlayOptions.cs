@@ -3,7 +3,7 @@ using System.Net;
 namespace Overlay.Linux.Underlay;
 
 /// <summary>How one queue of the underlay binds and what its datagrams look like.</summary>
-public sealed class UdpUnderlayOptions
+public sealed record UdpUnderlayOptions
 {
     /// <summary>Local outer addresses, at most one a family; a family without one is not used.</summary>
     public required IReadOnlyList<IPAddress> Addresses { get; init; }

@@ -1,0 +1,174 @@
+using System.Buffers.Binary;
+using System.Net;
+using Overlay.Dataplane.Buffers;
+using Overlay.Linux.Tests.Support;
+using Overlay.Linux.Underlay;
+using Overlay.Wire;
+
+namespace Overlay.Linux.Tests;
+
+public sealed class TunnelInjectorTests : IDisposable
+{
+    private const string GlobalFilter = "net/ipv4/conf/all/rp_filter";
+    private const int OverheadV4 = 50;
+    private const int InnerHeaders = 14 + 20 + 20;
+    private const int VxlanBytes = 8;
+
+    private static readonly bool KernelHasTunnelGso = Environment.OSVersion.Version >= new Version(6, 17);
+
+    private readonly UnderlayPair _pair = new();
+
+    public void Dispose() => _pair.Dispose();
+
+    [Fact]
+    public void TryOpen_ThisKernel_WorksOrSaysWhatIsMissing()
+    {
+        (TunnelInjector? injector, string? refusal) = Open(mayDisable: true);
+        if (KernelHasTunnelGso)
+        {
+            Assert.Null(refusal);
+            var shown = _pair.FirstSpace.IpJson("link show dev inject0")[0];
+            Assert.Equal(65_500, shown.GetProperty("mtu").GetInt32());
+            Assert.Equal(TunnelInjector.DeviceMac.ToString(), shown.GetProperty("address").GetString());
+            Assert.Contains("UP", shown.GetProperty("flags").EnumerateArray().Select(flag => flag.GetString()));
+        }
+        else
+        {
+            Assert.Null(injector);
+            Assert.Contains("Linux 6.17", refusal, StringComparison.Ordinal);
+        }
+        injector?.Dispose();
+        using var netlink = _pair.FirstSpace.Run(() => new Netlink.Rtnetlink());
+        Assert.Null(netlink.FindLink("inject0"));
+    }
+
+    [Fact]
+    public void TryOpen_ReversePathFilterOn_IsRefusedUnlessAllowed()
+    {
+        SetGlobalFilter("1");
+        (TunnelInjector? injector, string? refusal) = Open(mayDisable: false);
+        Assert.Null(injector);
+        Assert.Contains($"{GlobalFilter} is 1", refusal, StringComparison.Ordinal);
+        Assert.Equal("1", _pair.FirstSpace.Run(() => Sysctl.Read(GlobalFilter)));
+    }
+
+    [Fact]
+    public void Dispose_AfterChanges_RestoresThem()
+    {
+        SetGlobalFilter("2");
+        (TunnelInjector? injector, _) = Open(mayDisable: true);
+        if (injector is not null)
+        {
+            Assert.Contains(new SysctlChange(GlobalFilter, "2", "0"), injector.Changes);
+            _pair.FirstSpace.Run(injector.Dispose);
+        }
+        Assert.Equal("2", _pair.FirstSpace.Run(() => Sysctl.Read(GlobalFilter)));
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Send_SuperPacket_ArrivesAsOneOrAsValidSegments(bool segmentOnTheWay)
+    {
+        if (!KernelHasTunnelGso) return;
+        if (segmentOnTheWay) _pair.FirstSpace.Ip("link set veth0 gso_max_size 2000");
+        (TunnelInjector? injector, _) = Open(mayDisable: true);
+        using UdpUnderlay underlay = UnderlayPair.Open(_pair.FirstSpace, 1, options => options with { Port = 4790, Injector = injector });
+
+        byte[] payload = UnderlayPair.RandomBytes(40_500);
+        PacketMemory memory = SuperPacket(payload, underlay.SourcePorts[3], out int length);
+        ref DatagramTrain train = ref _pair.Batch.Add(UnderlayPair.PeerAt(IPAddress.Parse("192.0.2.2")), TrainKind.TunnelSuperPacket);
+        _pair.Batch.AddSlice(memory.Slice(0, length));
+        underlay.Send(_pair.Batch);
+        Assert.Equal(SendOutcome.Sent, train.Outcome);
+
+        const int PerDatagram = VxlanBytes + InnerHeaders;
+        int datagrams = segmentOnTheWay ? 41 : 1;
+        List<Arrived> arrived = _pair.Receive(payload.Length + (datagrams * PerDatagram));
+        Assert.All(arrived, train => Assert.Equal(underlay.SourcePorts[3], train.Source.Port));
+        byte[][] received = [.. arrived.SelectMany(train => train.Bytes.Chunk(train.SegmentSize))];
+        Assert.Equal(datagrams, received.Length);
+        Assert.Equal(payload, received.SelectMany(datagram => datagram.Skip(PerDatagram)));
+        if (segmentOnTheWay) Assert.All(received, AssertTcpChecksum);
+        _pair.FirstSpace.Run(injector!.Dispose);
+    }
+
+    [Fact]
+    public void Send_NoInjector_IsRefused()
+    {
+        _pair.Batch.Add(UnderlayPair.PeerAt(IPAddress.Parse("192.0.2.2")), TrainKind.TunnelSuperPacket);
+        _pair.Send();
+        Assert.Equal(SendOutcome.Refused, _pair.Batch.Trains[0].Outcome);
+    }
+
+    private static void AssertTcpChecksum(byte[] datagram)
+    {
+        ReadOnlySpan<byte> ip = datagram.AsSpan(VxlanBytes + 14);
+        ReadOnlySpan<byte> tcp = ip[20..];
+        Assert.True(InternetChecksum.IsValid(InternetChecksum.Add(ip[..20])));
+        Assert.True(InternetChecksum.IsValid(InternetChecksum.Add(tcp, InternetChecksum.PseudoHeaderV4(ip.Slice(12, 8), 6, tcp.Length))));
+    }
+
+    private (TunnelInjector? Injector, string? Refusal) Open(bool mayDisable) => _pair.FirstSpace.Run(() =>
+    {
+        var options = new TunnelInjectorOptions { Name = "inject0", MayDisableReversePathFilter = mayDisable };
+        TunnelInjector.TryOpen(options, out TunnelInjector? injector, out string? refusal);
+        return (injector, refusal);
+    });
+
+    private void SetGlobalFilter(string value) => _pair.FirstSpace.Run(() => File.WriteAllText($"/proc/sys/{GlobalFilter}", value));
+
+    /// <summary>A VXLAN packet with a TCP super-packet of 1,000-byte segments inside, behind the tunnel virtio-net header.</summary>
+    private static PacketMemory SuperPacket(ReadOnlySpan<byte> payload, ushort sourcePort, out int length)
+    {
+        int inner = InnerHeaders + payload.Length;
+        length = TunnelInjector.HeaderSize + OverheadV4 + inner;
+        var memory = new PacketMemory(length);
+        Span<byte> header = memory.Span(0, TunnelInjector.HeaderSize);
+        header[0] = 1 | 8;
+        header[1] = 1 | 0x20;
+        BitConverter.TryWriteBytes(header[2..], (ushort)(OverheadV4 + InnerHeaders));
+        BitConverter.TryWriteBytes(header[4..], (ushort)1000);
+        BitConverter.TryWriteBytes(header[6..], (ushort)(OverheadV4 + 34));
+        BitConverter.TryWriteBytes(header[8..], (ushort)16);
+        BitConverter.TryWriteBytes(header[20..], (ushort)34);
+        BitConverter.TryWriteBytes(header[22..], (ushort)(OverheadV4 + 14));
+
+        Span<byte> outer = memory.Span(TunnelInjector.HeaderSize, OverheadV4);
+        TunnelInjector.DeviceMac.CopyTo(outer);
+        outer[12] = 8;
+        WriteIpv4(outer.Slice(14, 20), OverheadV4 - 14 + inner, 17, "192.0.2.1", "192.0.2.2");
+        int udpLength = 8 + VxlanBytes + inner;
+        BinaryPrimitives.WriteUInt16BigEndian(outer[34..], sourcePort);
+        BinaryPrimitives.WriteUInt16BigEndian(outer[36..], 4789);
+        BinaryPrimitives.WriteUInt16BigEndian(outer[38..], (ushort)udpLength);
+        BitConverter.TryWriteBytes(outer[40..], InternetChecksum.Fold(InternetChecksum.PseudoHeaderV4(outer.Slice(26, 8), 17, udpLength)));
+        outer[42] = 8;
+        outer[48] = 42;
+
+        Span<byte> frame = memory.Span(TunnelInjector.HeaderSize + OverheadV4, inner);
+        frame[0] = frame[6] = 2;
+        frame[12] = 8;
+        WriteIpv4(frame.Slice(14, 20), inner - 14, 6, "10.244.1.1", "10.244.2.1");
+        Span<byte> tcp = frame[34..];
+        BinaryPrimitives.WriteUInt16BigEndian(tcp, 40_000);
+        BinaryPrimitives.WriteUInt16BigEndian(tcp[2..], 5001);
+        tcp[12] = 5 << 4;
+        tcp[13] = (byte)TcpFlags.Ack;
+        BitConverter.TryWriteBytes(tcp[16..], InternetChecksum.Fold(InternetChecksum.PseudoHeaderV4(frame.Slice(26, 8), 6, tcp.Length)));
+        payload.CopyTo(tcp[20..]);
+        return memory;
+    }
+
+    private static void WriteIpv4(Span<byte> ip, int totalLength, byte protocol, string source, string destination)
+    {
+        ip[0] = 0x45;
+        BinaryPrimitives.WriteUInt16BigEndian(ip[2..], (ushort)totalLength);
+        ip[6] = 0x40;
+        ip[8] = 64;
+        ip[9] = protocol;
+        IPAddress.Parse(source).TryWriteBytes(ip[12..], out _);
+        IPAddress.Parse(destination).TryWriteBytes(ip[16..], out _);
+        BitConverter.TryWriteBytes(ip[10..], InternetChecksum.Finish(InternetChecksum.Add(ip)));
+    }
+}
