@@ -80,13 +80,16 @@ internal sealed partial class NetworkNamespace : IDisposable
     }
 
     /// <summary>What <c>ip</c> prints for the words given; fails where it does.</summary>
-    public string Ip(string words) => Run(() =>
+    public string Ip(string words) => Execute("ip", words);
+
+    /// <summary>What the program prints for the words given; fails where it does.</summary>
+    public string Execute(string program, string words) => Run(() =>
     {
-        using Process process = Process.Start(new ProcessStartInfo("ip", words) { RedirectStandardOutput = true, RedirectStandardError = true })!;
+        using Process process = Process.Start(new ProcessStartInfo(program, words) { RedirectStandardOutput = true, RedirectStandardError = true })!;
         Task<string> errors = process.StandardError.ReadToEndAsync();
         string output = process.StandardOutput.ReadToEnd();
         Assert.True(process.WaitForExit(Deadline));
-        Assert.True(process.ExitCode == 0, $"ip {words}: {errors.Result}");
+        Assert.True(process.ExitCode == 0, $"{program} {words}: {errors.Result}");
         return output;
     });
 

@@ -82,7 +82,10 @@ internal sealed class UnderlayPair : IDisposable
     public void Send() => First.Send(Batch);
 
     /// <summary>Receives at the second until so many bytes are there.</summary>
-    public List<Arrived> Receive(int bytes)
+    public List<Arrived> Receive(int bytes) => Receive(bytes, _received);
+
+    /// <inheritdoc cref="Receive(int)"/>
+    public List<Arrived> Receive(int bytes, ReceiveBatch batch)
     {
         using var poller = new Poller([.. Second.ReceiveDescriptors]);
         var arrived = new List<Arrived>();
@@ -91,9 +94,9 @@ internal sealed class UnderlayPair : IDisposable
         {
             Assert.True(Stopwatch.GetElapsedTime(started) < TimeSpan.FromSeconds(10), $"{arrived.Sum(train => train.Bytes.Length)} of {bytes} bytes arrived");
             poller.Wait(1000);
-            Second.Receive(_received);
-            foreach (ref ReceivedTrain train in _received.Trains)
-                arrived.Add(new Arrived(_received.Memory.Span(train.Offset, train.Length).ToArray(), train.SegmentSize, train.TrafficClass, train.Source));
+            Assert.Equal(Second.Receive(batch), batch.Count);
+            foreach (ref ReceivedTrain train in batch.Trains)
+                arrived.Add(new Arrived(batch.Memory.Span(train.Offset, train.Length).ToArray(), train.SegmentSize, train.TrafficClass, train.Source));
         }
         Assert.Equal(bytes, arrived.Sum(train => train.Bytes.Length));
         return arrived;
