@@ -53,7 +53,7 @@ internal sealed class PlanResolver(OverlaydOptions options, IReadOnlyList<HostIn
         var found = new List<(IPAddress Address, int Mtu)>();
         if (options.Underlay.Addresses.Count > 0) FindGiven(candidates, found);
         else FindFirst(candidates[0], found);
-        if (found.Count == 0) return null;
+        if (problems.Any) return null;
         return new UnderlayPlan(
             options.Underlay.Interface?.Value, Of(AddressFamily.InterNetwork), Of(AddressFamily.InterNetworkV6), found.Min(each => each.Mtu));
 

@@ -1,0 +1,99 @@
+using System.Net;
+using Overlay.Control.Compilation;
+using Overlay.Control.Model;
+using Overlay.Dataplane.Forwarding;
+using Overlay.Wire;
+
+namespace Overlay.Control.Tests;
+
+public sealed class SnapshotCompilerTests
+{
+    private static readonly SegmentState Pods = new("pods", 42, Mac("02:00:00:00:00:01"), 1450);
+    private static readonly SegmentState Lab = new("lab", 43, Mac("02:00:00:00:00:11"), 1400);
+    private static readonly PeerState NodeB = new("node-b", Endpoint("192.0.2.2", 4789), Mac("02:00:00:00:00:02"));
+    private static readonly PeerState NodeC = new("node-c", Endpoint("2001:db8::3", 8472), Mac("02:00:00:00:00:03"));
+
+    [Fact]
+    public void Compile_SegmentsAndPeers_CarriesEverythingOver()
+    {
+        ForwardingSnapshot snapshot = SnapshotCompiler.Compile(State(7), queues: 2);
+
+        Assert.Equal(7, snapshot.Revision);
+        Segment lab = Assert.IsType<Segment>(snapshot.FindSegment(43));
+        Assert.Equal((1, "lab", Lab.DeviceMac, 1400), (lab.Index, lab.Name, lab.DeviceMac, lab.Mtu));
+        Peer peer = Assert.IsType<Peer>(snapshot.Peers.Find(NodeC.Endpoint.Address));
+        Assert.Equal(("node-c", NodeC.Endpoint, NodeC.Mac, 2), (peer.Name, peer.Endpoint, peer.Mac, peer.Traffic.Queues));
+    }
+
+    [Theory]
+    [InlineData("10.244.2.1", "node-b")]
+    [InlineData("10.244.2.128", "node-c")]
+    [InlineData("10.244.3.1", null)]
+    [InlineData("fd00:2::5", "node-b")]
+    [InlineData("fd00:3::5", null)]
+    public void Compile_Routes_LeadToThePeerOfTheLongestPrefix(string destination, string? expected)
+    {
+        Segment pods = SnapshotCompiler.Compile(State(1), queues: 1).Segments[0];
+        var address = IPAddress.Parse(destination);
+
+        int value = destination.Contains(':', StringComparison.Ordinal)
+            ? pods.Routes.LookupV6(IpBits.V6OrMapped(address))
+            : pods.Routes.LookupV4(IpBits.V4(address));
+
+        Assert.Equal(expected, value == RouteTable.NoRoute ? null : pods.Peers[value].Name);
+    }
+
+    [Fact]
+    public void Compile_RoutesOfAnotherSegment_StayThere()
+    {
+        ForwardingSnapshot snapshot = SnapshotCompiler.Compile(State(1), queues: 1);
+
+        Assert.Equal(RouteTable.NoRoute, snapshot.Segments[0].Routes.LookupV4(0x0a64_0001));
+        Assert.Equal("node-c", snapshot.Segments[1].Peers[snapshot.Segments[1].Routes.LookupV4(0x0a64_0001)].Name);
+    }
+
+    [Fact]
+    public void Compile_AfterAnother_KeepsTheCountersOfPeersByName()
+    {
+        ForwardingSnapshot before = SnapshotCompiler.Compile(State(1), queues: 1);
+        before.Peers.Find(NodeB.Endpoint.Address)!.Traffic.Egress(0).Add(3, 300, 0);
+        PeerState moved = NodeB with { Endpoint = Endpoint("192.0.2.22", 4789) };
+
+        ForwardingSnapshot after = SnapshotCompiler.Compile(State(2) with { Peers = [moved, NodeC] }, queues: 1, before);
+
+        Assert.Null(after.Peers.Find(NodeB.Endpoint.Address));
+        Assert.Equal(3, after.Peers.Find(moved.Endpoint.Address)!.Traffic.Egress(0).Packets);
+    }
+
+    [Fact]
+    public void Compile_RouteToAnUnknownPeer_Throws()
+    {
+        NetworkState state = State(1) with { Peers = [NodeC] };
+
+        Assert.Throws<KeyNotFoundException>(() => SnapshotCompiler.Compile(state, queues: 1));
+    }
+
+    [Theory]
+    [InlineData("10.244.1.77", 24, "10.244.1.0/24")]
+    [InlineData("10.244.1.77", 32, "10.244.1.77/32")]
+    [InlineData("10.244.1.77", 0, "0.0.0.0/0")]
+    [InlineData("fd00:1::77", 64, "fd00:1::/64")]
+    [InlineData("fd00:1::77", 128, "fd00:1::77/128")]
+    [InlineData("fd00:1::77", 0, "::/0")]
+    public void Network_OfAnInterfaceAddress_HasNoHostBits(string address, int length, string expected)
+    {
+        Assert.Equal(IPNetwork.Parse(expected), new InterfaceAddress(IPAddress.Parse(address), length).Network);
+    }
+
+    private static NetworkState State(long revision) => new(revision, [Pods, Lab], [NodeB, NodeC],
+    [
+        new RouteState(IPNetwork.Parse("10.244.2.0/24"), "node-b", "pods"),
+        new RouteState(IPNetwork.Parse("10.244.2.128/25"), "node-c", "pods"),
+        new RouteState(IPNetwork.Parse("fd00:2::/64"), "node-b", "pods"),
+        new RouteState(IPNetwork.Parse("10.100.0.0/16"), "node-c", "lab"),
+    ]);
+
+    private static UnderlayEndpoint Endpoint(string address, ushort port) => new(IpBits.V6OrMapped(IPAddress.Parse(address)), port);
+
+    private static MacAddress Mac(string text) => MacAddress.TryParse(text, out MacAddress mac) ? mac : throw new FormatException(text);
+}
