@@ -64,7 +64,7 @@ def draw_panel(results, mode, metric, left, top):
     scale = BAR / longest
     better = "lower is better" if metric.lower_is_better else "higher is better"
     shapes = [text(left, top + 14, f"{metric.title}, {metric.unit}", "text", weight="600"),
-              text(left + COLUMN - 2 * MARGIN, top + 14, better, "quiet", anchor="end")]
+              text(left + LABEL + BAR + VALUE + RATIO, top + 14, better, "quiet", anchor="end")]
     for row, (name, value) in enumerate(medians.items()):
         y = top + TITLE + row * ROW
         style = "kernel" if name == KERNEL else "own" if name.startswith("overlay") else "other"
