@@ -25,7 +25,7 @@ public readonly ref struct Icmpv4Header
     /// <summary>True if the checksum proves the whole message intact.</summary>
     public bool IsChecksumValid => InternetChecksum.IsValid(InternetChecksum.Add(_message));
 
-    /// <summary>Bytes 4 to 7, which mean something else in each type: next-hop MTU in the lower half, pointer, identifier and number.</summary>
+    /// <summary>Bytes 4 to 7, which mean something else in each type: MTU in the lower half, pointer, identifier and number.</summary>
     public uint RestOfHeader => BinaryPrimitives.ReadUInt32BigEndian(_message[4..]);
 
     /// <summary>Of an echo message.</summary>

@@ -132,8 +132,8 @@ public static class InternetChecksum
 
     private static ulong Words(UInt128 address)
     {
-        uint a = Native((uint)(address >> 96)), b = Native((uint)(address >> 64)), c = Native((uint)(address >> 32)), d = Native((uint)address);
-        return (ulong)a + b + c + d;
+        ulong high = (ulong)Native((uint)(address >> 96)) + Native((uint)(address >> 64));
+        return high + Native((uint)(address >> 32)) + Native((uint)address);
     }
 
     private static uint Native(uint hostOrder) => BitConverter.IsLittleEndian ? BinaryPrimitives.ReverseEndianness(hostOrder) : hostOrder;

@@ -49,7 +49,7 @@ public readonly ref struct Ipv4Packet
     /// <summary>See <see cref="IpProtocols"/>.</summary>
     public byte Protocol => _packet[9];
 
-    /// <summary>The checksum as a host-order number, as packet decoders print it. To compute with it, see <see cref="InternetChecksum"/>.</summary>
+    /// <summary>The checksum as a host-order number. To compute with it, see <see cref="InternetChecksum"/>.</summary>
     public ushort HeaderChecksum => BinaryPrimitives.ReadUInt16BigEndian(_packet[ChecksumOffset..]);
 
     public bool IsHeaderChecksumValid => InternetChecksum.IsValid(InternetChecksum.Add(_packet[..HeaderLength]));

@@ -73,7 +73,7 @@ public readonly ref struct NeighborMessage
         return WireStatus.Ok;
     }
 
-    /// <summary>Writes a solicitation of 32 bytes, or of 24 without a link-layer address, as duplicate address detection sends it.</summary>
+    /// <summary>Writes a solicitation of 32 bytes, or of 24 without a link-layer address as in duplicate address detection.</summary>
     /// <param name="message">At least 32 or 24 bytes.</param>
     /// <param name="source">Source address of the IPv6 packet, host order.</param>
     /// <param name="destination">Destination address of the IPv6 packet, host order.</param>

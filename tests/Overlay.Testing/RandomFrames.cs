@@ -63,7 +63,7 @@ public static class RandomFrames
     {
         uint source = AddressV4(random), destination = AddressV4(random);
         Span<byte> options = stackalloc byte[random.Next(3) == 0 ? random.Next(11) * 4 : 0];
-        options.Fill(1);
+        WriteRecordRoute(options);
         byte protocol = Protocol(random, IpProtocols.Icmpv4);
         int header = Ipv4Packet.MinHeaderLength + options.Length;
         int length = WriteTransport(
@@ -76,12 +76,22 @@ public static class RandomFrames
             TotalLength = header + length,
             Identification = (ushort)random.Next(0x10000),
             DontFragment = random.Next(2) == 0,
-            TimeToLive = (byte)random.Next(1, 256),
+            TimeToLive = (byte)random.Next(16, 256),
             Protocol = protocol,
             Source = source,
             Destination = destination,
         };
         return Ipv4Packet.WriteHeader(packet, fields, options) + length;
+    }
+
+    /// <summary>As many empty slots as there is room for, and the end of the list (RFC 791, 3.1).</summary>
+    private static void WriteRecordRoute(Span<byte> options)
+    {
+        options.Clear();
+        if (options.IsEmpty) return;
+        options[0] = 7;
+        options[1] = (byte)(options.Length - 1);
+        options[2] = 4;
     }
 
     private static int WriteIpv6(Random random, Span<byte> packet, bool mayTunnel)

@@ -2,7 +2,7 @@ using Overlay.Testing;
 
 namespace Overlay.Wire.Tests;
 
-/// <summary>Writing what was read gives the same bytes, down every layer of generated frames; reading what was written, the same values.</summary>
+/// <summary>Writing what was read gives the same bytes, down every layer of generated frames; and the other way round.</summary>
 public sealed class IdentityTests
 {
     [Fact]

@@ -172,7 +172,8 @@ public sealed class InternetChecksumTests
 
     private static ushort HostOrder(ushort native) => BinaryPrimitives.ReadUInt16BigEndian(Stored(native));
 
-    private static ushort Native(ushort hostOrder) => BitConverter.IsLittleEndian ? BinaryPrimitives.ReverseEndianness(hostOrder) : hostOrder;
+    private static ushort Native(ushort hostOrder) =>
+        BitConverter.IsLittleEndian ? BinaryPrimitives.ReverseEndianness(hostOrder) : hostOrder;
 
     private static byte[] Stored(ushort checksum)
     {

@@ -30,7 +30,7 @@ public sealed class Ipv6PacketTests
     [InlineData(0, "1100010400000000" + Udp8, 17, 48)] // hop-by-hop
     [InlineData(60, "1101010c000000000000000000000000" + Udp8, 17, 56)] // destination options of 16 bytes
     [InlineData(43, "1100000000000000" + Udp8, 17, 48)] // routing
-    [InlineData(51, "11040000000000010000000100000000000000000000000000000000" + Udp8, 17, 64)] // authentication: 24 bytes and 4 more of data
+    [InlineData(51, "110400000000000100000001000000000000000000000000" + Udp8, 17, 64)] // authentication
     [InlineData(0, "3c000104000000002b000104000000002c000000000000003c000000000000071100010400000000" + Udp8, 17, 80)]
     [InlineData(59, "", 59, 40)]
     [InlineData(50, "0000000100000001", 50, 40)] // encapsulating security payload ends the chain
