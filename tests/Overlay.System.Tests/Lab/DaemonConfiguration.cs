@@ -38,9 +38,13 @@ internal sealed record DaemonConfiguration
               interface: {LabNode.UnderlayDevice}
               addresses: ["{Node.Underlay}"]
               port: {Tunnel.Port}
+              ttl: {Tunnel.HopLimit}
+              trafficClass: {Tunnel.TrafficClass}
+              queues: {Tunnel.Queues}
             tunnel:
               encapsulation: vxlan
               egress: {Tunnel.Egress}
+              allowSysctl: {(Tunnel.AllowSysctl ? "true" : "false")}
             segments:
               - name: pods
                 vni: {Tunnel.Vni}

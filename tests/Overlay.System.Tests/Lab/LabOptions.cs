@@ -1,14 +1,14 @@
 namespace Overlay.SystemTests.Lab;
 
 /// <summary>Outer address family.</summary>
-internal enum UnderlayFamily
+public enum UnderlayFamily
 {
     Ipv4,
     Ipv6,
 }
 
 /// <summary>How the network beneath the overlay is.</summary>
-internal sealed record LabOptions
+public sealed record LabOptions
 {
     public int Nodes { get; init; } = 2;
 
@@ -28,7 +28,7 @@ internal sealed record LabOptions
 }
 
 /// <summary>What the nodes agree on about the tunnel.</summary>
-internal sealed record TunnelOptions
+public sealed record TunnelOptions
 {
     /// <summary>The tunnel as Flannel sets it up.</summary>
     public static readonly TunnelOptions Flannel = new() { Port = 8472, Vni = 1 };
@@ -39,6 +39,15 @@ internal sealed record TunnelOptions
 
     /// <summary>How the daemon sends super-packets.</summary>
     public string Egress { get; init; } = "auto";
+
+    /// <summary>Whether the daemon may change the sysctls that its way of sending needs.</summary>
+    public bool AllowSysctl { get; init; }
+
+    public int HopLimit { get; init; } = 64;
+
+    public int TrafficClass { get; init; }
+
+    public int Queues { get; init; } = 1;
 
     /// <summary>Whether a kernel device fills in the outer UDP checksum over IPv4; Flannel's does not.</summary>
     public bool KernelChecksums { get; init; }

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Overlay.Rpc;
 
 namespace Overlay.SystemTests.Lab;
 
@@ -76,12 +77,11 @@ internal sealed class OverlayDaemon : IAsyncDisposable
     }
 
     /// <summary>What `overlay status --json` prints.</summary>
-    public async Task<JsonElement> StatusAsync()
+    public async Task<StatusDocument> StatusAsync()
     {
         string json = await Command.CheckAsync(
             Command.ShortDeadline, null, Repository.Client, "status", "--json", "--socket", Socket);
-        using JsonDocument document = JsonDocument.Parse(json);
-        return document.RootElement.Clone();
+        return JsonSerializer.Deserialize(json, StatusJson.Default.StatusDocument)!;
     }
 
     public async ValueTask DisposeAsync()

@@ -1,5 +1,3 @@
-using System.Globalization;
-
 namespace Overlay.SystemTests.Lab;
 
 /// <summary>What every datagram of a sender must be, on a wire.</summary>
@@ -7,6 +5,7 @@ internal sealed record VxlanRules
 {
     private const int LowestSourcePort = 49152;
     private const int FlagVni = 0x0800;
+    private const int EcnMask = 3;
 
     public required LabNode Sender { get; init; }
 
@@ -16,37 +15,37 @@ internal sealed record VxlanRules
 
     public required int UnderlayMtu { get; init; }
 
-    public int HopLimit { get; init; } = 64;
-
-    /// <summary>DSCP and ECN.</summary>
-    public int TrafficClass { get; init; }
-
     /// <summary>Checks a capture.</summary>
-    /// <returns>Each violation in words; empty when all is well.</returns>
-    public IReadOnlyList<string> Violations(IReadOnlyList<CapturedDatagram> datagrams)
+    /// <exception cref="InvalidDataException">Rules were broken: says which, how often, and by which frame first.</exception>
+    public void Verify(IReadOnlyList<CapturedDatagram> datagrams)
     {
-        var violations = new List<string>();
         var ports = new Dictionary<string, int>();
-        foreach (CapturedDatagram datagram in datagrams)
-        {
-            void Require(bool holds, string rule)
-            {
-                if (!holds) violations.Add(string.Create(CultureInfo.InvariantCulture, $"frame {datagram.Frame}: {rule}: {datagram}"));
-            }
+        string[] broken =
+        [
+            .. datagrams.SelectMany(datagram => Broken(datagram, ports).Select(rule => (Rule: rule, Datagram: datagram)))
+                .GroupBy(violation => violation.Rule)
+                .Select(group => $"{group.Count()} of {datagrams.Count} not {group.Key}, first {group.First().Datagram}"),
+        ];
+        if (broken.Length > 0) throw new InvalidDataException(string.Join('\n', broken));
+    }
 
-            Require(datagram.Malformed.Length == 0, "well formed");
-            Require(datagram.Source == Sender.Underlay && datagram.Destination == Receiver.Underlay, "between the tunnel's ends");
-            Require(datagram.Length <= UnderlayMtu, "within the underlay's MTU");
-            Require(datagram.DontFragment, "DF set");
-            Require(datagram.HopLimit == HopLimit, $"hop limit {HopLimit}");
-            Require(datagram.TrafficClass == TrafficClass, $"traffic class {TrafficClass}");
-            Require(datagram.Flags == FlagVni && datagram.Vni == Tunnel.Vni, "flag I alone, and the VNI");
-            Require(datagram.InnerSourceMac == Sender.Mac && datagram.InnerDestinationMac == Receiver.Mac, "MACs of the tunnel devices");
-            Require(datagram.SourcePort >= LowestSourcePort, "source port in 49152-65535");
-            Require(ports.TryAdd(datagram.Flow, datagram.SourcePort) || ports[datagram.Flow] == datagram.SourcePort, "one port a flow");
-            foreach ((string field, ChecksumStatus status) in datagram.Checksums) Require(IsRight(datagram, field, status), field);
-        }
-        return violations;
+    private IEnumerable<string> Broken(CapturedDatagram datagram, Dictionary<string, int> ports)
+    {
+        (string Rule, bool Holds)[] rules =
+        [
+            ("well formed", datagram.Malformed.Length == 0),
+            ("between the tunnel's ends", datagram.Source == Sender.Underlay && datagram.Destination == Receiver.Underlay),
+            ("within the underlay's MTU", datagram.Length <= UnderlayMtu),
+            ("with DF", datagram.DontFragment),
+            ("of the hop limit set", datagram.HopLimit == Tunnel.HopLimit),
+            ("of the traffic class set", (datagram.TrafficClass & ~EcnMask) == Tunnel.TrafficClass),
+            ("with flag I alone and the VNI", datagram.Flags == FlagVni && datagram.Vni == Tunnel.Vni),
+            ("between the tunnel devices' MACs", datagram.InnerSourceMac == Sender.Mac && datagram.InnerDestinationMac == Receiver.Mac),
+            ("from a port of 49152 to 65535", datagram.SourcePort >= LowestSourcePort),
+            ("from one port a flow", ports.TryAdd(datagram.Flow, datagram.SourcePort) || ports[datagram.Flow] == datagram.SourcePort),
+            .. datagram.Checksums.Select(checksum => ($"good in {checksum.Field}", IsRight(datagram, checksum.Field, checksum.Status))),
+        ];
+        return rules.Where(rule => !rule.Holds).Select(rule => rule.Rule);
     }
 
     // RFC 7348 5: the outer checksum over IPv4 may be absent. A fragment's transport checksum cannot be seen in it.
