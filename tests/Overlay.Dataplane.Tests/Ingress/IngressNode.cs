@@ -1,0 +1,115 @@
+using System.Buffers.Binary;
+using System.Net;
+using Overlay.Dataplane.Buffers;
+using Overlay.Dataplane.Counters;
+using Overlay.Dataplane.Forwarding;
+using Overlay.Testing;
+using Overlay.Wire;
+
+namespace Overlay.Dataplane.Tests.Ingress;
+
+/// <summary>An ingress path between an underlay and two devices in memory, with one known peer for each outer family.</summary>
+internal sealed class IngressNode
+{
+    public const uint Vni = 42;
+    public const uint OtherVni = 43;
+    public const int Mtu = 1450;
+    public const int Trains = 16;
+
+    public static readonly UnderlayEndpoint PeerV4 = Endpoint("192.0.2.2");
+    public static readonly UnderlayEndpoint PeerV6 = Endpoint("2001:db8::2");
+    public static readonly UnderlayEndpoint Stranger = Endpoint("192.0.2.99");
+
+    private readonly IngressPath _path = new(queue: 0);
+    private readonly ReceiveBatch _batch = new(Trains);
+    private readonly IngressPort[] _ports;
+    private readonly ForwardingSnapshot _snapshot;
+
+    public IngressNode()
+    {
+        Peer[] peers = [NewPeer("v4", PeerV4), NewPeer("v6", PeerV6)];
+        Segment[] segments = [NewSegment(0, Vni, peers), NewSegment(1, OtherVni, peers)];
+        _snapshot = new ForwardingSnapshot(1, segments, new PeerTable(peers));
+        _ports = [new IngressPort(Trains, new QueueCounters()), new IngressPort(Trains, new QueueCounters())];
+        Peers = peers;
+    }
+
+    public MemoryUnderlay Underlay { get; } = new();
+
+    public MemoryFrameDevice Device { get; } = new();
+
+    public MemoryFrameDevice OtherDevice { get; } = new();
+
+    public Peer[] Peers { get; }
+
+    public QueueCounters Counters => _ports[0].Counters;
+
+    public QueueCounters OtherCounters => _ports[1].Counters;
+
+    public QueueCounters Unassigned { get; } = new();
+
+    public IngressPort[] Ports => _ports;
+
+    public ReceiveBatch Batch => _batch;
+
+    public static byte[] Tunnel(byte[] frame, uint vni = Vni, byte flags = 0x08)
+    {
+        byte[] datagram = new byte[8 + frame.Length];
+        datagram[0] = flags;
+        BinaryPrimitives.WriteUInt32BigEndian(datagram.AsSpan(4), vni << 8);
+        frame.CopyTo(datagram, 8);
+        return datagram;
+    }
+
+    /// <summary>Queues inner frames, each a train of its own.</summary>
+    public void DeliverSingly(params IEnumerable<byte[]> frames)
+    {
+        foreach (byte[] frame in frames) Underlay.Deliver(PeerV4, Tunnel(frame));
+    }
+
+    /// <summary>Queues inner frames as one train: of equal length, the last may be shorter.</summary>
+    public void DeliverTrain(params byte[][] frames)
+    {
+        byte[][] datagrams = [.. frames.Select(frame => Tunnel(frame))];
+        Underlay.Deliver(PeerV4, [.. datagrams.SelectMany(datagram => datagram)], datagrams[0].Length);
+    }
+
+    /// <summary>Takes in everything that was queued.</summary>
+    public void Run()
+    {
+        while (Underlay.Receive(_batch) > 0)
+        {
+            Process();
+            Device.Write(_ports[0].Frames);
+            OtherDevice.Write(_ports[1].Frames);
+            foreach (IngressPort port in _ports) port.Account();
+        }
+    }
+
+    public void Process() => _path.Process(_batch, _snapshot, _ports, Unassigned);
+
+    public IReadOnlyList<MemoryFrame> RunSingly(params IEnumerable<byte[]> frames)
+    {
+        DeliverSingly(frames);
+        Run();
+        return Device.Written;
+    }
+
+    /// <summary>In = out + drops, for each set of counters.</summary>
+    public void AssertConserved()
+    {
+        foreach (QueueCounters counters in new[] { Counters, OtherCounters, Unassigned })
+        {
+            long drops = 0;
+            foreach (long count in counters.Drops) drops += count;
+            Assert.Equal(counters.IngressIn.Packets, counters.IngressOut.Packets + drops);
+        }
+    }
+
+    private static Peer NewPeer(string name, UnderlayEndpoint endpoint) => new(name, endpoint, new MacAddress(PlainPacket.PeerMac), new PeerTraffic(1));
+
+    private static Segment NewSegment(int index, uint vni, Peer[] peers) =>
+        new(index, $"segment{index}", vni, new MacAddress(PlainPacket.DeviceMac), Mtu, new RouteTable([]), peers);
+
+    private static UnderlayEndpoint Endpoint(string address) => new(IpBits.V6OrMapped(IPAddress.Parse(address)), 4789);
+}
