@@ -3,6 +3,7 @@ using System.Net;
 using Overlay.Dataplane.Buffers;
 using Overlay.Dataplane.Counters;
 using Overlay.Dataplane.Forwarding;
+using Overlay.Dataplane.Ingress;
 using Overlay.Testing;
 using Overlay.Wire;
 
@@ -26,9 +27,14 @@ internal sealed class IngressNode
     private readonly ForwardingSnapshot _snapshot;
 
     public IngressNode()
+        : this(new MacAddress(PlainPacket.DeviceMac))
+    {
+    }
+
+    public IngressNode(MacAddress deviceMac)
     {
         Peer[] peers = [NewPeer("v4", PeerV4), NewPeer("v6", PeerV6)];
-        Segment[] segments = [NewSegment(0, Vni, peers), NewSegment(1, OtherVni, peers)];
+        Segment[] segments = [NewSegment(0, Vni, deviceMac, peers), NewSegment(1, OtherVni, deviceMac, peers)];
         _snapshot = new ForwardingSnapshot(1, segments, new PeerTable(peers));
         _ports = [new IngressPort(Trains, new QueueCounters()), new IngressPort(Trains, new QueueCounters())];
         Peers = peers;
@@ -108,8 +114,8 @@ internal sealed class IngressNode
 
     private static Peer NewPeer(string name, UnderlayEndpoint endpoint) => new(name, endpoint, new MacAddress(PlainPacket.PeerMac), new PeerTraffic(1));
 
-    private static Segment NewSegment(int index, uint vni, Peer[] peers) =>
-        new(index, $"segment{index}", vni, new MacAddress(PlainPacket.DeviceMac), Mtu, new RouteTable([]), peers);
+    private static Segment NewSegment(int index, uint vni, MacAddress deviceMac, Peer[] peers) =>
+        new(index, $"segment{index}", vni, deviceMac, Mtu, new RouteTable([]), peers);
 
     private static UnderlayEndpoint Endpoint(string address) => new(IpBits.V6OrMapped(IPAddress.Parse(address)), 4789);
 }

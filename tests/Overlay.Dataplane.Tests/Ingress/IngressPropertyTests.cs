@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using Overlay.Dataplane.Ingress;
 using Overlay.Testing;
 
 namespace Overlay.Dataplane.Tests.Ingress;

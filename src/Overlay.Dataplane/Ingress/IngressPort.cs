@@ -2,7 +2,7 @@ using Overlay.Dataplane.Buffers;
 using Overlay.Dataplane.Counters;
 using Overlay.Dataplane.Offload;
 
-namespace Overlay.Dataplane;
+namespace Overlay.Dataplane.Ingress;
 
 /// <summary>
 /// Where one queue's packets of one segment go: frames for the device, and the counters. One worker thread owns it.

@@ -6,7 +6,7 @@ using Overlay.Dataplane.Offload;
 using Overlay.Dataplane.Tunnels;
 using Overlay.Wire;
 
-namespace Overlay.Dataplane;
+namespace Overlay.Dataplane.Ingress;
 
 /// <summary>
 /// The way in, from the underlay to the devices: known peer, known segment, acceptable inner frame, congestion marks, coalescing. Stateless
