@@ -15,7 +15,6 @@ internal static class Errno
     public const int ENODEV = 19;
     public const int EINVAL = 22;
     public const int EMSGSIZE = 90;
-    public const int EOPNOTSUPP = 95;
     public const int EADDRINUSE = 98;
     public const int ENETDOWN = 100;
     public const int ENETUNREACH = 101;

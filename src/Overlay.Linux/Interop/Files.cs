@@ -11,9 +11,6 @@ internal static class Files
     public const int EFD_NONBLOCK = 0x800;
     public const int EFD_CLOEXEC = 0x80000;
     public const short POLLIN = 1;
-    public const short POLLERR = 8;
-    public const short POLLHUP = 0x10;
-    public const short POLLNVAL = 0x20;
     public const int UIO_MAXIOV = 1024;
 }
 

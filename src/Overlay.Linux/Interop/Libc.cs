@@ -48,9 +48,6 @@ internal static unsafe partial class Libc
     [LibraryImport(Library, EntryPoint = "setsockopt")]
     public static partial int SetSocketOption(int descriptor, int level, int option, void* value, uint length);
 
-    [LibraryImport(Library, EntryPoint = "getsockopt")]
-    public static partial int GetSocketOption(int descriptor, int level, int option, void* value, uint* length);
-
     [LibraryImport(Library, EntryPoint = "send")]
     public static partial nint Send(int descriptor, void* buffer, nuint length, int flags);
 

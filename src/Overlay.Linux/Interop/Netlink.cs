@@ -11,10 +11,8 @@ internal static class NetlinkConstants
     public const int NETLINK_CAP_ACK = 10;
 
     public const ushort NLM_F_REQUEST = 0x01;
-    public const ushort NLM_F_MULTI = 0x02;
     public const ushort NLM_F_ACK = 0x04;
     public const ushort NLM_F_DUMP_INTR = 0x10;
-    public const ushort NLM_F_CAPPED = 0x100;
     public const ushort NLM_F_ACK_TLVS = 0x200;
     public const ushort NLM_F_DUMP = 0x300;
     public const ushort NLM_F_REPLACE = 0x100;
@@ -24,7 +22,6 @@ internal static class NetlinkConstants
     public const ushort NLMSG_DONE = 3;
     public const ushort NLMSGERR_ATTR_MSG = 1;
     public const int NLA_TYPE_MASK = ~0xc000;
-    public const ushort NLA_F_NESTED = 0x8000;
 
     public const ushort RTM_NEWLINK = 16;
     public const ushort RTM_DELLINK = 17;

@@ -1,5 +1,4 @@
 using System.Runtime.InteropServices;
-using System.Text;
 using Overlay.Dataplane.Offload;
 using Overlay.Linux.Interop;
 
@@ -11,8 +10,6 @@ namespace Overlay.Linux.Tap;
 /// </summary>
 public sealed unsafe class TapDevice : IDisposable
 {
-    private const int BaseFlags = Tun.IFF_TAP | Tun.IFF_NO_PI | Tun.IFF_VNET_HDR;
-
     /// <summary>Sets of offloads to ask for, best first, each with what its predecessor had more.</summary>
     private static readonly (TapOffloads Set, string Dropped)[] Ladder =
     [
@@ -51,18 +48,11 @@ public sealed unsafe class TapDevice : IDisposable
     public static TapDevice Open(TapOptions options)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(options.Queues, 1, nameof(options));
-        IfReq request = default;
-        int nameLength = Encoding.UTF8.GetByteCount(options.Name);
-        if (nameLength is 0 or >= Tun.IFNAMSIZ)
-            throw new ArgumentException($"interface name '{options.Name}' must have 1 to {Tun.IFNAMSIZ - 1} bytes", nameof(options));
-        Encoding.UTF8.GetBytes(options.Name, request.ifr_name);
-
         var descriptors = new List<FileDescriptor>(options.Queues);
         try
         {
             bool multiQueue = options.Queues > 1;
-            for (int i = 0; i < options.Queues; i++)
-                descriptors.Add(Attach(ref request, options.Name, ref multiQueue));
+            for (int i = 0; i < options.Queues; i++) descriptors.Add(TunDescriptor.Attach(options.Name, ref multiQueue));
 
             int first = descriptors[0].Number;
             int headerSize = VirtioNetHeader.Size;
@@ -86,39 +76,6 @@ public sealed unsafe class TapDevice : IDisposable
     {
         foreach (TapQueue queue in _queues) queue.Close();
     }
-
-    private static FileDescriptor Attach(ref IfReq request, string name, ref bool multiQueue)
-    {
-        FileDescriptor descriptor = OpenClone();
-        while (true)
-        {
-            request.ifr_flags = (short)(BaseFlags | (multiQueue ? Tun.IFF_MULTI_QUEUE : 0));
-            int result;
-            fixed (IfReq* pinned = &request) result = Libc.Ioctl(descriptor.Number, Tun.TUNSETIFF, pinned);
-            if (result >= 0) return descriptor;
-
-            int errno = Marshal.GetLastSystemError();
-            if (errno == Errno.EINVAL && !multiQueue)
-            {
-                // A persistent device that was made multi-queue takes a single queue, too, but only if asked for as multi-queue.
-                multiQueue = true;
-                continue;
-            }
-            descriptor.Dispose();
-            throw new LinuxException($"TUNSETIFF {name}", errno, Remedy(errno, name));
-        }
-    }
-
-    internal static FileDescriptor OpenClone() =>
-        FileDescriptor.Own(Libc.Open("/dev/net/tun", Files.O_RDWR | Files.O_NONBLOCK | Files.O_CLOEXEC), "open /dev/net/tun");
-
-    private static string Remedy(int errno, string name) => errno switch
-    {
-        Errno.EPERM => "CAP_NET_ADMIN is needed",
-        Errno.EBUSY => $"another process has {name} open",
-        Errno.EINVAL => $"an interface {name} exists that is not a TAP device with as many queues; delete it (ip link delete {name}) or choose another name",
-        _ => "",
-    };
 
     private static TapOffloads NegotiateOffloads(int descriptor, string name, List<string> refusals)
     {

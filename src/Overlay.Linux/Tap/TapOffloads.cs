@@ -1,3 +1,5 @@
+using Overlay.Linux.Interop;
+
 namespace Overlay.Linux.Tap;
 
 /// <summary>
@@ -10,22 +12,22 @@ public enum TapOffloads
     None = 0,
 
     /// <summary>Frames may come with unfinished checksums.</summary>
-    Checksum = 0x01,
+    Checksum = (int)Tun.TUN_F_CSUM,
 
     /// <summary>TCP super-packets over IPv4.</summary>
-    Tso4 = 0x02,
+    Tso4 = (int)Tun.TUN_F_TSO4,
 
     /// <summary>TCP super-packets over IPv6.</summary>
-    Tso6 = 0x04,
+    Tso6 = (int)Tun.TUN_F_TSO6,
 
     /// <summary>TCP super-packets with CWR set.</summary>
-    TsoEcn = 0x08,
+    TsoEcn = (int)Tun.TUN_F_TSO_ECN,
 
     /// <summary>UDP super-packets over IPv4 (Linux 6.2).</summary>
-    Uso4 = 0x20,
+    Uso4 = (int)Tun.TUN_F_USO4,
 
     /// <summary>UDP super-packets over IPv6 (Linux 6.2).</summary>
-    Uso6 = 0x40,
+    Uso6 = (int)Tun.TUN_F_USO6,
 
     All = Checksum | Tso4 | Tso6 | TsoEcn | Uso4 | Uso6,
 }

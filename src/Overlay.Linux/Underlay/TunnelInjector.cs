@@ -1,6 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Runtime.InteropServices;
-using System.Text;
 using Overlay.Dataplane.Buffers;
 using Overlay.Linux.Interop;
 using Overlay.Linux.Netlink;
@@ -58,11 +57,12 @@ public sealed unsafe class TunnelInjector : IDisposable
             return false;
         }
 
-        FileDescriptor descriptor = TapDevice.OpenClone();
+        bool multiQueue = false;
+        FileDescriptor descriptor = TunDescriptor.Attach(options.Name, ref multiQueue);
         var sysctl = new Sysctl();
         try
         {
-            refusal = Attach(descriptor, options.Name);
+            refusal = EnableTunnels(descriptor);
             if (refusal is null)
             {
                 SetUp(options.Name, sysctl);
@@ -100,17 +100,11 @@ public sealed unsafe class TunnelInjector : IDisposable
         _descriptor.Dispose();
     }
 
-    private static string? Attach(FileDescriptor descriptor, string name)
+    private static string? EnableTunnels(FileDescriptor descriptor)
     {
-        IfReq request = default;
-        if (Encoding.UTF8.GetByteCount(name) is 0 or >= Tun.IFNAMSIZ)
-            throw new ArgumentException($"interface name '{name}' must have 1 to {Tun.IFNAMSIZ - 1} bytes", nameof(name));
-        Encoding.UTF8.GetBytes(name, request.ifr_name);
-        request.ifr_flags = Tun.IFF_TAP | Tun.IFF_NO_PI | Tun.IFF_VNET_HDR;
-        if (Libc.Ioctl(descriptor.Number, Tun.TUNSETIFF, &request) < 0) throw LinuxException.Last($"TUNSETIFF {name}");
         int headerSize = HeaderSize;
-        if (Libc.Ioctl(descriptor.Number, Tun.TUNSETVNETHDRSZ, &headerSize) < 0) return Unsupported("TUNSETVNETHDRSZ 24");
-        return Libc.IoctlValue(descriptor.Number, Tun.TUNSETOFFLOAD, TunnelOffloads) < 0 ? Unsupported($"TUNSETOFFLOAD {TunnelOffloads:#x}") : null;
+        if (Libc.Ioctl(descriptor.Number, Tun.TUNSETVNETHDRSZ, &headerSize) < 0) return Unsupported($"TUNSETVNETHDRSZ {HeaderSize}");
+        return Libc.IoctlValue(descriptor.Number, Tun.TUNSETOFFLOAD, TunnelOffloads) < 0 ? Unsupported($"TUNSETOFFLOAD 0x{TunnelOffloads:x}") : null;
     }
 
     private static string Unsupported(string call) =>

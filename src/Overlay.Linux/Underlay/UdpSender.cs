@@ -186,7 +186,7 @@ internal sealed unsafe class UdpSender
     {
         Errno.EAGAIN or Errno.ENOBUFS => SendOutcome.QueueFull,
         Errno.EMSGSIZE => SendOutcome.TooBig,
-        Errno.ENETUNREACH or Errno.EHOSTUNREACH or Errno.ENETDOWN => SendOutcome.Unreachable,
+        Errno.ENETUNREACH or Errno.EHOSTUNREACH or Errno.ENETDOWN or Errno.ENODEV => SendOutcome.Unreachable,
         _ => SendOutcome.Refused,
     };
 }
