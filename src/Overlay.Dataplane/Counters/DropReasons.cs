@@ -30,7 +30,7 @@ public static class DropReasons
         DropReason.IngressMalformed => ("ingress-malformed", "the datagram is no valid VXLAN packet"),
         DropReason.IngressUnknownPeer => ("ingress-unknown-peer", "the datagram's sender is no configured peer"),
         DropReason.IngressUnknownSegment => ("ingress-unknown-segment", "no segment has the datagram's VNI"),
-        DropReason.IngressInnerMalformed => ("ingress-inner-malformed", "the inner frame's headers contradict its length or checksum"),
+        DropReason.IngressInnerMalformed => ("ingress-inner-malformed", "the inner frame's headers contradict its length"),
         DropReason.IngressInnerVlan => ("ingress-inner-vlan", "the inner frame has a VLAN tag"),
         DropReason.IngressInnerMac => ("ingress-inner-mac", "the inner frame is not addressed to the segment's device"),
         DropReason.IngressEcnConflict => ("ingress-ecn-conflict", "congestion was marked on a packet whose ends cannot react to it (RFC 6040)"),
