@@ -19,7 +19,9 @@ import report
 from lab import Lab, LabError, stop_on_signals
 from tunnels import Overlay
 from variants import VARIANTS, by_name
-from workloads import CONGESTION_CONTROL, MEMORY, WORKLOADS, LoadGenerator
+from workloads import CONGESTION_CONTROL, MEMORY, WARM_UP, WORKLOADS, LoadGenerator
+
+BUSY = 0.5  # load average over the last minute above which figures are not worth keeping
 
 
 class Contestant:
@@ -37,21 +39,22 @@ class Contestant:
         self._tunnels = (variant.a(a, b, self._directory), variant.b(b, a, self._directory))
 
     def restart(self, generator):
-        """Starts new daemons and sees that the pods reach each other."""
+        """Starts new daemons and lets them carry some traffic, for a managed runtime compiles what runs often."""
         for tunnel in self._tunnels:
             tunnel.stop()
         for tunnel in self._tunnels:
             tunnel.start()
-        self.measure(generator, ("request-response",), 0.1)
+        for arguments, seconds in WARM_UP:
+            self.measure(generator, arguments, seconds)
 
     def measure(self, generator, arguments, seconds):
         a, b = self._lab.hosts
         return generator.run(a, b, arguments, seconds)
 
-    def resident_mb(self):
-        """The larger of the two daemons, or None where there is none."""
+    def memory(self):
+        """The size of the larger of the two daemons; nothing where there is none."""
         sizes = [size for size in (tunnel.resident_kib() for tunnel in self._tunnels) if size is not None]
-        return max(sizes) * 1024e-6 if sizes else None
+        return {"rss_mb": round(max(sizes) * 1024e-6, 2)} if sizes else {}
 
     def close(self):
         for tunnel in self._tunnels:
@@ -89,6 +92,8 @@ class Bench:
                 except LabError as error:
                     self._leave_out(contestant.variant, str(error))
                     contestants.remove(contestant)
+            if not contestants:
+                return
             # Each round begins with another variant, so that none always follows the same one.
             turn = number % len(contestants)
             self._run_round(mode, number, contestants[turn:] + contestants[:turn])
@@ -101,20 +106,20 @@ class Bench:
                     continue
                 note(f"{mode} round {number + 1}/{self._options.rounds} {workload.name} {variant.name}")
                 seconds = self._options.seconds * workload.seconds
-                try:
-                    figures = contestant.measure(self._generator, workload.arguments, seconds)
-                except LabError as error:
-                    figures = {"error": str(error)}
-                    note(f"  {error}")
-                self._record(mode, number, workload.name, variant, figures)
+                self._record(mode, number, workload.name, variant,
+                             lambda: contestant.measure(self._generator, workload.arguments, seconds))
         for contestant in contestants:
-            size = contestant.resident_mb()
-            if size is not None:
-                self._record(mode, number, MEMORY, contestant.variant, {"rss_mb": round(size, 2)})
+            self._record(mode, number, MEMORY, contestant.variant, contestant.memory)
 
-    def _record(self, mode, number, workload, variant, figures):
-        self.measurements.append(
-            {"mode": mode, "round": number, "workload": workload, "variant": variant.name, **figures})
+    def _record(self, mode, number, workload, variant, measure):
+        try:
+            figures = measure()
+        except LabError as error:
+            figures = {"error": str(error)}
+            note(f"  {error}")
+        if figures:
+            self.measurements.append(
+                {"mode": mode, "round": number, "workload": workload, "variant": variant.name, **figures})
 
     def _leave_out(self, variant, reason):
         note(f"{variant.name} is left out: {reason}")
@@ -147,7 +152,7 @@ def parse_options():
     workloads = {workload.name: workload for workload in WORKLOADS}
     modes = {mode: mode for mode in lab.MODES}
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__.split("\n")[0])
-    parser.add_argument("--quick", action="store_true", help="two rounds of 1 s: under five minutes")
+    parser.add_argument("--quick", action="store_true", help="two rounds of 0.7 s: under five minutes")
     parser.add_argument("--rounds", type=int, help="rounds, each with new daemons (5)")
     parser.add_argument("--seconds", type=float, help="measured window; a step of a UDP search is a fifth of it (2)")
     parser.add_argument("--variants", type=chosen_variants, default=list(VARIANTS), metavar="NAME,...",
@@ -162,14 +167,15 @@ def parse_options():
     parser.add_argument("--tools", help=argparse.SUPPRESS, required=True)
     options = parser.parse_args()
     options.rounds = options.rounds or (2 if options.quick else 5)
-    options.seconds = options.seconds or (1.0 if options.quick else 2.0)
+    options.seconds = options.seconds or (0.7 if options.quick else 2.0)
     return options
 
 
 def machine():
     with open("/proc/cpuinfo") as cpuinfo:
         model = next((line.split(":", 1)[1].strip() for line in cpuinfo if line.startswith("model name")), "unknown")
-    return {"kernel": platform.release(), "cpu": model, "cpus": len(os.sched_getaffinity(0))}
+    return {"kernel": platform.release(), "cpu": model, "cpus": len(os.sched_getaffinity(0)),
+            "load_before": round(os.getloadavg()[0], 2)}
 
 
 def main():
@@ -177,6 +183,9 @@ def main():
     Overlay.program = options.overlayd
     stop_on_signals()
     started = time.time()
+    host = machine()
+    if host["load_before"] > BUSY:
+        note(f"the machine is busy (load {host['load_before']}): the figures will be noise")
     bench = Bench(options)
     interrupted = False
     try:
@@ -187,7 +196,7 @@ def main():
     results = {
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
         "elapsed_seconds": round(time.time() - started),
-        "machine": machine(),
+        "machine": host,
         "settings": {
             "rounds": options.rounds, "seconds": options.seconds, "mtu": 1500, "tcp_rmem": lab.TCP_RMEM,
             "tcp_wmem": lab.TCP_WMEM, "congestion_control": CONGESTION_CONTROL,

@@ -113,7 +113,9 @@ def stop_process(process):
 
 
 def resident_kib(process):
-    """VmRSS of a running process, in KiB."""
+    """VmRSS of a process that should be running, in KiB."""
+    if process.poll() is not None:
+        raise LabError(f"{' '.join(process.args)}: ended by itself with status {process.returncode}")
     with open(f"/proc/{process.pid}/status") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
 

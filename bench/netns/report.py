@@ -32,7 +32,8 @@ def ratio(results, mode, variant, metric, baseline):
 def markdown(results):
     machine, settings = results["machine"], results["settings"]
     lines = [
-        f"{results['date']}, {machine['cpu']}, {machine['cpus']} CPUs, Linux {machine['kernel']}; "
+        f"{results['date']}, {machine['cpu']}, {machine['cpus']} CPUs, Linux {machine['kernel']}, "
+        f"load {machine['load_before']:.2f} before the start; "
         f"{settings['rounds']} rounds of {settings['seconds']:g} s, new daemons each round; MTU {settings['mtu']}, "
         f"`tcp_rmem={settings['tcp_rmem']}`, `tcp_wmem={settings['tcp_wmem']}`, {settings['congestion_control']}. "
         "Median (lowest–highest). ↓: lower is better.",

@@ -37,6 +37,8 @@ WORKLOADS = (
     Workload("connect", ("connect", "--streams", "4"), 1),
 )
 
+WARM_UP = ((("tcp",), 0.2), (("tcp", "--reverse"), 0.2), (("udp", "--size", "64"), 0.2))
+
 MEMORY = "memory"
 
 METRICS = (
