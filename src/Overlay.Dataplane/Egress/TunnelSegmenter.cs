@@ -15,6 +15,7 @@ internal sealed class TunnelSegmenter(EgressOptions options, HeaderArena arena, 
     /// <summary>Most bytes in front of the tunnel header.</summary>
     public const int MaxPrefixLength = VirtioTunnelHeader.Size + EthernetFrame.MinHeaderLength + Ipv6Packet.HeaderLength + UdpHeader.HeaderLength;
 
+    // Of the whole outer packet; IPv6 could carry 40 more, but a TAP device takes no more than 64 KB.
     private const int MaxIpLength = 65_535;
 
     /// <summary>
@@ -35,7 +36,7 @@ internal sealed class TunnelSegmenter(EgressOptions options, HeaderArena arena, 
     {
         bool isIpv4 = flow.Peer.Endpoint.IsIPv4;
         if ((options.TunnelSuperPackets & (isIpv4 ? TunnelOffload.Ipv4 : TunnelOffload.Ipv6)) == 0 || segments < 2) return false;
-        int room = MaxIpLength - (isIpv4 ? Ipv4Packet.MinHeaderLength : 0) - UdpHeader.HeaderLength - super.HeaderLength;
+        int room = MaxIpLength - (isIpv4 ? Ipv4Packet.MinHeaderLength : Ipv6Packet.HeaderLength) - UdpHeader.HeaderLength - super.HeaderLength;
         int most = room / super.SegmentSize;
         int first = super.PayloadLength <= room ? segments : Math.Min(most, segments - 2);
         if (first < 2 || segments - first > most) return false;

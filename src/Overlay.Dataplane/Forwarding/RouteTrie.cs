@@ -2,30 +2,86 @@ using System.Numerics;
 
 namespace Overlay.Dataplane.Forwarding;
 
-/// <summary>Builds the flat trie of one address family (Asai and Ohara, "Poptrie", SIGCOMM 2015): leaves pushed down, children and leaves counted by bitmap.</summary>
-internal static class RouteTrie
+/// <summary>
+/// The flat trie of one address family (Asai and Ohara, "Poptrie", SIGCOMM 2015): leaves pushed down, children and leaves counted by bitmap.
+/// The leading bits that all prefixes share are compared once, in front of it.
+/// </summary>
+internal sealed class RouteTrie
 {
     /// <summary>Address bits a level consumes.</summary>
-    public const int Stride = 6;
+    private const int Stride = 6;
 
     private const int Slots = 1 << Stride;
+    private const int MaxSharedBits = 60;
 
-    /// <summary>Builds the arrays in time linear in prefixes and levels, after sorting.</summary>
-    public static (Node[] Nodes, int[] Leaves) Build(IEnumerable<RoutePrefix> prefixes, int addressBits)
+    private readonly Node[] _nodes;
+    private readonly int[] _leaves;
+
+    // The shared bits lie in the upper half of an address; what follows them starts the trie.
+    private readonly ulong _shared;
+    private readonly ulong _sharedMask;
+    private readonly int _sharedBits;
+    private readonly int _outside = RouteTable.NoRoute;
+
+    /// <summary>Takes time linear in prefixes and levels, after sorting.</summary>
+    public RouteTrie(IEnumerable<RoutePrefix> prefixes, int addressBits)
     {
-        Entry[] entries = prefixes.Select(prefix => Entry.Of(prefix, addressBits)).Order().ToArray();
-        for (int i = 1; i < entries.Length; i++)
+        Entry[] sorted = prefixes.Select(prefix => Entry.Of(prefix, addressBits)).Order().ToArray();
+        for (int i = 1; i < sorted.Length; i++)
         {
-            if (entries[i].CompareTo(entries[i - 1]) == 0) throw new ArgumentException($"prefix {entries[i]} occurs twice", nameof(prefixes));
+            if (sorted[i].CompareTo(sorted[i - 1]) == 0) throw new ArgumentException($"prefix {sorted[i]} occurs twice", nameof(prefixes));
+        }
+        ReadOnlySpan<Entry> entries = sorted;
+        if (entries.Length > 0 && entries[0].Length == 0)
+        {
+            _outside = entries[0].Value;
+            entries = entries[1..];
+        }
+        if (entries.Length > 0)
+        {
+            _sharedBits = SharedBits(entries);
+            _sharedMask = ~(ulong.MaxValue >> _sharedBits);
+            _shared = (ulong)(entries[0].Key >> 64) & _sharedMask;
         }
         var builder = new Builder();
         builder.Nodes.Add(default);
-        builder.Fill(0, entries, depth: 0, RouteTable.NoRoute);
-        return ([.. builder.Nodes], [.. builder.Leaves]);
+        builder.Fill(0, entries, _sharedBits, _outside);
+        _nodes = [.. builder.Nodes];
+        _leaves = [.. builder.Leaves];
+    }
+
+    /// <param name="high">First 64 bits of the address; an IPv4 address is at their top.</param>
+    /// <param name="low">The 64 bits that follow.</param>
+    public int Lookup(ulong high, ulong low)
+    {
+        if (((high ^ _shared) & _sharedMask) != 0) return _outside;
+        int skipped = _sharedBits;
+        if (skipped > 0)
+        {
+            high = high << skipped | low >> (64 - skipped);
+            low <<= skipped;
+        }
+        ref readonly Node node = ref _nodes[0];
+        while (true)
+        {
+            int slot = (int)(high >> (64 - Stride));
+            if (!node.HasChild(slot)) return _leaves[node.LeafIndex(slot)];
+            node = ref _nodes[node.ChildIndex(slot)];
+            high = high << Stride | low >> (64 - Stride);
+            low <<= Stride;
+        }
+    }
+
+    /// <summary>Leading bits in which all prefixes agree, fewer than any prefix has, so that each still ends inside the trie.</summary>
+    private static int SharedBits(ReadOnlySpan<Entry> entries)
+    {
+        int shared = (int)UInt128.LeadingZeroCount(entries[0].Key ^ entries[^1].Key);
+        foreach (Entry entry in entries) shared = Math.Min(shared, entry.Length - 1);
+        return Math.Min(shared, MaxSharedBits);
     }
 
     /// <summary>64 slots: those with a child node, and the others in runs of one leaf value.</summary>
-    internal struct Node
+    private struct Node
     {
         /// <summary>Bit s: slot s leads to a child.</summary>
         public ulong Children;

@@ -1,6 +1,7 @@
 using System.Diagnostics.CodeAnalysis;
 using System.Runtime.InteropServices;
 using Overlay.Dataplane.Buffers;
+using Overlay.Dataplane.Egress;
 using Overlay.Linux.Interop;
 using Overlay.Linux.Netlink;
 using Overlay.Linux.Tap;
@@ -32,7 +33,7 @@ public sealed unsafe class TunnelInjector : IDisposable
     }
 
     /// <summary>The device's address: Ethernet destination of every frame sent.</summary>
-    public static MacAddress DeviceMac => new([0x02, 0x00, 0x00, 0x00, 0x4f, 0x56]);
+    public static MacAddress DeviceMac => TunnelInjection.DeviceMac;
 
     public string Name { get; }
 
