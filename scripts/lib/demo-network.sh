@@ -57,7 +57,6 @@ underlay:
 tunnel:
   encapsulation: vxlan
   egress: auto
-  allowSysctl: true
 segments:
   - name: pods
     vni: $vni

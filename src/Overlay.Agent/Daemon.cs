@@ -13,6 +13,9 @@ namespace Overlay.Agent;
 /// <summary>The life of the daemon: start, reload on SIGHUP, end on SIGTERM, SIGINT or a dead worker.</summary>
 internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
 {
+    /// <summary>How long super-packets may be lost, at most, to a packet filter that somebody changed.</summary>
+    private static readonly TimeSpan VerifyInterval = TimeSpan.FromSeconds(5);
+
     private readonly ILogger _log = logs.CreateLogger("overlayd");
     private readonly BlockingCollection<Event> _events = [];
 
@@ -57,8 +60,13 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
 
     private ExitCode Serve(Node node, ServiceNotification notification)
     {
-        foreach (Event next in _events.GetConsumingEnumerable())
+        while (true)
         {
+            if (!_events.TryTake(out Event next, VerifyInterval))
+            {
+                node.VerifyEgress();
+                continue;
+            }
             switch (next.Kind)
             {
                 case EventKind.Reload:
@@ -74,7 +82,6 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
                     return ExitCode.Ok;
             }
         }
-        return ExitCode.Ok;
     }
 
     private void Reload(Node node)
@@ -108,8 +115,8 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
         node.Plan.State.Routes.Count,
         string.Join(',', node.Plan.Underlay.Addresses),
         node.Plan.Options.Underlay.Port,
-        StatusReporter.ModeName(node.Underlay.Mode),
-        node.Underlay.ModeReason);
+        StatusReporter.ModeName(node.Underlay.Egress.Mode),
+        node.Underlay.Egress.Reason);
 
     private PosixSignalRegistration On(PosixSignal signal, EventKind kind) => PosixSignalRegistration.Create(signal, context =>
     {

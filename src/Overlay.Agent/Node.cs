@@ -2,6 +2,7 @@ using Microsoft.Extensions.Logging;
 using Overlay.Agent.Forwarding;
 using Overlay.Agent.Planning;
 using Overlay.Agent.Setup;
+using Overlay.Agent.Status;
 using Overlay.Control.Compilation;
 using Overlay.Dataplane.Forwarding;
 using Overlay.Linux.Netlink;
@@ -86,6 +87,15 @@ internal sealed class Node : IDisposable
         ConfigureDevices(plan, undo);
         undo.Commit();
         _plan = plan;
+    }
+
+    /// <summary>Finds out whether tunnel super-packets still get through, and has the workers use the other way if that changed.</summary>
+    public void VerifyEgress()
+    {
+        if (!_underlay.VerifyInjectors()) return;
+        EgressChoice choice = _underlay.Egress;
+        _workers.ForEach(worker => worker.Use(choice));
+        _log.LogWarning("super-packets now leave by {Egress}: {Reason}", StatusReporter.ModeName(choice.Mode), choice.Reason);
     }
 
     public void Dispose()

@@ -27,7 +27,6 @@ internal sealed class ReloadCheck(NodePlan before, NodePlan after, Configuration
         Same("underlay: trafficClass", old.Underlay.TrafficClass.Value, changed.Underlay.TrafficClass);
         Same("underlay: queues", old.Underlay.Queues.Value, changed.Underlay.Queues);
         Same("tunnel: egress", old.Tunnel.Egress.Value, changed.Tunnel.Egress);
-        Same("tunnel: allowSysctl", old.Tunnel.AllowSysctl.Value, changed.Tunnel.AllowSysctl);
 
         var segments = new List<SegmentPlan>();
         foreach (SegmentPlan running in before.Segments)

@@ -28,7 +28,6 @@ internal static class StatusReport
         Field("port", underlay.Port.ToString(CultureInfo.InvariantCulture), output);
         Field("egress", $"{underlay.Mode} ({underlay.ModeReason})", output);
         foreach (string refusal in underlay.Refusals) Field("refused", refusal, output);
-        foreach (string change in underlay.ChangedSysctls) Field("sysctl", change, output);
     }
 
     private static void WriteSegments(IReadOnlyList<SegmentStatus> segments, TextWriter output)

@@ -29,17 +29,15 @@ public sealed record StatusDocument(
 /// <param name="Addresses">Local outer addresses.</param>
 /// <param name="Port">UDP port that is listened on.</param>
 /// <param name="Mode">How super-packets leave: <c>udp-gso</c> or <c>tunnel-gso</c>.</param>
-/// <param name="ModeReason">Why that mode was chosen.</param>
+/// <param name="ModeReason">Why that mode is in force.</param>
 /// <param name="Refusals">What the kernel refused at start, and what it means.</param>
-/// <param name="ChangedSysctls">Sysctls the daemon changed and restores at exit, each as <c>key: before -> after</c>.</param>
 public sealed record UnderlayStatus(
     string? Interface,
     IReadOnlyList<string> Addresses,
     int Port,
     string Mode,
     string ModeReason,
-    IReadOnlyList<string> Refusals,
-    IReadOnlyList<string> ChangedSysctls);
+    IReadOnlyList<string> Refusals);
 
 /// <param name="Name">Name of the segment.</param>
 /// <param name="Device">Name of its network interface.</param>

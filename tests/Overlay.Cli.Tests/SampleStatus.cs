@@ -6,7 +6,7 @@ internal static class SampleStatus
 {
     public static StatusDocument Create() => new(
         "node-a", "1.2.3", 93_784.6, 4, true,
-        new UnderlayStatus("eth0", ["192.0.2.1", "2001:db8::1"], 4789, "udp-gso", "configured", ["UDP_GRO: not supported"], ["a/b: 1 -> 0"]),
+        new UnderlayStatus("eth0", ["192.0.2.1", "2001:db8::1"], 4789, "udp-gso", "configured", ["UDP_GRO: not supported"]),
         [
             new SegmentStatus("pods", "overlay0", 42, 1450, "02:00:00:00:00:01", ["10.244.1.0/32"], ["checksum", "tso4"], ["overlay0 refuses USO"]),
             new SegmentStatus("lab", "overlay1", 16_777_215, 1400, "02:00:00:00:00:11", [], [], []),

@@ -16,7 +16,6 @@ public sealed class StatusReportTests
               port       4789
               egress     udp-gso (configured)
               refused    UDP_GRO: not supported
-              sysctl     a/b: 1 -> 0
 
             SEGMENTS
               NAME  DEVICE         VNI   MTU  MAC                ADDRESSES      OFFLOADS

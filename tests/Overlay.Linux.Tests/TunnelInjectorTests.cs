@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Net;
 using Overlay.Dataplane.Buffers;
+using Overlay.Dataplane.Egress;
 using Overlay.Linux.Tests.Support;
 using Overlay.Linux.Underlay;
 using Overlay.Wire;
@@ -23,13 +24,13 @@ public sealed class TunnelInjectorTests : IDisposable
     [Fact]
     public void TryOpen_ThisKernel_WorksOrSaysWhatIsMissing()
     {
-        (TunnelInjector? injector, string? refusal) = Open(mayDisable: true);
+        (TunnelInjector? injector, string? refusal) = Open();
         if (KernelHasTunnelGso)
         {
             Assert.Null(refusal);
             var shown = _pair.FirstSpace.IpJson("link show dev inject0")[0];
             Assert.Equal(65_500, shown.GetProperty("mtu").GetInt32());
-            Assert.Equal(TunnelInjector.DeviceMac.ToString(), shown.GetProperty("address").GetString());
+            Assert.Equal(TunnelInjection.DeviceMac.ToString(), shown.GetProperty("address").GetString());
             Assert.Contains("UP", shown.GetProperty("flags").EnumerateArray().Select(flag => flag.GetString()));
         }
         else
@@ -42,27 +43,34 @@ public sealed class TunnelInjectorTests : IDisposable
         Assert.Null(netlink.FindLink("inject0"));
     }
 
-    [Fact]
-    public void TryOpen_ReversePathFilterOn_IsRefusedUnlessAllowed()
+    [Theory]
+    [InlineData("0")]
+    [InlineData("1")]
+    [InlineData("2")]
+    public void TryOpen_AnyReversePathFilter_WorksAndChangesNothingButItsOwnDevice(string filter)
     {
-        SetGlobalFilter("1");
-        (TunnelInjector? injector, string? refusal) = Open(mayDisable: false);
-        Assert.Null(injector);
-        Assert.Contains($"{GlobalFilter} is 1", refusal, StringComparison.Ordinal);
-        Assert.Equal("1", _pair.FirstSpace.Run(() => Sysctl.Read(GlobalFilter)));
+        if (!KernelHasTunnelGso) return;
+        _pair.FirstSpace.Run(() => Sysctl.Set(GlobalFilter, filter));
+        (TunnelInjector? injector, string? refusal) = Open();
+        Assert.Null(refusal);
+        Assert.Equal(filter, _pair.FirstSpace.Run(() => Sysctl.Read(GlobalFilter)));
+        Assert.Equal("0", _pair.FirstSpace.Run(() => Sysctl.Read("net/ipv4/ip_forward")));
+        injector!.Dispose();
     }
 
     [Fact]
-    public void Dispose_AfterChanges_RestoresThem()
+    public void Verify_PacketFilterComesAndGoes_SaysSo()
     {
-        SetGlobalFilter("2");
-        (TunnelInjector? injector, _) = Open(mayDisable: true);
-        if (injector is not null)
-        {
-            Assert.Contains(new SysctlChange(GlobalFilter, "2", "0"), injector.Changes);
-            _pair.FirstSpace.Run(injector.Dispose);
-        }
-        Assert.Equal("2", _pair.FirstSpace.Run(() => Sysctl.Read(GlobalFilter)));
+        if (!KernelHasTunnelGso) return;
+        (TunnelInjector? injector, _) = Open();
+        _pair.FirstSpace.Execute("nft", "\"add table ip filter; add chain ip filter forward { type filter hook forward priority 0; policy drop; }\"");
+        Assert.Contains("forward chain", injector!.Verify(), StringComparison.Ordinal);
+        (TunnelInjector? second, string? refusal) = Open("inject1");
+        Assert.Null(second);
+        Assert.Contains("accept what comes in by inject1", refusal, StringComparison.Ordinal);
+        _pair.FirstSpace.Execute("nft", "flush ruleset");
+        Assert.Null(injector.Verify());
+        injector.Dispose();
     }
 
     [Theory]
@@ -72,7 +80,7 @@ public sealed class TunnelInjectorTests : IDisposable
     {
         if (!KernelHasTunnelGso) return;
         if (segmentOnTheWay) _pair.FirstSpace.Execute("ethtool", "-K veth0 tx off tso off gso off");
-        (TunnelInjector? injector, _) = Open(mayDisable: true);
+        (TunnelInjector? injector, _) = Open();
         using UdpUnderlay underlay = UnderlayPair.Open(_pair.FirstSpace, 1, options => options with { Port = 4790, Injector = injector });
 
         byte[] payload = UnderlayPair.RandomBytes(40_500);
@@ -109,14 +117,11 @@ public sealed class TunnelInjectorTests : IDisposable
         Assert.True(InternetChecksum.IsValid(InternetChecksum.Add(tcp, InternetChecksum.PseudoHeaderV4(ip.Slice(12, 8), 6, tcp.Length))));
     }
 
-    private (TunnelInjector? Injector, string? Refusal) Open(bool mayDisable) => _pair.FirstSpace.Run(() =>
+    private (TunnelInjector? Injector, string? Refusal) Open(string name = "inject0") => _pair.FirstSpace.Run(() =>
     {
-        var options = new TunnelInjectorOptions { Name = "inject0", MayDisableReversePathFilter = mayDisable };
-        TunnelInjector.TryOpen(options, out TunnelInjector? injector, out string? refusal);
+        TunnelInjector.TryOpen(name, IPAddress.Parse("192.0.2.1"), out TunnelInjector? injector, out string? refusal);
         return (injector, refusal);
     });
-
-    private void SetGlobalFilter(string value) => _pair.FirstSpace.Run(() => File.WriteAllText($"/proc/sys/{GlobalFilter}", value));
 
     /// <summary>A VXLAN packet with a TCP super-packet of 1,000-byte segments inside, behind the tunnel virtio-net header.</summary>
     private static PacketMemory SuperPacket(ReadOnlySpan<byte> payload, ushort sourcePort, out int length)
@@ -135,7 +140,7 @@ public sealed class TunnelInjectorTests : IDisposable
         BitConverter.TryWriteBytes(header[22..], (ushort)(OverheadV4 + 14));
 
         Span<byte> outer = memory.Span(TunnelInjector.HeaderSize, OverheadV4);
-        TunnelInjector.DeviceMac.CopyTo(outer);
+        TunnelInjection.DeviceMac.CopyTo(outer);
         outer[12] = 8;
         WriteIpv4(outer.Slice(14, 20), OverheadV4 - 14 + inner, 17, "192.0.2.1", "192.0.2.2");
         int udpLength = 8 + VxlanBytes + inner;

@@ -98,8 +98,7 @@ internal sealed class ConfigurationReader(ConfigurationProblems problems)
         section.OrDefault("encapsulation", 0, ConfigurationValues.OneOf(("vxlan", 0)));
         var options = new TunnelOptions(
             section.OrDefault("egress", EgressMode.Auto, ConfigurationValues.OneOf(
-                ("auto", EgressMode.Auto), ("udp-gso", EgressMode.UdpGso), ("tunnel-gso", EgressMode.TunnelGso))),
-            section.OrDefault<bool>("allowSysctl", false, ConfigurationValues.Boolean));
+                ("auto", EgressMode.Auto), ("udp-gso", EgressMode.UdpGso), ("tunnel-gso", EgressMode.TunnelGso))));
         section.RefuseUnknownKeys();
         return options;
     }

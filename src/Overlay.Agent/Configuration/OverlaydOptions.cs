@@ -26,13 +26,12 @@ internal sealed record UnderlayOptions(
     Located<int> TrafficClass,
     Located<int> Queues);
 
-/// <param name="AllowSysctl">Whether the daemon may change the sysctls that tunnel GSO needs; they are restored at exit.</param>
-internal sealed record TunnelOptions(Located<EgressMode> Egress, Located<bool> AllowSysctl);
+internal sealed record TunnelOptions(Located<EgressMode> Egress);
 
 /// <summary>How super-packets leave.</summary>
 internal enum EgressMode
 {
-    /// <summary>Tunnel GSO where the kernel has it and the host's sysctls allow it, else UDP GSO.</summary>
+    /// <summary>Tunnel GSO while a super-packet sent through the kernel arrives, else UDP GSO.</summary>
     Auto,
 
     /// <summary>Cut into datagrams here, sent with UDP_SEGMENT.</summary>

@@ -74,7 +74,7 @@ internal sealed class QueueWorker : IDisposable
             SourcePorts = [.. _underlay.SourcePorts],
             TrafficClass = (byte)plan.Options.Underlay.TrafficClass.Value,
             TimeToLive = (byte)plan.Options.Underlay.Ttl.Value,
-            TunnelSuperPackets = underlay.Mode == EgressMode.TunnelGso ? TunnelOffload.Ipv4 : TunnelOffload.None,
+            TunnelSuperPackets = Offload(underlay.Egress),
             LocalV4 = plan.Underlay.AddressV4 is { } v4 ? IpBits.V4(v4) : 0,
             LocalV6 = plan.Underlay.AddressV6 is { } v6 ? IpBits.V6OrMapped(v6) : 0,
         });
@@ -85,6 +85,9 @@ internal sealed class QueueWorker : IDisposable
     }
 
     public bool IsRunning => _running;
+
+    /// <summary>Puts another way for super-packets in force.</summary>
+    public void Use(EgressChoice choice) => _egress.TunnelSuperPackets = Offload(choice);
 
     public void Start()
     {
@@ -105,6 +108,8 @@ internal sealed class QueueWorker : IDisposable
         if (_thread.ThreadState.HasFlag(System.Threading.ThreadState.Unstarted) || _thread.Join(TimeSpan.FromSeconds(10))) _poller.Dispose();
         else throw new TimeoutException($"the worker {_thread.Name} did not end within 10 s");
     }
+
+    private static TunnelOffload Offload(EgressChoice choice) => choice.Mode == EgressMode.TunnelGso ? TunnelOffload.Ipv4 : TunnelOffload.None;
 
     private void Run()
     {

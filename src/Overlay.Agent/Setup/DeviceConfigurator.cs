@@ -9,9 +9,6 @@ namespace Overlay.Agent.Setup;
 /// <summary>Gives a segment's device what its plan says, touching only what differs. Each step can be taken back.</summary>
 internal sealed class DeviceConfigurator(Rtnetlink netlink, UndoStack undo)
 {
-    /// <summary>Largest super-packet the kernel builds for the device, in bytes: with its tunnel headers it still fits one outer packet.</summary>
-    private const int GsoMaxSize = 62_000;
-
     private const int AlreadyExists = 17;
 
     /// <summary>What a device has now; more than nothing where a persistent one was found.</summary>
@@ -27,16 +24,14 @@ internal sealed class DeviceConfigurator(Rtnetlink netlink, UndoStack undo)
             [.. netlink.ListRoutes().Where(route => route.InterfaceIndex == link.Index && route.Protocol == DeviceState.RouteProtocol)]);
     }
 
-    /// <summary>Sets hardware address and super-packet size, keeps the kernel from talking on the device by itself, and sets it up.</summary>
+    /// <summary>Sets the hardware address, keeps the kernel from talking on the device by itself, and sets it up.</summary>
     public void Prepare(string device, MacAddress mac)
     {
         Link link = Find(device);
         if (link.Mac != mac) netlink.SetMac(link.Index, mac);
-        netlink.SetGsoMaxSize(link.Index, GsoMaxSize);
         // Without a link-local address the kernel sends no router solicitations and multicast reports, which would only be dropped. The
         // setting is the device's and goes with it.
-        string generation = $"net/ipv6/conf/{device}/addr_gen_mode";
-        if (Sysctl.Read(generation) is not null) new Sysctl().Set(generation, "1");
+        Sysctl.Set($"net/ipv6/conf/{device}/addr_gen_mode", "1");
         netlink.SetUp(link.Index, up: true);
     }
 

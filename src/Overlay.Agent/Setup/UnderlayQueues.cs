@@ -5,36 +5,35 @@ using Overlay.Linux.Underlay;
 
 namespace Overlay.Agent.Setup;
 
-/// <summary>The underlay of every queue, and the way super-packets leave by, chosen once at start.</summary>
+/// <summary>How super-packets leave, never <see cref="EgressMode.Auto"/>, and why.</summary>
+internal sealed record EgressChoice(EgressMode Mode, string Reason);
+
+/// <summary>The underlay of every queue, and the way super-packets leave by.</summary>
 internal sealed class UnderlayQueues : IDisposable
 {
+    private static readonly EgressChoice Working = new(EgressMode.TunnelGso, "a super-packet sent through the kernel arrived");
+
     private readonly List<TunnelInjector> _injectors = [];
     private readonly List<UdpUnderlay> _queues = [];
 
-    private UnderlayQueues(EgressMode mode, string reason)
+    private volatile EgressChoice _egress = new(EgressMode.UdpGso, "configured");
+
+    private UnderlayQueues()
     {
-        Mode = mode;
-        ModeReason = reason;
     }
 
-    /// <summary>Never <see cref="EgressMode.Auto"/>.</summary>
-    public EgressMode Mode { get; private set; }
-
-    /// <summary>Why that mode, for the log and status.</summary>
-    public string ModeReason { get; private set; }
+    /// <summary>How super-packets leave now. May change when <see cref="VerifyInjectors"/> is called.</summary>
+    public EgressChoice Egress => _egress;
 
     public IReadOnlyList<UdpUnderlay> Queues => _queues;
 
     public IEnumerable<string> Refusals => _queues.SelectMany(queue => queue.Refusals).Distinct();
 
-    public IEnumerable<string> ChangedSysctls => _injectors.SelectMany(injector => injector.Changes)
-        .Select(change => $"{change.Key}: {change.Before} -> {change.After}");
-
     /// <exception cref="StartRefusedException">Tunnel GSO is demanded and cannot be had.</exception>
     public static UnderlayQueues Open(NodePlan plan)
     {
         UnderlayOptions options = plan.Options.Underlay;
-        var opened = new UnderlayQueues(EgressMode.UdpGso, "configured");
+        var opened = new UnderlayQueues();
         try
         {
             if (plan.Options.Tunnel.Egress != EgressMode.UdpGso) opened.OpenInjectors(plan);
@@ -59,11 +58,26 @@ internal sealed class UnderlayQueues : IDisposable
         }
     }
 
+    /// <summary>Sends a probe through each injector, which a packet filter may block at any time, and chooses again. Takes up to half a second each.</summary>
+    /// <returns>True when the choice changed.</returns>
+    public bool VerifyInjectors()
+    {
+        if (_injectors.Count == 0) return false;
+        EgressChoice choice = _injectors.Select(injector => injector.Verify()).FirstOrDefault(each => each is not null) is { } refusal
+            ? Blocked(refusal)
+            : Working;
+        if (choice == _egress) return false;
+        _egress = choice;
+        return true;
+    }
+
     public void Dispose()
     {
         _queues.ForEach(queue => queue.Dispose());
         CloseInjectors();
     }
+
+    private static EgressChoice Blocked(string refusal) => new(EgressMode.UdpGso, $"no tunnel-gso: {refusal}");
 
     private void OpenInjectors(NodePlan plan)
     {
@@ -71,23 +85,18 @@ internal sealed class UnderlayQueues : IDisposable
         string? refusal = plan.Underlay.AddressV4 is null ? "the underlay has no IPv4 address" : null;
         for (int i = 0; i < plan.Options.Underlay.Queues && refusal is null; i++)
         {
-            var options = new TunnelInjectorOptions
-            {
-                Name = string.Create(CultureInfo.InvariantCulture, $"ovl{plan.Options.Underlay.Port.Value}q{i}"),
-                MayDisableReversePathFilter = tunnel.AllowSysctl,
-            };
-            if (TunnelInjector.TryOpen(options, out TunnelInjector? injector, out refusal)) _injectors.Add(injector);
+            string name = string.Create(CultureInfo.InvariantCulture, $"ovl{plan.Options.Underlay.Port.Value}q{i}");
+            if (TunnelInjector.TryOpen(name, plan.Underlay.AddressV4!, out TunnelInjector? injector, out refusal)) _injectors.Add(injector);
         }
         if (refusal is null)
         {
-            Mode = EgressMode.TunnelGso;
-            ModeReason = tunnel.Egress == EgressMode.Auto ? "the kernel and the host's settings allow it" : "configured";
+            _egress = Working;
             return;
         }
         if (tunnel.Egress == EgressMode.TunnelGso)
             throw new StartRefusedException($"'tunnel: egress: tunnel-gso' cannot be had: {refusal}", "write auto or udp-gso");
         CloseInjectors();
-        ModeReason = $"no tunnel-gso: {refusal}";
+        _egress = Blocked(refusal);
     }
 
     private void CloseInjectors()

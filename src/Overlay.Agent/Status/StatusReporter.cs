@@ -3,6 +3,7 @@ using System.Reflection;
 using Overlay.Agent.Configuration;
 using Overlay.Agent.Forwarding;
 using Overlay.Agent.Planning;
+using Overlay.Agent.Setup;
 using Overlay.Dataplane.Counters;
 using Overlay.Dataplane.Forwarding;
 using Overlay.Linux.Tap;
@@ -31,7 +32,7 @@ internal sealed class StatusReporter(Node node)
             Stopwatch.GetElapsedTime(_start).TotalSeconds,
             snapshot.Revision,
             node.IsForwarding,
-            Underlay(plan),
+            Underlay(plan, node.Underlay.Egress),
             [.. plan.Segments.Select((segment, index) => Segment(segment, node.Devices[index]))],
             [.. Queues(plan)],
             [.. snapshot.Peers.All.OrderBy(peer => peer.Name, StringComparer.Ordinal).Select(Peer)],
@@ -41,14 +42,13 @@ internal sealed class StatusReporter(Node node)
 
     public static string ModeName(EgressMode mode) => mode == EgressMode.TunnelGso ? "tunnel-gso" : "udp-gso";
 
-    private UnderlayStatus Underlay(NodePlan plan) => new(
+    private UnderlayStatus Underlay(NodePlan plan, EgressChoice egress) => new(
         plan.Underlay.Interface,
         [.. plan.Underlay.Addresses.Select(address => address.ToString())],
         plan.Options.Underlay.Port,
-        ModeName(node.Underlay.Mode),
-        node.Underlay.ModeReason,
-        [.. node.Underlay.Refusals],
-        [.. node.Underlay.ChangedSysctls]);
+        ModeName(egress.Mode),
+        egress.Reason,
+        [.. node.Underlay.Refusals]);
 
     private static SegmentStatus Segment(SegmentPlan segment, TapDevice device) => new(
         segment.Name,

@@ -23,10 +23,10 @@ public sealed class EgressOptions
     /// <summary>Upper six bits: DSCP of the outer header. The lower two are ignored: ECN comes from the inner packet (RFC 6040, 4.1, normal mode).</summary>
     public byte TrafficClass { get; init; }
 
-    /// <summary>Outer TTL or hop limit of tunnel super-packets; of datagrams the underlay sets it.</summary>
+    /// <summary>Outer TTL or hop limit of tunnel super-packets on the wire, at most 254; of datagrams the underlay sets it.</summary>
     public byte TimeToLive { get; init; } = 64;
 
-    /// <summary>Outer families in which TCP super-packets leave unsegmented, as <see cref="Buffers.TrainKind.TunnelSuperPacket"/>.</summary>
+    /// <summary>Outer families in which TCP super-packets leave unsegmented, as <see cref="Buffers.TrainKind.TunnelSuperPacket"/>, to begin with.</summary>
     public TunnelOffload TunnelSuperPackets { get; init; }
 
     /// <summary>Outer IPv4 source of tunnel super-packets, host order.</summary>

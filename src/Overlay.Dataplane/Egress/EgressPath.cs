@@ -42,6 +42,13 @@ public sealed class EgressPath
         _tunnelSegmenter = new TunnelSegmenter(options, _arena, _trains);
     }
 
+    /// <summary>Outer families in which TCP super-packets leave unsegmented. Any thread may change it.</summary>
+    public TunnelOffload TunnelSuperPackets
+    {
+        get => _tunnelSegmenter.Families;
+        set => _tunnelSegmenter.Families = value;
+    }
+
     /// <summary>Takes frames until the batch is done or <paramref name="output"/> is full.</summary>
     /// <param name="input">Frames of <paramref name="segment"/>'s device; rewritten in place. Its bytes must outlive <paramref name="output"/>'s slices.</param>
     /// <param name="first">Index of the first frame to take: 0, then what the call before returned.</param>

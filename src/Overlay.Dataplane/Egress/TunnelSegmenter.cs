@@ -18,6 +18,9 @@ internal sealed class TunnelSegmenter(EgressOptions options, HeaderArena arena, 
     // Of the whole outer packet; IPv6 could carry 40 more, but a TAP device takes no more than 64 KB.
     private const int MaxIpLength = 65_535;
 
+    /// <summary>Outer families whose super-packets are emitted. Any thread may change it between two packets.</summary>
+    public volatile TunnelOffload Families = options.TunnelSuperPackets;
+
     /// <summary>
     /// Emits the super-packet whole, or as two where the outer packet would exceed 65,535 bytes; each has at least two segments, for the
     /// kernel takes nothing less for a super-packet.
@@ -35,7 +38,7 @@ internal sealed class TunnelSegmenter(EgressOptions options, HeaderArena arena, 
         SendBatch output, in OuterFlow flow, SuperPacket super, in VirtioNetHeader offload, PacketMemory memory, int payload, int segments, int tunnelHeader)
     {
         bool isIpv4 = flow.Peer.Endpoint.IsIPv4;
-        if ((options.TunnelSuperPackets & (isIpv4 ? TunnelOffload.Ipv4 : TunnelOffload.Ipv6)) == 0 || segments < 2) return false;
+        if ((Families & (isIpv4 ? TunnelOffload.Ipv4 : TunnelOffload.Ipv6)) == 0 || segments < 2) return false;
         int room = MaxIpLength - (isIpv4 ? Ipv4Packet.MinHeaderLength : Ipv6Packet.HeaderLength) - UdpHeader.HeaderLength - super.HeaderLength;
         int most = room / super.SegmentSize;
         int first = super.PayloadLength <= room ? segments : Math.Min(most, segments - 2);
@@ -98,7 +101,8 @@ internal sealed class TunnelSegmenter(EgressOptions options, HeaderArena arena, 
             TrafficClass = flow.TrafficClass,
             TotalLength = Ipv4Packet.MinHeaderLength + udpLength,
             DontFragment = true,
-            TimeToLive = options.TimeToLive,
+            // One hop more: the kernel forwards what is injected.
+            TimeToLive = (byte)Math.Min(options.TimeToLive + 1, byte.MaxValue),
             Protocol = IpProtocols.Udp,
             Source = options.LocalV4,
             Destination = destination,
@@ -117,7 +121,7 @@ internal sealed class TunnelSegmenter(EgressOptions options, HeaderArena arena, 
             FlowLabel = options.SourcePorts[flow.SourcePortIndex],
             PayloadLength = udpLength,
             NextHeader = IpProtocols.Udp,
-            HopLimit = options.TimeToLive,
+            HopLimit = (byte)Math.Min(options.TimeToLive + 1, byte.MaxValue),
             Source = options.LocalV6,
             Destination = destination,
         });

@@ -1,19 +1,25 @@
 using System.Diagnostics.CodeAnalysis;
+using System.Net;
 using System.Runtime.InteropServices;
 using Overlay.Dataplane.Buffers;
 using Overlay.Dataplane.Egress;
 using Overlay.Linux.Interop;
 using Overlay.Linux.Netlink;
 using Overlay.Linux.Tap;
-using Overlay.Wire;
 
 namespace Overlay.Linux.Underlay;
 
 /// <summary>
 /// A TAP device on the underlay side into which outer Ethernet frames with an unsegmented inner super-packet are written. The kernel
 /// forwards them to the underlay and segments them inside the tunnel as late as it can. Needs Linux 6.17 and IPv4 outside. One worker
-/// thread sends.
+/// thread sends; any other may <see cref="Verify"/>.
 /// </summary>
+/// <remarks>
+/// The frames carry this node's own source address. For the kernel to forward them the device accepts local sources
+/// (<c>accept_local</c>), forwards whatever the rest of the host does (<c>forwarding</c>), and checks the reverse path loosely
+/// (<c>rp_filter</c> 2, which outweighs a strict setting for all interfaces and needs the device to have an address). Nothing but the device
+/// itself is configured, and that goes with it.
+/// </remarks>
 public sealed unsafe class TunnelInjector : IDisposable
 {
     /// <summary>Bytes of the header before each frame: <c>struct virtio_net_hdr_v1_hash_tunnel</c>, virtio 1.4, 5.1.6.</summary>
@@ -22,65 +28,51 @@ public sealed unsafe class TunnelInjector : IDisposable
     private const int Mtu = 65_500;
     private const uint TunnelOffloads = (uint)TapOffloads.All | Tun.TUN_F_UDP_TUNNEL_GSO | Tun.TUN_F_UDP_TUNNEL_GSO_CSUM;
 
-    private readonly FileDescriptor _descriptor;
-    private readonly Sysctl _sysctl;
+    /// <summary>Link-local (RFC 3927), for the reverse path check only.</summary>
+    private static readonly IPAddress DeviceAddress = new([169, 254, 77, 2]);
 
-    private TunnelInjector(string name, FileDescriptor descriptor, Sysctl sysctl)
+    private readonly FileDescriptor _descriptor;
+    private readonly TunnelInjectorProbe _probe;
+
+    private TunnelInjector(string name, FileDescriptor descriptor, IPAddress local)
     {
         Name = name;
         _descriptor = descriptor;
-        _sysctl = sysctl;
+        _probe = new TunnelInjectorProbe(local, descriptor.Number);
     }
-
-    /// <summary>The device's address: Ethernet destination of every frame sent.</summary>
-    public static MacAddress DeviceMac => TunnelInjection.DeviceMac;
 
     public string Name { get; }
 
-    /// <summary>Kernel parameters that were changed, undone on <see cref="Dispose"/>.</summary>
-    public IReadOnlyList<SysctlChange> Changes => _sysctl.Changes;
-
-    /// <summary>Makes the device ready in the calling thread's network namespace.</summary>
-    /// <param name="options">Name and permission.</param>
-    /// <param name="injector">The device, or null where the kernel or the namespace's settings do not allow it.</param>
+    /// <summary>Makes the device ready in the calling thread's network namespace, and sends a super-packet through it.</summary>
+    /// <param name="name">Interface name, at most 15 bytes.</param>
+    /// <param name="local">The node's IPv4 underlay address: source of what will be sent.</param>
+    /// <param name="injector">The device, or null where the kernel or its settings do not allow it.</param>
     /// <param name="refusal">Why not, for the log and status; null on success.</param>
     /// <exception cref="LinuxException">Set-up failed for another reason.</exception>
     public static bool TryOpen(
-        TunnelInjectorOptions options,
+        string name,
+        IPAddress local,
         [NotNullWhen(true)] out TunnelInjector? injector,
         [NotNullWhen(false)] out string? refusal)
     {
         injector = null;
-        const string GlobalFilter = "net/ipv4/conf/all/rp_filter";
-        if (!options.MayDisableReversePathFilter && Sysctl.Read(GlobalFilter) is { } value && value != "0")
-        {
-            refusal = $"{GlobalFilter} is {value} and drops injected packets; set it to 0 or allow it to be changed";
-            return false;
-        }
-
         bool multiQueue = false;
-        FileDescriptor descriptor = TunDescriptor.Attach(options.Name, ref multiQueue);
-        var sysctl = new Sysctl();
+        FileDescriptor descriptor = TunDescriptor.Attach(name, ref multiQueue);
         try
         {
             refusal = EnableTunnels(descriptor);
-            if (refusal is null)
-            {
-                SetUp(options.Name, sysctl);
-                if (options.MayDisableReversePathFilter) sysctl.Set(GlobalFilter, "0");
-                injector = new TunnelInjector(options.Name, descriptor, sysctl);
-                return true;
-            }
+            if (refusal is not null) return false;
+            SetUp(name);
+            var opened = new TunnelInjector(name, descriptor, local);
+            refusal = opened.Verify();
+            if (refusal is not null) return false;
+            injector = opened;
+            return true;
         }
         finally
         {
-            if (injector is null)
-            {
-                sysctl.Dispose();
-                descriptor.Dispose();
-            }
+            if (injector is null) descriptor.Dispose();
         }
-        return false;
     }
 
     /// <summary>Injects one frame: tunnel virtio-net header, outer headers, tunnel header, inner super-packet.</summary>
@@ -94,12 +86,12 @@ public sealed unsafe class TunnelInjector : IDisposable
         }
     }
 
-    /// <summary>Removes the device and restores the kernel parameters.</summary>
-    public void Dispose()
-    {
-        _sysctl.Dispose();
-        _descriptor.Dispose();
-    }
+    /// <summary>Sends a super-packet to an address behind the device itself and waits for it, half a second at most.</summary>
+    /// <returns>Null when it came back; otherwise what is in the way. Packet filters and settings of the host may change at any time.</returns>
+    public string? Verify() => _probe.Run(this);
+
+    /// <summary>Removes the device.</summary>
+    public void Dispose() => _descriptor.Dispose();
 
     private static string? EnableTunnels(FileDescriptor descriptor)
     {
@@ -111,17 +103,20 @@ public sealed unsafe class TunnelInjector : IDisposable
     private static string Unsupported(string call) =>
         $"the kernel segments no UDP tunnels behind a TAP device, Linux 6.17 does ({call}: {LinuxException.Describe(Marshal.GetLastSystemError())})";
 
-    private static void SetUp(string name, Sysctl sysctl)
+    private static void SetUp(string name)
     {
         // Only IPv4 is injected; without an address of its own the device sends no router solicitations that nobody reads.
-        if (Sysctl.Read($"net/ipv6/conf/{name}/addr_gen_mode") is not null) sysctl.Set($"net/ipv6/conf/{name}/addr_gen_mode", "1");
-        sysctl.Set($"net/ipv4/conf/{name}/rp_filter", "0");
-        sysctl.Set($"net/ipv4/conf/{name}/accept_local", "1");
-        sysctl.Set($"net/ipv4/conf/{name}/forwarding", "1");
+        Sysctl.Set($"net/ipv6/conf/{name}/addr_gen_mode", "1");
+        Sysctl.Set($"net/ipv4/conf/{name}/rp_filter", "2");
+        Sysctl.Set($"net/ipv4/conf/{name}/accept_local", "1");
+        Sysctl.Set($"net/ipv4/conf/{name}/forwarding", "1");
         using var netlink = new Rtnetlink();
         Link link = netlink.FindLink(name) ?? throw new LinuxException($"find link {name}", Errno.ENODEV);
-        netlink.SetMac(link.Index, DeviceMac);
+        netlink.SetMac(link.Index, TunnelInjection.DeviceMac);
         netlink.SetMtu(link.Index, Mtu);
+        netlink.AddAddress(new InterfaceAddress(link.Index, DeviceAddress, 32) { Scope = AddressScope.Link });
         netlink.SetUp(link.Index, up: true);
+        netlink.SetNeighbour(new Neighbour(link.Index, TunnelInjectorProbe.Target, TunnelInjection.SourceMac));
+        netlink.ReplaceRoute(new Route(new IPNetwork(TunnelInjectorProbe.Target, 32), link.Index));
     }
 }

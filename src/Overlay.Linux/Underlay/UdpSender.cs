@@ -73,8 +73,9 @@ internal sealed unsafe class UdpSender
             for (int j = i; j < count; j++)
             {
                 ref DatagramTrain train = ref trains[j];
-                if (_done[j] || train.Kind != TrainKind.Datagrams || train.SourcePortIndex != leader.SourcePortIndex
-                    || train.Peer.Endpoint.IsIPv4 == ipv6) continue;
+                if (_done[j] || train.SourcePortIndex != leader.SourcePortIndex || train.Peer.Endpoint.IsIPv4 == ipv6) continue;
+                // What follows a super-packet of the flow must not overtake it.
+                if (train.Kind != TrainKind.Datagrams) break;
                 _done[j] = true;
                 if (descriptor < 0) train.Outcome = SendOutcome.Unreachable;
                 else Prepare(messages++, j, batch, ref train);

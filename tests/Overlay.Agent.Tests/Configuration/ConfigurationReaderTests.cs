@@ -31,7 +31,6 @@ public sealed class ConfigurationReaderTests
         Assert.Equal("/run/overlay/overlayd.sock", options.ApiSocket.Value);
         Assert.Equal((4789, 64, 0, 1),
             (options.Underlay.Port.Value, options.Underlay.Ttl.Value, options.Underlay.TrafficClass.Value, options.Underlay.Queues.Value));
-        Assert.False(options.Tunnel.AllowSysctl.Value);
         Assert.Empty(options.Peers);
     }
 
@@ -69,7 +68,6 @@ public sealed class ConfigurationReaderTests
     [InlineData("queues: 1", "queues: two", 10, "'two' is no whole number from 1 to 64")]
     [InlineData("vxlan", "geneve", 12, "'geneve' is not known; write vxlan")]
     [InlineData("egress: auto", "egress: gso", 13, "'gso' is not known; write auto or udp-gso or tunnel-gso")]
-    [InlineData("allowSysctl: false", "allowSysctl: no", 14, "'no' is neither true nor false")]
     [InlineData("name: lab", "name: pods", 23, "segment 'pods' was listed in line 16 already")]
     [InlineData("vni: 42", "vni: 16777216", 17, "'16777216' is no whole number from 0 to 16777215")]
     [InlineData("vni: 43", "vni: 42", 24, "vni 42 of segment 'lab' is that of segment 'pods'")]

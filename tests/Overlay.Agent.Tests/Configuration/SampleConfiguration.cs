@@ -19,7 +19,7 @@ internal static class SampleConfiguration
         tunnel:
           encapsulation: vxlan
           egress: auto
-          allowSysctl: false
+
         segments:
           - name: pods
             vni: 42

@@ -61,18 +61,15 @@ public sealed class DaemonStartTests
     }
 
     [Fact]
-    public async Task Terminate_SysctlsWereChangedForTunnelGso_AreRestored()
+    public async Task Start_StrictReversePathFilter_InjectsAndLeavesTheHostAsItIs()
     {
         await using LoneNode node = await LoneNode.CreateAsync();
-        await node.Host.SysctlAsync("net.ipv4.conf.all.rp_filter=2");
+        await node.Host.SysctlAsync("net.ipv4.conf.all.rp_filter=1");
         string before = await node.HostStateAsync();
-        node.Write(LoneNode.Configuration.Replace("udp-gso", "auto, allowSysctl: true", StringComparison.Ordinal));
+        node.Write(LoneNode.Configuration.Replace("udp-gso", "tunnel-gso", StringComparison.Ordinal));
         RunningProcess daemon = await node.StartAsync();
-        JsonElement underlay = (await node.StatusAsync()).GetProperty("underlay");
-        bool injects = underlay.GetProperty("mode").GetString() == "tunnel-gso";
-        Assert.Equal(
-            injects,
-            underlay.GetProperty("changedSysctls").EnumerateArray().Any(change => change.GetString() == "net/ipv4/conf/all/rp_filter: 2 -> 0"));
+        Assert.Equal("tunnel-gso", (await node.StatusAsync()).GetProperty("underlay").GetProperty("mode").GetString());
+        Assert.Equal("1", (await node.Host.CheckAsync("sysctl", "-n", "net.ipv4.conf.all.rp_filter")).Trim());
 
         Assert.Equal(0, await LoneNode.TerminateAsync(daemon));
 
@@ -80,10 +77,10 @@ public sealed class DaemonStartTests
     }
 
     [Fact]
-    public async Task Start_TunnelGsoDemandedWhereReversePathFilterForbidsIt_IsRefused()
+    public async Task Start_TunnelGsoDemandedWherePacketFilterForbidsIt_IsRefused()
     {
         await using LoneNode node = await LoneNode.CreateAsync();
-        await node.Host.SysctlAsync("net.ipv4.conf.all.rp_filter=1");
+        await node.Host.CheckAsync("nft", "add table ip filter; add chain ip filter forward { type filter hook forward priority 0; policy drop; }");
         string before = await node.HostStateAsync();
         node.Write(LoneNode.Configuration.Replace("udp-gso", "tunnel-gso", StringComparison.Ordinal));
 
@@ -91,8 +88,22 @@ public sealed class DaemonStartTests
 
         Assert.Equal(1, await LoneNode.EndAsync(daemon));
         Assert.Contains("'tunnel: egress: tunnel-gso' cannot be had: ", daemon.Errors, StringComparison.Ordinal);
-        Assert.Contains("rp_filter", daemon.Errors, StringComparison.Ordinal);
+        Assert.Contains("forward chain", daemon.Errors, StringComparison.Ordinal);
         Assert.Equal(before, await node.HostStateAsync());
+    }
+
+    [Fact]
+    public async Task Run_PacketFilterAddedLater_SuperPacketsTakeTheOtherWay()
+    {
+        await using LoneNode node = await LoneNode.CreateAsync();
+        node.Write(LoneNode.Configuration.Replace("udp-gso", "auto", StringComparison.Ordinal));
+        RunningProcess daemon = await node.StartAsync();
+        await node.Host.CheckAsync("nft", "add table ip filter; add chain ip filter forward { type filter hook forward priority 0; policy drop; }");
+        await daemon.WaitForTextAsync("super-packets now leave by udp-gso", LoneNode.Deadline);
+        Assert.Equal("udp-gso", (await node.StatusAsync()).GetProperty("underlay").GetProperty("mode").GetString());
+        await node.Host.CheckAsync("nft", "flush ruleset");
+        await daemon.WaitForTextAsync("super-packets now leave by tunnel-gso", LoneNode.Deadline);
+        Assert.Equal(0, await LoneNode.TerminateAsync(daemon));
     }
 
     [Fact]

@@ -26,7 +26,7 @@ internal sealed class LoneNode : IAsyncDisposable
 
         """;
 
-    private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(20);
+    public static readonly TimeSpan Deadline = TimeSpan.FromSeconds(20);
 
     private readonly DirectoryInfo _directory = NetworkNamespace.CreateDirectory();
     private readonly List<RunningProcess> _processes = [];

@@ -44,7 +44,6 @@ internal sealed record DaemonConfiguration
             tunnel:
               encapsulation: vxlan
               egress: {Tunnel.Egress}
-              allowSysctl: {(Tunnel.AllowSysctl ? "true" : "false")}
             segments:
               - name: pods
                 vni: {Tunnel.Vni}

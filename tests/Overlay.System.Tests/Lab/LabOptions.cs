@@ -40,9 +40,6 @@ public sealed record TunnelOptions
     /// <summary>How the daemon sends super-packets.</summary>
     public string Egress { get; init; } = "auto";
 
-    /// <summary>Whether the daemon may change the sysctls that its way of sending needs.</summary>
-    public bool AllowSysctl { get; init; }
-
     public int HopLimit { get; init; } = 64;
 
     public int TrafficClass { get; init; }

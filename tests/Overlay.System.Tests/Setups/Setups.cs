@@ -23,7 +23,7 @@ public sealed class TunnelGso : ISetup
 {
     public static LabOptions Options => new();
 
-    public static TunnelOptions Tunnel => new() { Egress = "tunnel-gso", AllowSysctl = true };
+    public static TunnelOptions Tunnel => new() { Egress = "tunnel-gso" };
 }
 
 /// <summary>IPv6 outside, on a wire.</summary>
@@ -47,7 +47,7 @@ public sealed class TunnelGsoOffloaded : ISetup
 {
     public static LabOptions Options => new() { Wire = false };
 
-    public static TunnelOptions Tunnel => new() { Egress = "tunnel-gso", AllowSysctl = true };
+    public static TunnelOptions Tunnel => new() { Egress = "tunnel-gso" };
 }
 
 /// <summary>Two queues, jumbo frames, and header fields other than by default.</summary>
