@@ -1,5 +1,4 @@
 using System.Buffers.Binary;
-using Overlay.Dataplane.Ingress;
 using Overlay.Testing;
 
 namespace Overlay.Dataplane.Tests.Ingress;
@@ -18,9 +17,9 @@ public sealed class IngressPropertyTests
     public void Process_InterleavedFlowsReorderedLostRepeatedCorrupted_SegmentsBackToEachFlow(int seed)
     {
         var random = new Random(seed);
-        List<byte[]> arrivals = RandomArrivals(random);
+        List<byte[]> arrivals = RandomPackets.Arrivals(random);
         var node = new IngressNode();
-        DeliverInTrains(node, arrivals, random);
+        RandomPackets.DeliverInTrains(node, arrivals, random);
         node.Run();
 
         List<byte[]> delivered = [.. node.Device.Written.SelectMany(PlainSegmenter.Segment)];
@@ -85,15 +84,15 @@ public sealed class IngressPropertyTests
         var random = new Random(seed);
         var node = new IngressNode();
         node.Device.Room = random.Next(400);
-        List<byte[]> arrivals = RandomArrivals(random);
+        List<byte[]> arrivals = RandomPackets.Arrivals(random);
         for (int i = 0; i < 300; i++)
         {
             byte[] train = random.Next(4) switch
             {
-                0 => RandomBytes(random, random.Next(200)),
-                1 => IngressNode.Tunnel(RandomBytes(random, random.Next(200))),
-                2 => IngressNode.Tunnel(Mutate(arrivals[random.Next(arrivals.Count)], random)),
-                _ => [.. Enumerable.Range(0, 3).SelectMany(_ => IngressNode.Tunnel(Mutate(arrivals[random.Next(arrivals.Count)], random)))],
+                0 => RandomPackets.Bytes(random, random.Next(200)),
+                1 => IngressNode.Tunnel(RandomPackets.Bytes(random, random.Next(200))),
+                2 => IngressNode.Tunnel(RandomPackets.Mutate(arrivals[random.Next(arrivals.Count)], random)),
+                _ => [.. Enumerable.Range(0, 3).SelectMany(_ => IngressNode.Tunnel(RandomPackets.Mutate(arrivals[random.Next(arrivals.Count)], random)))],
             };
             int segmentSize = random.Next(3) == 0 ? random.Next(1, train.Length + 2) : 0;
             node.Underlay.Deliver(
@@ -103,106 +102,6 @@ public sealed class IngressPropertyTests
         node.AssertConserved();
         long received = node.Counters.IngressIn.Packets + node.OtherCounters.IngressIn.Packets + node.Unassigned.IngressIn.Packets;
         Assert.True(received >= 300);
-    }
-
-    [Fact]
-    public void Process_Batches_AllocateNothing()
-    {
-        var random = new Random(7);
-        var node = new IngressNode();
-        List<byte[]> arrivals = RandomArrivals(random);
-        arrivals.AddRange(Enumerable.Range(0, 20).Select(_ => Mutate(arrivals[random.Next(20)], random)));
-        DeliverInTrains(node, arrivals, random);
-        node.DeliverSingly(new PlainPacket { Payload = new byte[9000] }.BuildUnfinished());
-        node.Underlay.Deliver(IngressNode.Stranger, new byte[100]);
-        node.Underlay.Receive(node.Batch);
-        Span<byte> memory = node.Batch.Memory.Span(0, node.Batch.Memory.Length);
-        byte[] received = memory.ToArray();
-        int frames = Round(node);
-
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        for (int i = 0; i < 100; i++)
-        {
-            received.CopyTo(memory);
-            frames += Round(node);
-        }
-        Assert.Equal(0, GC.GetAllocatedBytesForCurrentThread() - before);
-        Assert.True(node.Counters.IngressOut.SuperPackets > 100);
-        Assert.True(frames > node.Counters.IngressOut.SuperPackets);
-        node.AssertConserved();
-    }
-
-    /// <returns>Frames for the devices, which take them all.</returns>
-    private static int Round(IngressNode node)
-    {
-        int frames = 0;
-        node.Process();
-        foreach (IngressPort port in node.Ports)
-        {
-            frames += port.Frames.Count;
-            port.Account();
-        }
-        return frames;
-    }
-
-    private static List<byte[]> RandomArrivals(Random random)
-    {
-        PlainPacket[] flows = [.. Enumerable.Range(1, random.Next(1, 24)).Select(i => new PlainPacket
-        {
-            Host = (byte)i,
-            V6 = random.Next(3) == 0,
-            Udp = random.Next(3) == 0,
-            DontFragment = random.Next(2) == 0,
-            TcpOptions = random.Next(2) == 0 ? [] : [1, 1, 8, 10, 0, 0, 1, 2, 0, 0, 3, 4],
-            Sequence = (uint)random.NextInt64(),
-            NoChecksum = false,
-            Payload = RandomBytes(random, random.Next(1, 1400)),
-        })];
-        var frames = new List<byte[]>();
-        for (int i = 0; i < 400; i++)
-        {
-            ref PlainPacket flow = ref flows[random.Next(8) == 0 ? random.Next(flows.Length) : i / 40 % flows.Length];
-            byte[] frame = flow.Build();
-            int length = random.Next(10) == 0 ? random.Next(0, flow.Payload.Length + 20) : flow.Payload.Length;
-            PlainPacket next = flow.Next(RandomBytes(random, length)) with { Flags = random.Next(12) == 0 ? (byte)0x18 : (byte)0x10 };
-            flow = random.Next(25) switch
-            {
-                0 => next with { Window = (ushort)random.Next(65_536) },
-                1 => next with { Flags = (byte)random.Next(256) },
-                2 => next with { Acknowledgment = (uint)random.Next() },
-                3 => next with { TimeToLive = (byte)random.Next(1, 256), TrafficClass = (byte)random.Next(256) },
-                4 => next with { Identification = (ushort)random.Next(65_536) },
-                _ => next,
-            };
-            switch (random.Next(20))
-            {
-                case 0:
-                    continue;
-                case 1:
-                    frames.Insert(Math.Max(frames.Count - random.Next(4), 0), frame);
-                    continue;
-                case 2:
-                    frames.Add(frame);
-                    break;
-                case 3:
-                    frame[random.Next(34, frame.Length)] ^= 1;
-                    break;
-            }
-            frames.Add(frame);
-        }
-        return frames;
-    }
-
-    private static void DeliverInTrains(IngressNode node, List<byte[]> frames, Random random)
-    {
-        for (int at = 0; at < frames.Count;)
-        {
-            int count = 1;
-            int limit = Math.Min(random.Next(1, 45), 60_000 / (frames[at].Length + 8));
-            while (at + count < frames.Count && count < limit && frames[at + count].Length == frames[at].Length) count++;
-            node.DeliverTrain([.. frames.GetRange(at, count)]);
-            at += count;
-        }
     }
 
     /// <summary>Frames as text, grouped by addresses, ports and protocol; the identification of packets that must not be fragmented is left out.</summary>
@@ -220,19 +119,5 @@ public sealed class IngressPropertyTests
             list.Add(Convert.ToHexString(frame));
         }
         return flows;
-    }
-
-    private static byte[] Mutate(byte[] frame, Random random)
-    {
-        byte[] mutant = (byte[])frame.Clone();
-        for (int i = random.Next(3); i > 0; i--) mutant[random.Next(12, Math.Min(mutant.Length, 80))] = (byte)random.Next(256);
-        return random.Next(4) == 0 ? mutant[..random.Next(mutant.Length)] : mutant;
-    }
-
-    private static byte[] RandomBytes(Random random, int length)
-    {
-        byte[] bytes = new byte[length];
-        random.NextBytes(bytes);
-        return bytes;
     }
 }
