@@ -9,6 +9,9 @@ internal sealed record DaemonConfiguration
 
     public required TunnelOptions Tunnel { get; init; }
 
+    /// <summary>Whether the device outlives the daemon.</summary>
+    public bool Persistent { get; init; }
+
     public List<LabNode> Peers { get; init; } = [];
 
     /// <summary>Prefix and name of the peer.</summary>
@@ -49,6 +52,7 @@ internal sealed record DaemonConfiguration
                 vni: {Tunnel.Vni}
                 device: overlay0
                 mac: {Node.Mac}
+                persistent: {(Persistent ? "true" : "false")}
                 addresses: [{Node.Tunnel4}/32, "{Node.Tunnel6}/128"]
 
             """);

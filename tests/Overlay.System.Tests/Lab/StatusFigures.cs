@@ -10,28 +10,19 @@ internal static class StatusFigures
     private static readonly TimeSpan RestDeadline = TimeSpan.FromSeconds(10);
 
     /// <summary>The status once two readings in a row show the same counters, so that no batch is under way.</summary>
-    public static async Task<StatusDocument> AtRestAsync(OverlayDaemon daemon)
+    /// <param name="daemon">Whose status.</param>
+    /// <param name="reached">What the counters must have come to first; null: nothing.</param>
+    public static async Task<StatusDocument> AtRestAsync(OverlayDaemon daemon, Func<StatusDocument, bool>? reached = null)
     {
         var waited = Stopwatch.StartNew();
         StatusDocument previous = await daemon.StatusAsync();
         while (waited.Elapsed < RestDeadline)
         {
             StatusDocument next = await daemon.StatusAsync();
-            if (Counters(previous) == Counters(next)) return next;
+            if (Counters(previous) == Counters(next) && (reached is null || reached(next))) return next;
             previous = next;
         }
-        throw new TimeoutException($"counters still move after {RestDeadline}: {Counters(previous)}");
-    }
-
-    /// <summary>Waits until packets were dropped for a reason, and returns how many at rest.</summary>
-    public static async Task<long> DropsAsync(OverlayDaemon daemon, string reason, long atLeast)
-    {
-        var waited = Stopwatch.StartNew();
-        while (Drops(await daemon.StatusAsync(), reason) < atLeast)
-        {
-            if (waited.Elapsed > RestDeadline) throw new TimeoutException($"fewer than {atLeast} drops for {reason} after {RestDeadline}");
-        }
-        return Drops(await AtRestAsync(daemon), reason);
+        throw new TimeoutException($"counters did not come to rest where expected within {RestDeadline}: {Counters(previous)}");
     }
 
     public static long Drops(StatusDocument status, string reason) => status.Queues.Sum(queue => queue.Drops[reason]);

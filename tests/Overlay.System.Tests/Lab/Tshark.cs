@@ -12,6 +12,7 @@ internal static class Tshark
     [
         "frame.number", "ip.src", "ip.dst", "ip.len", "ip.flags.df", "ip.flags.mf", "ip.frag_offset", "ip.ttl", "ip.dsfield", "ip.proto",
         "ip.checksum.status", "ipv6.src", "ipv6.dst", "ipv6.plen", "ipv6.hlim", "ipv6.tclass", "ipv6.nxt", "ipv6.fraghdr.offset",
+        "ipv6.fraghdr.nxt",
         "udp.srcport", "udp.dstport", "udp.checksum.status", "tcp.srcport", "tcp.dstport", "tcp.checksum.status", "icmp.checksum.status",
         "icmpv6.checksum.status", "vxlan.flags", "vxlan.vni", "eth.type", "eth.src", "eth.dst", "_ws.malformed",
     ];
@@ -50,7 +51,7 @@ internal static class Tshark
             : All("ipv6.fraghdr.offset").Length > 0;
         string flow = innerIs4
             ? $"{All("ip.src")[at4]} {All("ip.dst")[at4]} {All("ip.proto")[at4]} {Ports(All, fragment)}"
-            : $"{All("ipv6.src").ElementAtOrDefault(at6)} {All("ipv6.dst").ElementAtOrDefault(at6)} {Ports(All, fragment)}";
+            : $"{All("ipv6.src")[at6]} {All("ipv6.dst")[at6]} {(fragment ? All("ipv6.fraghdr.nxt") : All("ipv6.nxt")[at6..])[0]} {Ports(All, fragment)}";
         return new CapturedDatagram(
             Frame: Number(First("frame.number")),
             Source: First(outer4 ? "ip.src" : "ipv6.src"),
