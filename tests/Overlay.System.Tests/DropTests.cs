@@ -71,7 +71,7 @@ public sealed class DropTests(DaemonPair<UdpGso> pair) : IClassFixture<DaemonPai
             "neighbour replace 198.51.100.1 lladdr 02:00:00:00:00:63 dev overlay0 nud permanent",
             "route replace 198.51.100.1/32 dev overlay0");
 
-        PingResult ping = await Ping.RunAsync(pair.A.Host, "198.51.100.1", count: Count);
+        PingResult ping = await Ping.FloodAsync(pair.A.Host, "198.51.100.1", Count);
         StatusDocument after = await StatusFigures.AtRestAsync(
             pair.DaemonA, status => StatusFigures.Drops(status, "egress-no-route") >= Count);
 

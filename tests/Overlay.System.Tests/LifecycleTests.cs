@@ -110,7 +110,7 @@ public sealed class LifecycleTests
         PingResult before = await Ping.RunAsync(network.A.Pod, network.B.Pod4);
 
         int exitCode = await peer.StopAsync();
-        PingResult gone = await Ping.RunAsync(network.A.Pod, network.B.Pod4, count: 20);
+        PingResult gone = await Ping.FloodAsync(network.A.Pod, network.B.Pod4, count: 20);
         await network.StartDaemonAsync(network.B, Tunnel);
         PingResult back = await Ping.RunAsync(network.A.Pod, network.B.Pod4);
         StatusDocument status = await ours.StatusAsync();
@@ -130,7 +130,7 @@ public sealed class LifecycleTests
         await stream.PassAsync(20, Deadline);
 
         await network.A.Host.IpAsync($"link set {LabNode.UnderlayDevice} down");
-        PingResult down = await Ping.RunAsync(network.A.Pod, network.B.Pod4, count: 5);
+        PingResult down = await Ping.FloodAsync(network.A.Pod, network.B.Pod4, count: 5);
         await network.A.Host.IpAsync($"link set {LabNode.UnderlayDevice} up");
         await stream.PassAsync(100, Deadline);
 

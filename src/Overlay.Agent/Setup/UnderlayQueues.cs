@@ -45,6 +45,7 @@ internal sealed class UnderlayQueues : IDisposable
                     Interface = plan.Underlay.Interface,
                     Port = (ushort)options.Port.Value,
                     TimeToLive = (byte)options.Ttl.Value,
+                    SourcePortsOf = opened._queues.FirstOrDefault(),
                     QueueCount = options.Queues,
                     Injector = opened._injectors.ElementAtOrDefault(i),
                 }));
@@ -73,7 +74,7 @@ internal sealed class UnderlayQueues : IDisposable
 
     public void Dispose()
     {
-        _queues.ForEach(queue => queue.Dispose());
+        for (int i = _queues.Count - 1; i >= 0; i--) _queues[i].Dispose();
         CloseInjectors();
     }
 

@@ -13,6 +13,7 @@ public sealed class UdpUnderlay : IUnderlay, IDisposable
 {
     private readonly UdpReceiver _receiver;
     private readonly SourceSockets _sources;
+    private readonly bool _ownsSources;
     private readonly UdpSender _sender;
     private readonly List<string> _refusals = [];
 
@@ -28,7 +29,8 @@ public sealed class UdpUnderlay : IUnderlay, IDisposable
         _receiver = new UdpReceiver(options, options.Addresses, _refusals);
         try
         {
-            _sources = new SourceSockets(options, ipv4, ipv6, _refusals);
+            _ownsSources = options.SourcePortsOf is null;
+            _sources = options.SourcePortsOf?._sources ?? new SourceSockets(options, ipv4, ipv6, _refusals);
         }
         catch
         {
@@ -55,7 +57,7 @@ public sealed class UdpUnderlay : IUnderlay, IDisposable
 
     public void Dispose()
     {
-        _sources.Dispose();
+        if (_ownsSources) _sources.Dispose();
         _receiver.Dispose();
     }
 

@@ -20,6 +20,12 @@ public sealed record UdpUnderlayOptions
     /// <summary>Source ports that carry the entropy of inner flows (RFC 7348, 5).</summary>
     public int SourcePortCount { get; init; } = 256;
 
+    /// <summary>
+    /// A queue whose source ports to send from, so that a flow keeps its port when it moves between queues; null: ports of its own. It stays
+    /// its owner's and outlives this one.
+    /// </summary>
+    public UdpUnderlay? SourcePortsOf { get; init; }
+
     /// <summary>Queues that receive on <see cref="Port"/> together.</summary>
     public int QueueCount { get; init; } = 1;
 
