@@ -15,7 +15,7 @@ public sealed class DaemonTests
     public async Task Stop_AfterTraffic_LeavesTheHostAsItWas(string egress)
     {
         await using LabNetwork network = await LabNetwork.CreateAsync(new LabOptions());
-        var tunnel = new TunnelOptions { Egress = egress, AllowSysctl = true };
+        var tunnel = new TunnelOptions { Egress = egress };
         await network.StartDaemonAsync(network.B, tunnel);
         string before = await HostStateAsync(network.A.Host);
 
@@ -88,6 +88,19 @@ public sealed class DaemonTests
 
         Assert.True(result.ExitCode == 0, result.Transcript);
         Assert.Equal(before, await HostStateAsync(network.A.Host));
+    }
+
+    [Fact]
+    public async Task Check_ConfigurationInTheReadme_IsAccepted()
+    {
+        await using LabNetwork network = await LabNetwork.CreateAsync(new LabOptions());
+        string readme = await File.ReadAllTextAsync(Repository.File("README.md"));
+        string example = readme.Split("```yaml\n")[1].Split("```")[0];
+        using var files = new ConfigurationFile(example.Replace("interface: eth0", $"interface: {LabNode.UnderlayDevice}", StringComparison.Ordinal));
+
+        CommandResult result = await network.A.Host.RunAsync(Deadline, Repository.Daemon, "check", "--config", files.Path);
+
+        Assert.True(result.ExitCode == 0, result.Transcript);
     }
 
     [Theory]

@@ -18,7 +18,7 @@ public sealed class ThroughputTests(ITestOutputHelper output)
     public async Task Tcp_OneStreamOnTheWire_IsAtLeastHalfOfKernelVxlan()
     {
         await using LabNetwork ours = await LabNetwork.CreateAsync(new LabOptions());
-        var tunnel = new TunnelOptions { AllowSysctl = true };
+        var tunnel = new TunnelOptions();
         await ours.StartDaemonAsync(ours.A, tunnel);
         await ours.StartDaemonAsync(ours.B, tunnel);
         await using LabNetwork kernel = await LabNetwork.CreateAsync(new LabOptions());

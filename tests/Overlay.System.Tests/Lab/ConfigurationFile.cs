@@ -5,6 +5,8 @@ internal sealed class ConfigurationFile : IDisposable
 {
     private readonly DirectoryInfo _directory = NetworkNamespace.CreateDirectory();
 
+    public ConfigurationFile(string text) => File.WriteAllText(Path, text);
+
     public ConfigurationFile(DaemonConfiguration configuration) =>
         File.WriteAllText(Path, configuration.ToYaml(global::System.IO.Path.Combine(_directory.FullName, "overlayd.sock")));
 
