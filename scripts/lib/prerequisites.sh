@@ -75,11 +75,15 @@ install_dotnet_by_script() {
   rm -f "$installer"
 }
 
-# build PROJECT...: restores exactly what the lock files say, then builds the release configuration.
+# build PROJECT...: restores exactly what the lock files say, then builds the release configuration; speaks only of what is wrong.
 build() {
-  local project
+  local project output
   for project in "$@"; do
-    dotnet restore --locked-mode -v quiet "$root/$project" || return
-    dotnet build --no-restore -c Release -v quiet -nologo "$root/$project" || return
+    echo "building $project"
+    output=$(dotnet restore --locked-mode -v quiet "$root/$project" 2>&1 \
+      && dotnet build --no-restore -c Release -v quiet -nologo "$root/$project" 2>&1) || {
+      printf '%s\n' "$output" >&2
+      return 1
+    }
   done
 }
