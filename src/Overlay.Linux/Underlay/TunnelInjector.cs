@@ -86,7 +86,7 @@ public sealed unsafe class TunnelInjector : IDisposable
         }
     }
 
-    /// <summary>Sends a super-packet to an address behind the device itself and waits for it, half a second at most.</summary>
+    /// <summary>Sends a super-packet to an address behind the device itself and waits for it, two seconds at most.</summary>
     /// <returns>Null when it came back; otherwise what is in the way. Packet filters and settings of the host may change at any time.</returns>
     public string? Verify() => _probe.Run(this);
 

@@ -22,7 +22,7 @@ internal sealed class TunnelInjectorProbe
     private const int SegmentSize = 1000;
     private const int HeadersLength = EthernetFrame.MinHeaderLength + Ipv4Packet.MinHeaderLength + TcpHeader.MinLength;
     private const ushort Port = 4789;
-    private const int DeadlineMilliseconds = 500;
+    private const int DeadlineMilliseconds = 2000;
 
     private readonly EgressPath _egress;
     private readonly FrameBatch _frames = new(new PacketMemory(FrameBatch.MaxFrameLength + EgressPath.Headroom), EgressPath.Headroom, 1, 1);

@@ -31,7 +31,7 @@ public sealed class TunnelSuperPacketTests
         byte[] outer = sent.Bytes[VirtioLength..];
         Assert.Equal(WireStatus.Ok, Ipv4Packet.TryParse(outer.AsSpan(14), out Ipv4Packet ip));
         Assert.True(ip.IsHeaderChecksumValid && ip.DontFragment);
-        Assert.Equal((0x4a, 64, outer.Length - 14), (ip.TrafficClass, ip.TimeToLive, ip.TotalLength));
+        Assert.Equal((0x4a, 65, outer.Length - 14), (ip.TrafficClass, ip.TimeToLive, ip.TotalLength));
         Assert.Equal((EgressLab.LocalOuterV4, 0xc0000202u), (ip.Source, ip.Destination));
         AssertUdp(lab, sent, ip.Payload, InternetChecksum.PseudoHeaderV4(ip.Source, ip.Destination, IpProtocols.Udp, ip.Payload.Length));
         AssertInner(lab, lab.B, frame, outer[50..]);
@@ -49,7 +49,7 @@ public sealed class TunnelSuperPacketTests
         Assert.Equal((54, 84), (sent.Bytes[20], sent.Bytes[22]));
         byte[] outer = sent.Bytes[VirtioLength..];
         Assert.Equal(WireStatus.Ok, Ipv6Packet.TryParse(outer.AsSpan(14), out Ipv6Packet ip));
-        Assert.Equal((EgressLab.LocalOuterV6, lab.D.Endpoint.Address, (byte)64), (ip.Source, ip.Destination, ip.HopLimit));
+        Assert.Equal((EgressLab.LocalOuterV6, lab.D.Endpoint.Address, (byte)65), (ip.Source, ip.Destination, ip.HopLimit));
         Assert.Equal(outer.Length - 54, ip.PayloadLength);
         AssertUdp(lab, sent, ip.Payload, InternetChecksum.PseudoHeaderV6(ip.Source, ip.Destination, IpProtocols.Udp, ip.Payload.Length));
         AssertInner(lab, lab.D, frame, outer[70..]);
