@@ -79,6 +79,7 @@ YAML
 start_daemon() {
   local prefix=$1 node=$2 directory=$3 pid deadline=$((SECONDS + 20))
   write_configuration "$node" "$directory/node-$node.yaml" "$directory/node-$node.sock"
+  : >"$directory/node-$node.log"
   # A session of its own: Ctrl-C is for this script, which then ends the daemon.
   setsid ip netns exec "$prefix-host-$node" "$overlayd" --config "$directory/node-$node.yaml" \
     </dev/null >/dev/null 2>"$directory/node-$node.log" &

@@ -8,6 +8,9 @@ namespace Overlay.Agent.Configuration;
 /// <summary>Checks values against each other: references, duplicates, and what would make the node its own peer.</summary>
 internal sealed class ConfigurationChecks(OverlaydOptions options, ConfigurationProblems problems)
 {
+    /// <summary>False where a refused peer or segment may be what a route names.</summary>
+    private readonly bool _everythingWasRead = !problems.Any;
+
     public void Run()
     {
         CheckUnderlay();
@@ -113,8 +116,8 @@ internal sealed class ConfigurationChecks(OverlaydOptions options, Configuration
         var ownNetworks = options.Segments.SelectMany(segment => segment.Addresses).ToLookup(address => address.Value.Network);
         foreach (RouteOptions route in options.Routes)
         {
-            if (!peers.Contains(route.Peer)) RefuseUnknown(route.Peer, "peer", peers, route);
-            if (!segments.Contains(route.Segment)) RefuseUnknown(route.Segment, "segment", segments, route);
+            if (_everythingWasRead && !peers.Contains(route.Peer)) RefuseUnknown(route.Peer, "peer", peers, route);
+            if (_everythingWasRead && !segments.Contains(route.Segment)) RefuseUnknown(route.Segment, "segment", segments, route);
             foreach (Located<InterfaceAddress> own in ownNetworks[route.Prefix])
                 problems.Add(
                     route.Prefix.Line, $"route {route.Prefix} is the network of this node's own address {own} (line {own.Line})",

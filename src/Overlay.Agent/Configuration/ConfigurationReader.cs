@@ -17,13 +17,18 @@ internal sealed class ConfigurationReader(ConfigurationProblems problems)
     public static OverlaydOptions? Load(string path, ConfigurationProblems problems)
     {
         string text;
+        if (Directory.Exists(path))
+        {
+            problems.Add(0, "is a directory", "name a readable file with --config");
+            return null;
+        }
         try
         {
             text = File.ReadAllText(path);
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
-            problems.Add(0, $"cannot be read: {exception.Message}", "name a readable file with --config");
+            problems.Add(0, $"cannot be read: {exception.Message.TrimEnd('.')}", "name a readable file with --config");
             return null;
         }
         return Parse(text, problems);
@@ -32,7 +37,7 @@ internal sealed class ConfigurationReader(ConfigurationProblems problems)
     /// <summary>As <see cref="Load"/>, for the text of a file.</summary>
     public static OverlaydOptions? Parse(string text, ConfigurationProblems problems)
     {
-        if (YamlDocumentReader.Read(new StringReader(text), problems) is not { } document) return null;
+        if (YamlDocumentReader.Read(text, problems) is not { } document) return null;
         OverlaydOptions? options = new ConfigurationReader(problems).Read(new YamlSection(document, "the file", 1, problems));
         if (options is not null) new ConfigurationChecks(options, problems).Run();
         return problems.Any ? null : options;
@@ -61,7 +66,7 @@ internal sealed class ConfigurationReader(ConfigurationProblems problems)
         var routes = new List<RouteOptions>();
         foreach (YamlSection section in root.Sections("routes", "a route"))
         {
-            if (ReadRoute(section, onlySegment) is { } route) routes.Add(route);
+            if (ReadRoute(section, onlySegment, segments.Count > 1) is { } route) routes.Add(route);
         }
         if (segments.Count == 0 && !problems.Any)
             problems.Add(root.Line, "the file has no segment", "list at least one under 'segments:' with name, vni and device");
@@ -129,7 +134,7 @@ internal sealed class ConfigurationReader(ConfigurationProblems problems)
         return name is { } n && address is { } a && mac is { } m ? new PeerOptions(n, a, port, m) : null;
     }
 
-    private RouteOptions? ReadRoute(YamlSection section, string? onlySegment)
+    private RouteOptions? ReadRoute(YamlSection section, string? onlySegment, bool severalSegments)
     {
         Located<IPNetwork>? prefix = section.Required<IPNetwork>("prefix", "10.244.2.0/24", ConfigurationValues.Prefix);
         if (prefix is { } known) section.Name = $"route {known}";
@@ -137,7 +142,7 @@ internal sealed class ConfigurationReader(ConfigurationProblems problems)
         Located<string>? segment = section.Optional<string>("segment", ConfigurationValues.Name);
         section.RefuseUnknownKeys();
         if (segment is null && onlySegment is not null) segment = new Located<string>(onlySegment, section.Line);
-        if (segment is null && !problems.Any)
+        if (segment is null && severalSegments)
             problems.Add(section.Line, $"{section.Name} names no segment", "write 'segment:' with the name of one, since there are several");
         return prefix is { } p && peer is { } to && segment is { } s ? new RouteOptions(p, to, s) : null;
     }

@@ -15,7 +15,7 @@ internal static class ConfigurationValues
     private const int MaxDeviceNameBytes = 15;
 
     public static ValueParser<int> Integer(int least, int most) => (string text, out int value) =>
-        int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out value) && value >= least && value <= most
+        int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out value) && value >= least && value <= most && (text[0] != '0' || text == "0")
             ? null
             : new Refusal($"'{text}' is no whole number from {least} to {most}", $"write a decimal number from {least} to {most}");
 
@@ -50,7 +50,8 @@ internal static class ConfigurationValues
         int bytes = Encoding.UTF8.GetByteCount(text);
         if (bytes > MaxDeviceNameBytes)
             return new Refusal($"the device name '{text}' has {bytes} bytes", $"use at most {MaxDeviceNameBytes}");
-        bool good = bytes > 0 && text is not ("." or "..") && text.All(letter => letter is > ' ' and <= '~' and not ('/' or ':' or '%'));
+        // The kernel keeps settings of all devices, and of new ones, under "all" and "default".
+        bool good = bytes > 0 && text is not ("." or ".." or "all" or "default") && text.All(letter => letter is > ' ' and <= '~' and not ('/' or ':' or '%'));
         return good ? null : new Refusal($"'{text}' is no device name", "use letters, digits, '.', '-' and '_'");
     }
 

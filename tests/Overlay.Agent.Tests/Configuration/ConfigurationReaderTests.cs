@@ -1,4 +1,6 @@
+using System.Text;
 using Overlay.Agent.Configuration;
+using Overlay.Testing;
 
 namespace Overlay.Agent.Tests.Configuration;
 
@@ -54,6 +56,8 @@ public sealed class ConfigurationReaderTests
     [InlineData("  trafficClass:", "  dscp:", 9, "underlay knows no key 'dscp'")]
     [InlineData("    persistent:", "    persistant:", 21, "segment 'pods' knows no key 'persistant'; did you mean 'persistent'?")]
     [InlineData("    device: overlay0", "    device: overlay0\n    device: overlay2", 19, "the key 'device' was given in line 18 already")]
+    [InlineData("    vni: 42", "    vni: 042", 17, "'042' is no whole number")]
+    [InlineData("    device: overlay0", "    device: all", 18, "'all' is no device name")]
     [InlineData("node: node-a", "node: [node-a]", 1, "'node' of the file is a list")]
     [InlineData("node: node-a", "node: 'node a'", 1, "'node a' is no name")]
     [InlineData("node: node-a", "node:", 1, "the file has no 'node'; write 'node: node-a'")]
@@ -134,6 +138,8 @@ public sealed class ConfigurationReaderTests
     [InlineData("", "overlay.yaml: the file is empty")]
     [InlineData("- a\n", "overlay.yaml:1: the document is a list")]
     [InlineData("node: a\nunderlay: }\n", "overlay.yaml:2: not YAML")]
+    [InlineData("node: a\nunderlay:\n  addresses: [192.0.2.1\nsegments: []\n", "overlay.yaml:3: not YAML: what begins in this line does not end")]
+    [InlineData("node: a\nunderlay:\n\tinterface: eth0\n", "overlay.yaml:3: not YAML")]
     [InlineData("node: &n a\n", "overlay.yaml:1: the anchor '&n' is not allowed here")]
     [InlineData("node: !!str a\n", "overlay.yaml:1: the tag 'tag:yaml.org,2002:str' is not allowed here")]
     [InlineData("node: *n\n", "overlay.yaml:1: not YAML")]
@@ -154,6 +160,52 @@ public sealed class ConfigurationReaderTests
         string text = "node: " + new string('[', 1000) + new string(']', 1000);
 
         Assert.Contains("nested deeper than 16 levels", Assert.Single(SampleConfiguration.Refusals(text)), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Parse_DamagedText_NeverThrows() => Seeded.Check(1000, random =>
+    {
+        const string inserted = "[]{}&*!|>'\"%@`#,?:- \t\n\0\ufeffab1";
+        var text = new StringBuilder(SampleConfiguration.Text);
+        for (int damage = random.Next(1, 6); damage > 0 && text.Length > 0; damage--)
+        {
+            int at = random.Next(text.Length);
+            switch (random.Next(3))
+            {
+                case 0:
+                    text.Remove(at, Math.Min(random.Next(1, 20), text.Length - at));
+                    break;
+                case 1:
+                    text.Insert(at, inserted[random.Next(inserted.Length)]);
+                    break;
+                default:
+                    text[at] = inserted[random.Next(inserted.Length)];
+                    break;
+            }
+        }
+        var problems = new ConfigurationProblems("overlay.yaml");
+
+        OverlaydOptions? options = ConfigurationReader.Parse(text.ToString(), problems);
+
+        Assert.Equal(options is null, problems.Any);
+    });
+
+    [Fact]
+    public void Parse_RefusedPeer_IsNotCalledUnlistedInItsRoutes()
+    {
+        string refusal = Assert.Single(SampleConfiguration.Refusals(SampleConfiguration.With("address: 192.0.2.2", "address: 192.0.2")));
+
+        Assert.StartsWith("overlay.yaml:28: ", refusal, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Load_Directory_SaysSo()
+    {
+        var problems = new ConfigurationProblems("/");
+
+        Assert.Null(ConfigurationReader.Load("/", problems));
+
+        Assert.StartsWith("/: is a directory; ", Assert.Single(problems.Lines), StringComparison.Ordinal);
     }
 
     [Fact]

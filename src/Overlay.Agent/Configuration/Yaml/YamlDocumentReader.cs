@@ -21,17 +21,36 @@ internal sealed class YamlDocumentReader
     }
 
     /// <summary>The document's root, or null with the reason among the problems.</summary>
-    public static YamlMapping? Read(TextReader text, ConfigurationProblems problems)
+    public static YamlMapping? Read(string text, ConfigurationProblems problems)
     {
+        var reader = new YamlDocumentReader(new StringReader(text), problems);
         try
         {
-            return new YamlDocumentReader(text, problems).ReadDocument();
+            return reader.ReadDocument();
         }
         catch (YamlException exception)
         {
-            problems.Add((int)exception.Start.Line, $"not YAML: {exception.Message}", "correct the syntax");
-            return null;
+            problems.Add(LineOf(exception, text), $"not YAML: {exception.Message.TrimEnd('.')}", "correct the syntax");
         }
+        catch (InvalidOperationException)
+        {
+            // The scanner throws this where a flow list or mapping runs into the next block.
+            int line = (int)(reader._parser.Current?.End.Line ?? 1);
+            problems.Add(line, "not YAML: what begins in this line does not end", "close every bracket, brace and quote");
+        }
+        return null;
+    }
+
+    /// <summary>For a tab the parser names the line where the mapping begins; the tab's is what the operator looks for.</summary>
+    private static int LineOf(YamlException exception, string text)
+    {
+        if (exception.Message.Contains("tab as indentation", StringComparison.Ordinal))
+        {
+            string[] lines = text.Split('\n');
+            int tab = Array.FindIndex(lines, line => line.AsSpan(0, line.Length - line.TrimStart().Length).Contains('\t'));
+            if (tab >= 0) return tab + 1;
+        }
+        return (int)exception.End.Line;
     }
 
     private YamlMapping? ReadDocument()
