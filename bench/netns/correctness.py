@@ -9,42 +9,14 @@ import os
 import shutil
 import sys
 import tempfile
-from dataclasses import dataclass
 
 from lab import Lab, LabError, stop_on_signals
-from tunnels import KernelVxlan, Overlay, OverlayTunnelGso, OverlayUdpGso
+from trials import PAIRS, SHORT, UNDERLAYS, selection
+from tunnels import Overlay
 from workloads import LoadGenerator
 
-PERTURBATION = ("--loss", "0.3", "--duplicate", "1", "--reorder", "2", "--mark", "5", "--corrupt", "0.1")
 PACED = 2000  # datagrams a second: slow enough that none is lost, even where a busy machine pauses a daemon
 FLOOD = 0
-
-
-@dataclass(frozen=True)
-class Underlay:
-    name: str
-    mode: str
-    mtu: int = 1500
-    perturbed: bool = False
-
-
-UNDERLAYS = (
-    Underlay("wire-1500", "wire"),
-    Underlay("veth-1500", "veth"),
-    Underlay("wire-9000", "wire", 9000),
-    Underlay("veth-9000", "veth", 9000),
-    Underlay("perturbed-1500", "wire", 1500, True),
-    Underlay("perturbed-9000", "wire", 9000, True),
-)
-
-PAIRS = {
-    "kernel-vxlan": (KernelVxlan, KernelVxlan),
-    "overlay-udp-gso": (OverlayUdpGso, OverlayUdpGso),
-    "overlay-tunnel-gso": (OverlayTunnelGso, OverlayTunnelGso),
-    "overlay-udp-gso-tunnel-gso": (OverlayUdpGso, OverlayTunnelGso),
-    "overlay-udp-gso-kernel": (OverlayUdpGso, KernelVxlan),
-    "overlay-tunnel-gso-kernel": (OverlayTunnelGso, KernelVxlan),
-}
 
 
 class Failure(Exception):
@@ -59,20 +31,19 @@ class Trial:
         self._seconds = options.seconds
         self._families = options.families
         self._generator = LoadGenerator(os.path.join(options.tools, "loadgen"))
-        self._relay = (os.path.join(options.tools, "perturb"), "--seed", str(options.seed), *PERTURBATION)
+        self._relay = (os.path.join(options.tools, "perturb"), "--seed", str(options.seed), *pair.perturbation())
         self._number = number
-        self._types = PAIRS[pair]
+        self._pair = pair
 
     def run(self):
         directory = tempfile.mkdtemp(prefix="overlay-bench-")
         tunnels = []
         lab = None
         try:
-            overhead = max(kind.overhead for kind in self._types)
-            lab = Lab(f"c{self._number}", self._underlay.mode, overhead, self._underlay.mtu,
-                      self._relay if self._underlay.perturbed else None, ("net.ipv4.tcp_ecn=1",))
+            lab = Lab(f"c{self._number}", self._underlay.mode, self._pair.overhead(self._underlay), self._underlay.mtu,
+                      self._relay if self._underlay.perturbed else None, ("net.ipv4.tcp_ecn=1",), self._underlay.family)
             a, b = lab.hosts
-            for kind, host, peer in ((self._types[0], a, b), (self._types[1], b, a)):
+            for kind, host, peer in ((self._pair.a, a, b), (self._pair.b, b, a)):
                 tunnels.append(kind(host, peer, directory))
                 tunnels[-1].start()
             return self._check(lab)
@@ -119,30 +90,30 @@ class Trial:
 
 
 def parse_options():
-    underlays = {underlay.name: underlay for underlay in UNDERLAYS}
-
     def chosen(known):
         def parse(text):
             names = text.split(",")
             for name in names:
                 if name not in known:
                     raise argparse.ArgumentTypeError(f"{name}: not one of {', '.join(known)}")
-            return names
+            return [known[name] for name in names]
         return parse
 
     parser = argparse.ArgumentParser(prog="scripts/bench correctness", description=__doc__.split("\n")[0])
-    parser.add_argument("--pairs", type=chosen(PAIRS), default=list(PAIRS), metavar="NAME,...",
+    parser.add_argument("--pairs", type=chosen(PAIRS), default=list(PAIRS.values()), metavar="NAME,...",
                         help=f"of {', '.join(PAIRS)}")
-    parser.add_argument("--underlays", type=chosen(underlays), default=list(underlays), metavar="NAME,...",
-                        help=f"of {', '.join(underlays)}")
-    parser.add_argument("--seconds", type=float, default=1.0, help="of traffic for each of the runs of a trial (1)")
+    parser.add_argument("--underlays", type=chosen(UNDERLAYS), default=list(UNDERLAYS.values()), metavar="NAME,...",
+                        help=f"of {', '.join(UNDERLAYS)}")
+    parser.add_argument("--short", action="store_true",
+                        help=f"a choice of {len(SHORT)} trials with little traffic each, in about two minutes")
+    parser.add_argument("--seconds", type=float, help="of traffic for each of the runs of a trial (1; short: 0.2)")
     parser.add_argument("--seed", type=int, default=1, help="of what the bad underlay does (1)")
     parser.add_argument("--families", type=lambda text: [int(family) for family in text.split(",")], default=[4, 6],
                         metavar="4,6", help="inner address families")
     parser.add_argument("--overlayd", help=argparse.SUPPRESS, required=True)
     parser.add_argument("--tools", help=argparse.SUPPRESS, required=True)
     options = parser.parse_args()
-    options.underlays = [underlays[name] for name in options.underlays]
+    options.seconds = options.seconds or (0.2 if options.short else 1.0)
     return options
 
 
@@ -150,14 +121,14 @@ def main():
     options = parse_options()
     Overlay.program = options.overlayd
     stop_on_signals()
-    trials = [(pair, underlay) for underlay in options.underlays for pair in options.pairs]
+    trials = SHORT if options.short else selection(options.pairs, options.underlays)
     failed = 0
     for number, (pair, underlay) in enumerate(trials):
         try:
-            verdict = f"ok    {pair} over {underlay.name}: {Trial(options, number, pair, underlay).run()}"
+            verdict = f"ok    {pair.name} over {underlay.name}: {Trial(options, number, pair, underlay).run()}"
         except (Failure, LabError) as error:
             failed += 1
-            verdict = f"FAIL  {pair} over {underlay.name}: {error}"
+            verdict = f"FAIL  {pair.name} over {underlay.name}: {error}"
         print(verdict, flush=True)
     print(f"{len(trials) - failed} passed, {failed} failed")
     return 1 if failed else 0

@@ -63,6 +63,7 @@ class Host:
     pod: str
     underlay_mtu: int
     pod_mtu: int
+    underlay_family: int = 4
     underlay_device = "eth0"
 
     @property
@@ -71,7 +72,7 @@ class Host:
 
     @property
     def underlay_address(self):
-        return f"192.0.2.{self.index}"
+        return f"192.0.2.{self.index}" if self.underlay_family == 4 else f"fd00:192::{self.index}"
 
     @property
     def tunnel_mac(self):
@@ -127,12 +128,12 @@ class Lab:
     loses, repeats, delays, marks or damages frames; such an underlay has no offloads.
     """
 
-    def __init__(self, name, mode, overhead, mtu=1500, perturb=None, sysctls=()):
+    def __init__(self, name, mode, overhead, mtu=1500, perturb=None, sysctls=(), underlay_family=4):
         self._namespaces = []
         self._relay = None
         self._sysctls = sysctls
         try:
-            self.hosts = [self._create_host(name, index, mtu, overhead) for index in (1, 2)]
+            self.hosts = [self._create_host(name, index, mtu, overhead, underlay_family) for index in (1, 2)]
             if perturb is None:
                 self._join(mtu)
             else:
@@ -167,10 +168,10 @@ class Lab:
         run("ip", "-n", namespace, "link", "set", "lo", "up")
         return namespace
 
-    def _create_host(self, name, index, mtu, overhead):
+    def _create_host(self, name, index, mtu, overhead, underlay_family):
         side = "ab"[index - 1]
         return Host(index, self._create_namespace(f"{name}-{side}"), self._create_namespace(f"{name}-pod-{side}"), mtu,
-                    mtu - overhead)
+                    mtu - overhead, underlay_family)
 
     def _join(self, mtu):
         a, b = self.hosts
@@ -192,7 +193,7 @@ class Lab:
         pod_link, gateway = host.pod_networks, f"10.244.{host.index}.1"
         host.ip(
             f"link set eth0 mtu {host.underlay_mtu}",
-            f"addr add {host.underlay_address}/24 dev eth0",
+            f"addr add {host.underlay_address}/{24 if host.underlay_family == 4 else 64} dev eth0",
             "link set eth0 up",
             f"link add pod0 mtu {host.pod_mtu} type veth peer name eth0 netns {host.pod} mtu {host.pod_mtu}",
             f"addr add {gateway}/24 dev pod0",

@@ -79,17 +79,26 @@ class Routed(Tunnel):
 class KernelVxlan(Tunnel):
     """The kernel's VXLAN device with learning off and a static forwarding entry, as Flannel sets it up."""
 
+    flags = ()  # more of what `ip link add` takes
+
     def start(self):
         if self.host.execute("ip", "-o", "link", "show", "type", "vxlan"):
             return
         self.host.ip(
             f"link add vxlan0 address {self.host.tunnel_mac} mtu {self.host.pod_mtu} type vxlan id {VNI} "
-            f"local {self.host.underlay_address} dev eth0 dstport {PORT} nolearning",
+            f"local {self.host.underlay_address} dev eth0 dstport {PORT} nolearning "
+            f"{' '.join(self.flags)}",
             *(f"addr add {address} dev vxlan0" for address in self.host.tunnel_addresses),
             "link set vxlan0 up")
         self._route_over("vxlan0", self.peer.tunnel_mac)
         self.host.execute("bridge", "fdb", "append", self.peer.tunnel_mac, "dev", "vxlan0", "dst",
                           self.peer.underlay_address, "self", "permanent")
+
+
+class KernelVxlanWithoutChecksums(KernelVxlan):
+    """Leaves the outer UDP checksum zero, as Flannel's devices do over IPv4."""
+
+    flags = ("noudpcsum",)
 
 
 class Overlay(Tunnel):
@@ -119,7 +128,7 @@ api:
   socket: {os.path.join(self.directory, self.host.name)}.sock
 underlay:
   interface: {self.host.underlay_device}
-  addresses: [{self.host.underlay_address}]
+  addresses: ["{self.host.underlay_address}"]
   port: {PORT}
 tunnel:
   encapsulation: vxlan
@@ -132,7 +141,7 @@ segments:
     addresses: [{addresses}]
 peers:
   - name: {self.peer.name}
-    address: {self.peer.underlay_address}
+    address: "{self.peer.underlay_address}"
     mac: {self.peer.tunnel_mac}
 routes:{routes}
 """
