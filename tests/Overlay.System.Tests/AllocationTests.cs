@@ -1,0 +1,68 @@
+using System.Globalization;
+using Overlay.Rpc;
+using Overlay.SystemTests.Lab;
+using Overlay.SystemTests.Traffic;
+using Xunit.Abstractions;
+
+namespace Overlay.SystemTests;
+
+/// <summary>Forwarding allocates nothing, so that nothing is ever collected: told by the events of the daemon's own runtime.</summary>
+public sealed class AllocationTests(ITestOutputHelper output)
+{
+    private const int WarmUpSeconds = 3;
+    private const int LoadSeconds = 5;
+    private const int IdleReports = 3;
+    private const long DatagramBitsPerSecond = 300_000_000;
+    private const long LeastPackets = 200_000;
+
+    /// <summary>What may be allocated under load beyond what the reports cost: far less than a byte a packet.</summary>
+    private const double Slack = 64 * 1024;
+
+    private const long MostResident = 100_000_000;
+
+    /// <summary>Pages touched for the first time and compiled code; a leak of some bytes a packet would be more.</summary>
+    private const long MostGrowth = 8_000_000;
+
+    [Theory]
+    [InlineData("udp-gso")]
+    [InlineData("tunnel-gso")]
+    public async Task Forwarding_BulkTcpAndUdp_NeitherAllocatesNorCollects(string egress)
+    {
+        await using LabNetwork network = await LabNetwork.CreateAsync(new LabOptions());
+        var tunnel = new TunnelOptions { Egress = egress };
+        OverlayDaemon daemon = await network.StartDaemonAsync(network.A, tunnel);
+        await network.StartDaemonAsync(network.B, tunnel);
+        await LoadAsync(network, WarmUpSeconds);
+        RuntimeMemory idle = await RuntimeEvents.ObserveAsync(daemon.ProcessId, events => events.ReportsAsync(IdleReports));
+        long packetsBefore = Packets(await daemon.StatusAsync());
+        long residentBefore = Resident(daemon);
+
+        RuntimeMemory loaded = await RuntimeEvents.ObserveAsync(daemon.ProcessId, _ => LoadAsync(network, LoadSeconds));
+
+        long packets = Packets(await daemon.StatusAsync()) - packetsBefore;
+        long resident = Resident(daemon);
+        string figures = string.Create(
+            CultureInfo.InvariantCulture,
+            $"{packets} packets, {loaded.Collections} collections, {resident} bytes resident, {residentBefore} before; allocated in each second: {string.Join(' ', loaded.Allocated)}, idle: {string.Join(' ', idle.Allocated)}");
+        output.WriteLine(figures);
+        Assert.True(packets >= LeastPackets, figures);
+        Assert.True(loaded.Collections == 0, figures);
+        // The first report of a session carries what it cost to begin.
+        double reporting = idle.Allocated.Skip(1).Max();
+        Assert.True(loaded.Allocated.Sum() <= loaded.Allocated.Count * reporting + Slack, figures);
+        Assert.True(resident <= MostResident && resident - residentBefore <= MostGrowth, figures);
+    }
+
+    /// <summary>Both ways at a time, so that the daemon sends and receives super-packets and datagrams.</summary>
+    private static Task LoadAsync(LabNetwork network, int seconds) => Task.WhenAll(
+        Iperf.TcpAsync(network.A.Pod, network.B.Pod, network.B.Pod4, seconds),
+        Iperf.UdpAsync(network.B.Pod, network.A.Pod, network.A.Pod4, seconds, DatagramBitsPerSecond));
+
+    private static long Packets(StatusDocument status) => status.Queues.Sum(queue => queue.EgressOut.Packets + queue.IngressOut.Packets);
+
+    private static long Resident(OverlayDaemon daemon)
+    {
+        string line = File.ReadLines($"/proc/{daemon.ProcessId}/status").Single(line => line.StartsWith("VmRSS:", StringComparison.Ordinal));
+        return long.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1], CultureInfo.InvariantCulture) * 1024;
+    }
+}
