@@ -93,6 +93,10 @@ class Host:
         """Runs lines of `ip` in the host's namespace as one batch."""
         run("ip", "-n", self.namespace, "-batch", "-", stdin="\n".join(lines) + "\n")
 
+    def bridge(self, *lines):
+        """Runs lines of `bridge` in the host's namespace as one batch."""
+        run("bridge", "-n", self.namespace, "-batch", "-", stdin="\n".join(lines) + "\n")
+
     def execute(self, *command):
         return run("ip", "netns", "exec", self.namespace, *command)
 

@@ -121,7 +121,9 @@ class Overlay(Tunnel):
 
     def configuration(self):
         addresses = ", ".join(f'"{address}/{128 if ":" in address else 32}"' for address in self.host.tunnel_addresses)
-        routes = "".join(f'\n  - prefix: "{network}"\n    peer: {self.peer.name}' for network in self.peer.pod_networks)
+        peers = "".join(
+            f'\n  - name: {name}\n    address: "{address}"\n    mac: {mac}' for name, address, mac in self.peers())
+        routes = "".join(f'\n  - prefix: "{prefix}"\n    peer: {peer}' for prefix, peer in self.routes())
         return f"""\
 node: {self.host.name}
 api:
@@ -139,12 +141,17 @@ segments:
     device: overlay0
     mac: {self.host.tunnel_mac}
     addresses: [{addresses}]
-peers:
-  - name: {self.peer.name}
-    address: "{self.peer.underlay_address}"
-    mac: {self.peer.tunnel_mac}
+peers:{peers}
 routes:{routes}
 """
+
+    def peers(self):
+        """Name, underlay address and MAC of each."""
+        return [(self.peer.name, self.peer.underlay_address, self.peer.tunnel_mac)]
+
+    def routes(self):
+        """Prefix and name of the peer of each."""
+        return [(network, self.peer.name) for network in self.peer.pod_networks]
 
 
 class OverlayUdpGso(Overlay):

@@ -64,10 +64,10 @@ class LoadGenerator:
     def __init__(self, program):
         self._program = program
 
-    def run(self, client, server, arguments, seconds, family=4):
+    def run(self, client, server, arguments, seconds, family=4, address=None):
         """The figures of one run. Raises LabError when it fails; differing payload is a failure with the counts."""
         command = [self._program, *arguments, "--client", client.pod, "--server", server.pod,
-                   "--address", server.pod_address(family), "--seconds", f"{seconds:g}",
+                   "--address", address or server.pod_address(family), "--seconds", f"{seconds:g}",
                    "--congestion", CONGESTION_CONTROL]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=seconds * 30 + 60,

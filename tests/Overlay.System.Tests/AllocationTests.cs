@@ -13,7 +13,7 @@ public sealed class AllocationTests(ITestOutputHelper output)
     private const int LoadSeconds = 5;
     private const int IdleReports = 3;
     private const long DatagramBitsPerSecond = 300_000_000;
-    private const long LeastPackets = 200_000;
+    private const long LeastPackets = 100_000;
 
     /// <summary>What may be allocated under load beyond what the reports cost: far less than a byte a packet.</summary>
     private const double Slack = 64 * 1024;

@@ -48,6 +48,9 @@ struct source {
     uint8_t (*controls)[CONTROL];
     struct mmsghdr messages[SEND_BATCH];
     struct iovec vectors[SEND_BATCH];
+    int flows;
+    int next_flow;
+    union ip_address flow_addresses[MAX_STREAMS];
 };
 
 static struct sink sink;
@@ -160,6 +163,10 @@ static void prepare_verified(int index) {
 static void send_batch(int count) {
     for (int i = 0; source.verify && i < count; i++)
         prepare_verified(i);
+    for (int i = 0; source.flows > 1 && i < count; i++) {
+        source.messages[i].msg_hdr.msg_name = &source.flow_addresses[source.next_flow];
+        source.next_flow = (source.next_flow + 1) % source.flows;
+    }
     int sent = sendmmsg(source.fd, source.messages, (unsigned)count, 0);
     if (sent > 0)
         source.sent += (uint64_t)sent;
@@ -183,9 +190,8 @@ static void send_for(double rate, double seconds) {
     }
 }
 
-// Waits until `expected` have arrived or none has for a while, so that what is in flight counts for what was sent.
-static uint64_t received_after_drain(uint64_t expected) {
-    double quiet = sink.verify ? 1 : 0.05;
+// Waits until `expected` have arrived or none has for `quiet` seconds, so that what is in flight counts for what was sent.
+static uint64_t received_after_drain(uint64_t expected, double quiet) {
     uint64_t received = value_of(&sink.findings.received);
     for (double last = monotonic_seconds(); received < expected && monotonic_seconds() < last + quiet;) {
         sleep_seconds(0.005);
@@ -199,16 +205,28 @@ static uint64_t received_after_drain(uint64_t expected) {
 
 // ---- set-up
 
+// One socket receives all flows, which differ in their addresses.
+static int open_server_for_flows(const struct options *options) {
+    if (options->destinations == 0 || options->verify)
+        fatal("--streams %d of datagrams: need --destinations, and no --verify", options->streams);
+    struct options everywhere = *options;
+    everywhere.address.v4.sin_addr.s_addr = htonl(INADDR_ANY);
+    return open_server(&everywhere, SOCK_DGRAM, 0);
+}
+
 static void open_ends(const struct options *options) {
     bool v6 = options->address.any.sa_family == AF_INET6;
     if (options->verify && options->size < SMALLEST_VERIFIED)
         fatal("--size %zu: --verify needs at least %d", options->size, SMALLEST_VERIFIED);
     sink = (struct sink){.size = options->size, .verify = options->verify, .seen = allocate(SEEN_BITS / 8)};
-    sink.fd = open_server(options, SOCK_DGRAM, 0);
+    sink.fd = options->streams == 1 ? open_server(options, SOCK_DGRAM, 0) : open_server_for_flows(options);
     set_datagram_buffers(sink.fd);
     setsockopt(sink.fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_RECVTCLASS : IP_RECVTOS, &(int){1}, sizeof(int));
     source = (struct source){.size = options->size, .verify = options->verify};
     source.fd = open_client(options, SOCK_DGRAM, 0);
+    source.flows = options->streams;
+    for (int i = 0; i < source.flows; i++)
+        source.flow_addresses[i] = stream_address(options, i);
     set_datagram_buffers(source.fd);
     source.buffers = allocate(SEND_BATCH * options->size);
     source.controls = allocate(SEND_BATCH * sizeof *source.controls);
@@ -217,7 +235,8 @@ static void open_ends(const struct options *options) {
         memcpy(payload, pattern_at((uint64_t)i), options->size);
         source.vectors[i] = (struct iovec){.iov_base = payload, .iov_len = options->size};
         struct msghdr *message = &source.messages[i].msg_hdr;
-        *message = (struct msghdr){.msg_iov = &source.vectors[i], .msg_iovlen = 1};
+        *message = (struct msghdr){
+            .msg_iov = &source.vectors[i], .msg_iovlen = 1, .msg_namelen = source.flows > 1 ? options->address_length : 0};
         if (!options->verify)
             continue;
         message->msg_control = source.controls[i];
@@ -248,7 +267,7 @@ static struct flow_rate flood(double seconds) {
     received = value_of(&sink.findings.received) - received;
     sent = source.sent - sent;
     double busy = read_cpu_time().busy - before.busy;
-    received_after_drain(source.sent);
+    received_after_drain(source.sent, sink.verify ? 0.25 : 0.05);
     return (struct flow_rate){(double)sent / elapsed, (double)received / elapsed, busy};
 }
 
@@ -258,7 +277,7 @@ static struct flow_rate paced(double rate, double seconds) {
     uint64_t sent = source.sent;
     send_for(rate, seconds);
     sent = source.sent - sent;
-    received = received_after_drain(received + sent) - received;
+    received = received_after_drain(received + sent, sink.verify ? 1 : 0.05) - received;
     return (struct flow_rate){(double)sent / seconds, (double)received / seconds, read_cpu_time().busy - before.busy};
 }
 

@@ -13,7 +13,7 @@ enum { MAX_SAMPLES = 4 << 20, STALL_SECONDS = 5 };
 static const double warm_up_seconds = 0.2;
 
 static const struct options *run;
-static int answering;
+static int answering[MAX_STREAMS];
 
 static bool transfer(int fd, uint8_t *buffer, size_t size, ssize_t (*call)(int, void *, size_t)) {
     for (size_t done = 0; done < size;) {
@@ -42,8 +42,9 @@ static void *answer_requests(void *unused) {
     uint8_t *buffer = malloc(run->size);
     if (buffer == NULL)
         fatal("out of memory");
-    while (transfer(answering, buffer, run->size, receive_part) && transfer(answering, buffer, run->size, send_part))
-        continue;
+    for (int i = 0; transfer(answering[i], buffer, run->size, receive_part) &&
+                    transfer(answering[i], buffer, run->size, send_part);)
+        i = (i + 1) % run->streams;
     return NULL;
 }
 
@@ -52,9 +53,9 @@ static int by_value(const void *left, const void *right) {
     return (a > b) - (a < b);
 }
 
-static void open_pair(const struct options *options, int *client, int *server) {
-    int listener = open_server(options, SOCK_STREAM, 0);
-    *client = open_client(options, SOCK_STREAM, 0);
+static void open_pair(const struct options *options, int stream, int *client, int *server) {
+    int listener = open_server(options, SOCK_STREAM, stream);
+    *client = open_client(options, SOCK_STREAM, stream);
     *server = accept_one(listener);
     close(listener);
     int *ends[] = {client, server};
@@ -66,8 +67,9 @@ static void open_pair(const struct options *options, int *client, int *server) {
 
 int run_request_response(const struct options *options) {
     run = options;
-    int client;
-    open_pair(options, &client, &answering);
+    int clients[MAX_STREAMS];
+    for (int i = 0; i < options->streams; i++)
+        open_pair(options, i, &clients[i], &answering[i]);
     start_thread(answer_requests, NULL);
     pin_to_end(0);
     float *samples = malloc(MAX_SAMPLES * sizeof *samples);
@@ -78,6 +80,7 @@ int run_request_response(const struct options *options) {
     uint64_t sequence = 0;
     double begin = monotonic_seconds() + warm_up_seconds, end = begin + options->seconds;
     for (double start = monotonic_seconds(); start < end && count < MAX_SAMPLES; sequence++) {
+        int client = clients[sequence % (uint64_t)options->streams];
         memcpy(request, pattern_at(sequence), options->size);
         transfer(client, request, options->size, send_part);
         if (!transfer(client, response, options->size, receive_part))

@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-enum { MAX_STREAMS = 64, CACHE_LINE = 64, MARK_COUNT = 4 };
+enum { MAX_STREAMS = 256, CACHE_LINE = 64, MARK_COUNT = 4 };
 
 union ip_address {
     struct sockaddr any;
@@ -24,6 +24,7 @@ struct options {
     socklen_t address_length;
     const char *congestion; // TCP congestion control of every connection
     int streams;
+    int destinations;    // addresses that the streams are spread over
     size_t size;         // bytes of payload per datagram or request
     double seconds;      // measured window, or one step of a search
     double rate;         // datagrams per second, 0: as fast as possible
@@ -63,10 +64,13 @@ void pin_to_end(int end);
 void start_thread(void *(*body)(void *), void *argument);
 
 int open_socket(const struct options *options, int type);
-// A listening or bound socket in the server's namespace, on the port of the address plus an offset.
-int open_server(const struct options *options, int type, int port_offset);
-// A socket in the client's namespace connected to the address, its port plus an offset.
-int open_client(const struct options *options, int type, int port_offset);
+// Where a stream goes: with destinations, one of them after the other and within each the next address, at one port;
+// without, the one address at the port of its number.
+union ip_address stream_address(const struct options *options, int stream);
+// A listening or bound socket in the server's namespace, where a stream goes to.
+int open_server(const struct options *options, int type, int stream);
+// A socket in the client's namespace connected to where a stream goes.
+int open_client(const struct options *options, int type, int stream);
 int accept_one(int listener);
 void set_timeouts(int fd, double seconds);
 void set_datagram_buffers(int fd);

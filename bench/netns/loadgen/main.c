@@ -30,7 +30,8 @@ static void usage(FILE *out) {
           "options:\n"
           "  --port N          first port (5201)\n"
           "  --seconds S       measured window; one step of a search (2)\n"
-          "  --streams N       TCP streams, or connecting threads (1)\n"
+          "  --streams N       TCP streams, flows of datagrams, connections used in turn, or connecting threads (1)\n"
+          "  --destinations N  spread the streams over N IPv4 networks of 256 addresses from --address on (0: one address)\n"
           "  --size B          payload of a datagram or request (64)\n"
           "  --rate N          datagrams per second, 0 for no limit (0)\n"
           "  --congestion NAME TCP congestion control (cubic)\n"
@@ -71,6 +72,7 @@ static struct options parse_options(int count, char **arguments) {
         {"address", required_argument, NULL, 'a'}, {"port", required_argument, NULL, 'p'},
         {"seconds", required_argument, NULL, 't'}, {"streams", required_argument, NULL, 'n'},
         {"size", required_argument, NULL, 'b'},    {"rate", required_argument, NULL, 'r'},
+        {"destinations", required_argument, NULL, 'd'},
         {"congestion", required_argument, NULL, 'C'},
         {"reverse", no_argument, NULL, 'R'},       {"verify", no_argument, NULL, 'v'},
         {0},
@@ -89,6 +91,7 @@ static struct options parse_options(int count, char **arguments) {
         case 'p': port = (int)number(optarg, 1, 65535 - MAX_STREAMS, name); break;
         case 't': options.seconds = number(optarg, 0.05, 3600, name); break;
         case 'n': options.streams = (int)number(optarg, 1, MAX_STREAMS, name); break;
+        case 'd': options.destinations = (int)number(optarg, 0, 65536, name); break;
         case 'b': options.size = (size_t)number(optarg, 1, 65507, name); break;
         case 'r': options.rate = number(optarg, 0, 1e9, name); break;
         case 'C': options.congestion = optarg; break;
@@ -102,6 +105,8 @@ static struct options parse_options(int count, char **arguments) {
         exit(1);
     }
     parse_address(&options, address, port);
+    if (options.destinations > 0 && options.address.any.sa_family != AF_INET)
+        fatal("--destinations %d: needs an IPv4 address", options.destinations);
     return options;
 }
 

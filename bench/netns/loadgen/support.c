@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CONNECT_SECONDS = 5, DATAGRAM_BUFFER = 8 << 20, PATTERN_PERIOD = 1048573 };
+enum { CONNECT_SECONDS = 5, DATAGRAM_BUFFER = 8 << 20, PATTERN_PERIOD = 1048573, DESTINATION_STRIDE = 256 };
 
 static uint8_t pattern[PATTERN_PERIOD + PATTERN_SPAN];
 
@@ -106,18 +106,23 @@ int open_socket(const struct options *options, int type) {
     return fd;
 }
 
-static union ip_address address_at(const struct options *options, int port_offset) {
+union ip_address stream_address(const struct options *options, int stream) {
     union ip_address address = options->address;
-    in_port_t *port = address.any.sa_family == AF_INET6 ? &address.v6.sin6_port : &address.v4.sin_port;
-    *port = htons((uint16_t)(ntohs(*port) + port_offset));
+    if (options->destinations > 0) {
+        int offset = stream % options->destinations * DESTINATION_STRIDE + stream / options->destinations;
+        address.v4.sin_addr.s_addr = htonl(ntohl(address.v4.sin_addr.s_addr) + (uint32_t)offset);
+    } else {
+        in_port_t *port = address.any.sa_family == AF_INET6 ? &address.v6.sin6_port : &address.v4.sin_port;
+        *port = htons((uint16_t)(ntohs(*port) + stream));
+    }
     return address;
 }
 
-int open_server(const struct options *options, int type, int port_offset) {
+int open_server(const struct options *options, int type, int stream) {
     enter_namespace(options->server);
     int fd = open_socket(options, type);
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
-    union ip_address address = address_at(options, port_offset);
+    union ip_address address = stream_address(options, stream);
     if (bind(fd, &address.any, options->address_length) != 0)
         fatal_errno("bind");
     if (type == SOCK_STREAM && listen(fd, 1024) != 0)
@@ -126,11 +131,11 @@ int open_server(const struct options *options, int type, int port_offset) {
     return fd;
 }
 
-int open_client(const struct options *options, int type, int port_offset) {
+int open_client(const struct options *options, int type, int stream) {
     enter_namespace(options->client);
     int fd = open_socket(options, type);
     set_timeouts(fd, CONNECT_SECONDS);
-    union ip_address address = address_at(options, port_offset);
+    union ip_address address = stream_address(options, stream);
     if (connect(fd, &address.any, options->address_length) != 0)
         fatal("connect: %s", errno == EINPROGRESS ? "no answer in time" : strerror(errno));
     return fd;
