@@ -55,6 +55,8 @@ class Contestant:
         self._crowd.start()
         self._tunnel.stop()
         self._tunnel.start()
+        if self._tunnel.daemon is None:
+            return
         for arguments, seconds in WARM_UP:
             generator.run(*self._lab.hosts, arguments, seconds)
 
