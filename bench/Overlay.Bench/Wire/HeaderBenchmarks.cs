@@ -5,7 +5,7 @@ namespace Overlay.Bench.Wire;
 
 /// <summary>The outer headers of a VXLAN datagram, written field by field.</summary>
 [MemoryDiagnoser]
-public class WriteBenchmarks
+public class HeaderBenchmarks
 {
     private const int Operations = 1000;
     private readonly byte[] _headers = new byte[70];

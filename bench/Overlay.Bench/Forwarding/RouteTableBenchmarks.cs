@@ -2,7 +2,7 @@ using BenchmarkDotNet.Attributes;
 using Overlay.Dataplane.Forwarding;
 using Overlay.Wire;
 
-namespace Overlay.Bench;
+namespace Overlay.Bench.Forwarding;
 
 /// <summary>Longest-prefix match, per lookup, at random destinations.</summary>
 [MemoryDiagnoser]

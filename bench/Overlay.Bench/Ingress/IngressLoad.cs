@@ -1,0 +1,93 @@
+using System.Net;
+using Overlay.Dataplane.Buffers;
+using Overlay.Dataplane.Counters;
+using Overlay.Dataplane.Forwarding;
+using Overlay.Dataplane.Ingress;
+using Overlay.Testing;
+using Overlay.Wire;
+
+namespace Overlay.Bench.Ingress;
+
+/// <summary>Received trains in memory and the ingress path that makes frames of them, time and again.</summary>
+internal sealed class IngressLoad
+{
+    /// <summary>Datagrams of all trains.</summary>
+    public const int Datagrams = Trains * PerTrain;
+
+    private const int Trains = 4;
+    private const int PerTrain = 44;
+    private const int HeaderBytes = 128;
+    private const uint Vni = 42;
+
+    private static readonly UnderlayEndpoint Source = new(IpBits.V6OrMapped(IPAddress.Parse("192.0.2.2")), VxlanHeader.DefaultPort);
+    private static readonly MacAddress DeviceMac = new([2, 0, 0, 0, 0, 0x0b]);
+
+    private readonly IngressPath _path = new(queue: 0);
+    private readonly ReceiveBatch _batch = new(Trains);
+    private readonly QueueCounters _unassigned = new();
+    private readonly byte[] _headers = new byte[Datagrams * HeaderBytes];
+    private readonly IngressPort[] _ports;
+    private readonly ForwardingSnapshot _snapshot;
+    private readonly int _tunnelHeader;
+    private readonly int _datagramLength;
+
+    /// <param name="encapsulation">Of the datagrams.</param>
+    /// <param name="frame">The inner frame of each index; all of one length, addressed to the device.</param>
+    public IngressLoad(Encapsulation encapsulation, Func<int, byte[]> frame)
+    {
+        Peer peer = new("peer", Source, DeviceMac, new PeerTraffic(1));
+        _snapshot = new ForwardingSnapshot(1, [new Segment(0, "pods", Vni, DeviceMac, 1450, new RouteTable([]), [peer])], new PeerTable([peer]));
+        _ports = [new IngressPort(Trains, new QueueCounters())];
+        byte[] tunnel = TunnelHeader(encapsulation);
+        _tunnelHeader = tunnel.Length;
+        var underlay = new MemoryUnderlay();
+        for (int train = 0; train < Trains; train++)
+        {
+            byte[][] datagrams = [.. Enumerable.Range(train * PerTrain, PerTrain).Select(index => Datagram(tunnel, frame(index)))];
+            _datagramLength = datagrams[0].Length;
+            underlay.Deliver(Source, [.. datagrams.SelectMany(datagram => datagram)], _datagramLength);
+        }
+        underlay.Receive(_batch);
+        for (int i = 0; i < Datagrams; i++) Header(i).CopyTo(_headers.AsSpan(i * HeaderBytes));
+    }
+
+    /// <summary>Takes every datagram once, and puts back the headers that coalescing rewrites: those of the first packets of super-packets.</summary>
+    /// <returns>Frames for the device.</returns>
+    public int Run()
+    {
+        _path.Process(_batch, _snapshot, _ports, _unassigned);
+        int frames = _ports[0].Frames.Count;
+        foreach (ref readonly GatheredFrame frame in _ports[0].Frames.Frames)
+        {
+            if (frame.SliceCount == 1) continue;
+            long offset = _ports[0].Frames.Slices(frame)[0].Address - _batch.Memory.Address - _tunnelHeader;
+            (long slot, long inSlot) = Math.DivRem(offset, ReceiveBatch.SlotLength);
+            int index = (int)((slot * PerTrain) + (inSlot / _datagramLength));
+            _headers.AsSpan(index * HeaderBytes, HeaderBytes).CopyTo(Header(index));
+        }
+        _ports[0].Account();
+        return frames;
+    }
+
+    private static byte[] TunnelHeader(Encapsulation encapsulation)
+    {
+        byte[] header = new byte[VxlanHeader.Length];
+        switch (encapsulation)
+        {
+            case Encapsulation.Vxlan:
+                VxlanHeader.Write(header, Vni);
+                return header;
+            default:
+                throw new ArgumentOutOfRangeException(nameof(encapsulation));
+        }
+    }
+
+    private static byte[] Datagram(byte[] tunnel, byte[] frame)
+    {
+        DeviceMac.CopyTo(frame);
+        return [.. tunnel, .. frame];
+    }
+
+    private Span<byte> Header(int index) =>
+        _batch.Memory.Span(ReceiveBatch.SlotOffset(index / PerTrain) + (index % PerTrain * _datagramLength), HeaderBytes);
+}
