@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Overlay.Testing;
 using Overlay.Testing.Captures;
 using Overlay.Wire;
 using static Overlay.Testing.Captures.TestFrames;
@@ -52,7 +53,7 @@ public sealed class DecodeCommandTests
     public void Json_EachKind_IsOneLineWithEveryKey()
     {
         using var capture = new CaptureOnDisk(PcapFile.Write(Vxlan4, Arp, Geneve6));
-        CommandRun run = CommandRun.Overlay("decode", "--json", capture.Path);
+        ProgramRun run = OverlayProgram.Run("decode", "--json", capture.Path);
 
         Assert.Equal((0, ""), (run.ExitCode, run.Errors));
         Assert.Equal(string.Join('\n', Vxlan4Json, ArpJson, Geneve6Json) + "\n", run.Output);
@@ -63,7 +64,7 @@ public sealed class DecodeCommandTests
     {
         byte[] file = new PcapngFile().Section(isBigEndian: true).Interface()
             .Enhanced(0, new(Vxlan4)).Simple(new(Arp)).Section().Interface().Enhanced(0, new(Geneve6)).ToArray();
-        CommandRun run = CommandRun.OverlayReading(file, "decode", "-", "--json");
+        ProgramRun run = OverlayProgram.RunReading(file, "decode", "-", "--json");
 
         Assert.Equal((0, ""), (run.ExitCode, run.Errors));
         Assert.Equal([Vxlan4Json, ArpJson, Geneve6Json], run.Lines);
@@ -73,7 +74,7 @@ public sealed class DecodeCommandTests
     public void Tree_EachKind_IsReadable()
     {
         using var capture = new CaptureOnDisk(PcapFile.Write([new(Vxlan4), new(Arp), new CaptureRecord(Geneve6).CutTo(14 + 40 + 8 + 12)]));
-        CommandRun run = CommandRun.Overlay("decode", capture.Path);
+        ProgramRun run = OverlayProgram.Run("decode", capture.Path);
 
         Assert.Equal((0, ""), (run.ExitCode, run.Errors));
         Assert.Equal(Tree, run.Output);
@@ -85,7 +86,7 @@ public sealed class DecodeCommandTests
         byte[] vxlan = Vxlan(Inner(InnerIpv4()));
         byte[][] frames = [.. new[] { 1000, 1001, 1002, 1003, 4789, 1004 }.Select(port => Outer(OuterIpv4(Udp(vxlan, port), IpProtocols.Udp)))];
         using var capture = new CaptureOnDisk(PcapFile.Write(frames));
-        CommandRun run = CommandRun.Overlay(
+        ProgramRun run = OverlayProgram.Run(
             "decode", "--vxlan-port", "1000", "--json", "--vxlan-port=1001", capture.Path, "--vxlan-gpe-port", "1002", "--geneve-port", "1003");
 
         Assert.Equal(["vxlan", "vxlan", "vxlan-gpe", "geneve", "vxlan", "none"], run.Lines.Select(Encapsulation));
@@ -98,7 +99,7 @@ public sealed class DecodeCommandTests
         int[] ends = [24, 24 + 16 + Vxlan4.Length, file.Length];
         foreach (int kept in new[] { 0, 3, 23, 24, 25, 40, 41, ends[1] - 1, ends[1], ends[1] + 7, file.Length - 1, file.Length })
         {
-            CommandRun run = CommandRun.OverlayReading(file[..kept], "decode", "--json", "-");
+            ProgramRun run = OverlayProgram.RunReading(file[..kept], "decode", "--json", "-");
 
             Assert.Equal([.. new[] { Vxlan4Json, ArpJson }.Take(ends.Count(end => end <= kept) - 1)], run.Lines);
             Assert.Equal(ends.Contains(kept) ? 0 : 1, run.ExitCode);
@@ -112,7 +113,7 @@ public sealed class DecodeCommandTests
     [InlineData("--geneve-port", "six", "'six' is not a UDP port; give a number from 1 to 65535")]
     public void Json_ImpossiblePort_IsRefused(string option, string value, string error)
     {
-        CommandRun run = CommandRun.Overlay("decode", "--json", option, value, "/dev/null");
+        ProgramRun run = OverlayProgram.Run("decode", "--json", option, value, "/dev/null");
 
         Assert.Equal((1, ""), (run.ExitCode, run.Output));
         Assert.Contains(error, run.Errors, StringComparison.Ordinal);
@@ -121,7 +122,7 @@ public sealed class DecodeCommandTests
     [Fact]
     public void Json_OnePortForTwoEncapsulations_IsRefused()
     {
-        CommandRun run = CommandRun.Overlay("decode", "--json", "--vxlan-port", "7", "--geneve-port", "7", "/dev/null");
+        ProgramRun run = OverlayProgram.Run("decode", "--json", "--vxlan-port", "7", "--geneve-port", "7", "/dev/null");
 
         Assert.Equal((1, ""), (run.ExitCode, run.Output));
         Assert.Equal("overlay: --geneve-port 7: the port was given for another encapsulation too; give it once\n", run.Errors);
@@ -133,7 +134,7 @@ public sealed class DecodeCommandTests
     [InlineData("/dev/null", "/dev/null: the file ends after 0 bytes, inside the file's magic number")]
     public void Json_NoCapture_SaysWhyOnStandardError(string path, string error)
     {
-        CommandRun run = CommandRun.Overlay("decode", "--json", path);
+        ProgramRun run = OverlayProgram.Run("decode", "--json", path);
 
         Assert.Equal((1, ""), (run.ExitCode, run.Output));
         Assert.StartsWith("overlay: " + error, run.Errors, StringComparison.Ordinal);
@@ -142,7 +143,7 @@ public sealed class DecodeCommandTests
     [Fact]
     public void Json_NoFile_PrintsNothingOnStandardOutput()
     {
-        CommandRun run = CommandRun.Overlay("decode", "--json");
+        ProgramRun run = OverlayProgram.Run("decode", "--json");
 
         Assert.Equal((1, ""), (run.ExitCode, run.Output));
         Assert.Contains("FILE", run.Errors, StringComparison.Ordinal);
@@ -152,7 +153,7 @@ public sealed class DecodeCommandTests
     public void Json_OutputThatTakesNothing_FailsWithTheReason()
     {
         using var capture = new CaptureOnDisk(PcapFile.Write(Vxlan4));
-        CommandRun run = CommandRun.Program("sh", "-c", $"'{Path.Combine(AppContext.BaseDirectory, "overlay")}' decode --json '{capture.Path}' > /dev/full");
+        ProgramRun run = ProgramRun.Start("sh", "-c", $"'{OverlayProgram.Path}' decode --json '{capture.Path}' > /dev/full");
 
         Assert.Equal(1, run.ExitCode);
         Assert.Contains("No space left on device", run.Errors, StringComparison.Ordinal);
@@ -162,7 +163,7 @@ public sealed class DecodeCommandTests
     public void Json_OtherLinkType_IsAFrameWithoutATunnelAndAReason()
     {
         using var capture = new CaptureOnDisk(PcapFile.Write([new(OuterIpv4(InnerIpv4(), 4))], linkType: 101));
-        CommandRun run = CommandRun.Overlay("decode", "--json", capture.Path);
+        ProgramRun run = OverlayProgram.Run("decode", "--json", capture.Path);
 
         Assert.Equal((0, ""), (run.ExitCode, run.Errors));
         using JsonDocument line = JsonDocument.Parse(Assert.Single(run.Lines));
@@ -175,7 +176,7 @@ public sealed class DecodeCommandTests
     {
         byte[][] frames = [.. Enumerable.Repeat(Vxlan4, 20_000)];
         using var capture = new CaptureOnDisk(PcapFile.Write(frames));
-        CommandRun run = CommandRun.Overlay("decode", "--json", capture.Path);
+        ProgramRun run = OverlayProgram.Run("decode", "--json", capture.Path);
 
         Assert.Equal(20_000, run.Lines.Length);
         Assert.All(run.Lines, (line, index) => Assert.StartsWith($"{{\"frame\":{index + 1},\"encap\":\"vxlan\",", line, StringComparison.Ordinal));

@@ -15,7 +15,7 @@ public sealed class DecodeHostileFilesTests
         CaptureRecord[] records = [.. Enumerable.Range(0, Frames).Select(_ => new CaptureRecord(RandomTunnels.Frame(random)))];
         byte[] file = random.Next(2) == 0 ? PcapFile.Write(records, random.Next(2) == 0, random.Next(2) == 0) : Pcapng(records, random);
         for (int changes = random.Next(1, 200); changes > 0; changes--) file[random.Next(24, file.Length)] = (byte)random.Next(256);
-        CommandRun run = CommandRun.OverlayReading(file[..random.Next(file.Length)], "decode", "--json", "-");
+        ProgramRun run = OverlayProgram.RunReading(file[..random.Next(file.Length)], "decode", "--json", "-");
 
         Assert.Equal(run.ExitCode == 0 ? 0 : 1, run.Errors.Split('\n', StringSplitOptions.RemoveEmptyEntries).Length);
         Assert.True(run.ExitCode == 0 || run.Errors.StartsWith("overlay: -: ", StringComparison.Ordinal), run.Errors);

@@ -21,7 +21,7 @@ public sealed class DecodeTsharkTests
     {
         byte[][] frames = [.. Enumerable.Range(0, Frames).Select(_ => RandomTunnels.Frame(random))];
         using var capture = new CaptureOnDisk(PcapFile.Write(frames));
-        CommandRun ours = CommandRun.Overlay("decode", "--json", capture.Path);
+        ProgramRun ours = OverlayProgram.Run("decode", "--json", capture.Path);
         List<TsharkFrame> theirs = TsharkFrame.Decode(capture.Path);
 
         Assert.Equal((0, ""), (ours.ExitCode, ours.Errors));

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Overlay.Testing.Captures;
 
 namespace Overlay.Cli.Tests;
 
@@ -17,12 +18,8 @@ internal sealed class TsharkFrame(IReadOnlyDictionary<string, string[]> fields)
 
     public static List<TsharkFrame> Decode(string path)
     {
-        List<string> arguments = ["-r", path, "-T", "fields", "-E", "separator=;", "-E", "occurrence=a", "-E", "aggregator=,"];
-        arguments.AddRange(["-d", "udp.port==8472,vxlan", "-o", "ip.defragment:FALSE"]);
-        foreach (string field in Fields) arguments.AddRange(["-e", field]);
-        CommandRun run = CommandRun.Program("tshark", [.. arguments]);
-        Assert.Equal(0, run.ExitCode);
-        return [.. run.Lines.Select(Parse)];
+        IReadOnlyList<string[]> rows = Tshark.ReadFields(path, Fields, "-d", "udp.port==8472,vxlan", "-o", "ip.defragment:FALSE");
+        return [.. rows.Select(Parse)];
     }
 
     /// <summary>What our keys should say, as text; empty for null.</summary>
@@ -59,12 +56,8 @@ internal sealed class TsharkFrame(IReadOnlyDictionary<string, string[]> fields)
         };
     }
 
-    private static TsharkFrame Parse(string line)
-    {
-        string[] columns = line.Split(';');
-        return new TsharkFrame(Fields.Zip(columns).ToDictionary(
-            column => column.First, column => column.Second.Length == 0 ? [] : column.Second.Split(',')));
-    }
+    private static TsharkFrame Parse(string[] columns) => new(Fields.Zip(columns).ToDictionary(
+        column => column.First, column => column.Second.Split(',', StringSplitOptions.RemoveEmptyEntries)));
 
     private static string Encapsulation(string outer, string tunnel, string inner) => (outer, tunnel, inner) switch
     {

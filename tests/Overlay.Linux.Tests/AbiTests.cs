@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Globalization;
 using System.Reflection;
 using System.Runtime.CompilerServices;
@@ -6,6 +5,7 @@ using System.Runtime.InteropServices;
 using Overlay.Dataplane.Buffers;
 using Overlay.Dataplane.Offload;
 using Overlay.Linux.Interop;
+using Overlay.Testing;
 
 namespace Overlay.Linux.Tests;
 
@@ -106,9 +106,9 @@ public sealed class AbiTests
         string program = Path.Combine(Path.GetTempPath(), $"overlay-abi-{Guid.NewGuid():n}");
         try
         {
-            Run("gcc", "-Wall", "-Wextra", "-Werror", "-o", program, Path.Combine(AppContext.BaseDirectory, "abi.c"));
+            ProgramRun.Check("gcc", "-Wall", "-Wextra", "-Werror", "-o", program, Path.Combine(AppContext.BaseDirectory, "abi.c"));
             var facts = new Dictionary<string, string>();
-            foreach (string line in Run(program).Split('\n', StringSplitOptions.RemoveEmptyEntries))
+            foreach (string line in ProgramRun.Check(program).Lines)
             {
                 string[] words = line.Split(' ', 3);
                 facts.Add($"{words[0]} {words[1]}", words.Length == 3 ? words[2] : "");
@@ -119,15 +119,5 @@ public sealed class AbiTests
         {
             File.Delete(program);
         }
-    }
-
-    private static string Run(string program, params string[] arguments)
-    {
-        using Process process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true })!;
-        Task<string> errors = process.StandardError.ReadToEndAsync();
-        string output = process.StandardOutput.ReadToEnd();
-        Assert.True(process.WaitForExit(TimeSpan.FromSeconds(60)));
-        Assert.True(process.ExitCode == 0, errors.Result);
-        return output;
     }
 }

@@ -2,14 +2,13 @@ using System.Buffers.Binary;
 using Overlay.Dataplane.Counters;
 using Overlay.Testing;
 using Overlay.Wire;
+using Overlay.Wire.Capture;
 
 namespace Overlay.Dataplane.Tests.Ingress;
 
 /// <summary>What a kernel VXLAN device put on a wire arrives at the device bit for bit; tagged inner frames do not arrive.</summary>
 public sealed class GoldenCaptureTests
 {
-    private const int PcapHeader = 24, RecordHeader = 16;
-
     [Theory]
     [InlineData("outer-ipv4")]
     [InlineData("outer-ipv6")]
@@ -35,18 +34,18 @@ public sealed class GoldenCaptureTests
         Assert.True(decapsulated > 0);
     }
 
-    /// <summary>UDP payloads of a little-endian pcap file of Ethernet frames, each IPv4 or IPv6 without extension headers.</summary>
-    private static IEnumerable<byte[]> Datagrams(string path)
+    /// <summary>The UDP payloads of a capture of frames that are IPv4, or IPv6 without extension headers.</summary>
+    private static List<byte[]> Datagrams(string path)
     {
-        byte[] file = File.ReadAllBytes(path);
-        Assert.Equal(0xa1b2c3d4, BinaryPrimitives.ReadUInt32LittleEndian(file));
-        for (int at = PcapHeader; at < file.Length;)
+        var datagrams = new List<byte[]>();
+        using FileStream file = File.OpenRead(path);
+        CaptureReader reader = CaptureReader.Open(file);
+        while (reader.TryRead(out CapturedFrame captured))
         {
-            int length = BinaryPrimitives.ReadInt32LittleEndian(file.AsSpan(at + 8));
-            byte[] frame = file[(at + RecordHeader)..(at + RecordHeader + length)];
-            at += RecordHeader + length;
+            ReadOnlySpan<byte> frame = captured.Data;
             int udp = frame[12] == 0x08 ? 14 + ((frame[14] & 15) * 4) : 54;
-            yield return frame[(udp + 8)..(udp + BinaryPrimitives.ReadUInt16BigEndian(frame.AsSpan(udp + 4)))];
+            datagrams.Add(frame[(udp + 8)..(udp + BinaryPrimitives.ReadUInt16BigEndian(frame[(udp + 4)..]))].ToArray());
         }
+        return datagrams;
     }
 }

@@ -1,7 +1,7 @@
 using System.Collections.Concurrent;
-using System.Diagnostics;
 using System.Runtime.InteropServices;
 using System.Text.Json;
+using Overlay.Testing;
 
 namespace Overlay.Linux.Tests.Support;
 
@@ -80,18 +80,10 @@ internal sealed partial class NetworkNamespace : IDisposable
     }
 
     /// <summary>What <c>ip</c> prints for the words given; fails where it does.</summary>
-    public string Ip(string words) => Execute("ip", words);
+    public string Ip(string words) => Execute("ip", words.Split(' '));
 
-    /// <summary>What the program prints for the words given; fails where it does.</summary>
-    public string Execute(string program, string words) => Run(() =>
-    {
-        using Process process = Process.Start(new ProcessStartInfo(program, words) { RedirectStandardOutput = true, RedirectStandardError = true })!;
-        Task<string> errors = process.StandardError.ReadToEndAsync();
-        string output = process.StandardOutput.ReadToEnd();
-        Assert.True(process.WaitForExit(Deadline));
-        Assert.True(process.ExitCode == 0, $"{program} {words}: {errors.Result}");
-        return output;
-    });
+    /// <summary>What the program prints; fails where it does.</summary>
+    public string Execute(string program, params string[] arguments) => Run(() => ProgramRun.Check(program, arguments).Output);
 
     /// <summary>The objects that <c>ip -j</c> prints.</summary>
     public IReadOnlyList<JsonElement> IpJson(string words) => [.. JsonDocument.Parse(Ip($"-d -j {words}")).RootElement.EnumerateArray()];

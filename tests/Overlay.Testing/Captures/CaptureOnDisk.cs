@@ -1,7 +1,7 @@
-namespace Overlay.Cli.Tests;
+namespace Overlay.Testing.Captures;
 
 /// <summary>A capture file for the time of a test.</summary>
-internal sealed class CaptureOnDisk : IDisposable
+public sealed class CaptureOnDisk : IDisposable
 {
     public CaptureOnDisk(byte[] file) => File.WriteAllBytes(Path, file);
 
