@@ -69,11 +69,13 @@ internal readonly struct Ipv6HeaderChain
         return WireStatus.Ok;
     }
 
-    private static bool IsExtension(byte protocol) => protocol
+    /// <summary>True for the extension headers that are walked.</summary>
+    public static bool IsExtension(byte protocol) => protocol
         is IpProtocols.HopByHop or IpProtocols.Routing or IpProtocols.Fragment or IpProtocols.DestinationOptions
         or IpProtocols.AuthenticationHeader;
 
-    private static int HeaderLength(byte protocol, byte lengthField) => protocol switch
+    /// <summary>Bytes of an extension header; the length field has units of its own in fragment and authentication headers.</summary>
+    public static int HeaderLength(byte protocol, byte lengthField) => protocol switch
     {
         IpProtocols.Fragment => FragmentHeaderLength,
         IpProtocols.AuthenticationHeader => (lengthField + 2) * 4,

@@ -9,7 +9,6 @@ namespace Overlay.Wire.Decoding;
 /// </summary>
 internal readonly ref struct OuterPacket
 {
-    private const int FragmentHeaderLength = 8;
     private const byte Mobility = 135;
     private const byte HostIdentity = 139;
     private const byte Shim6 = 140;
@@ -93,7 +92,7 @@ internal readonly ref struct OuterPacket
                 if (offsetAndMore >= 8) return false;
                 isFirstFragment |= (offsetAndMore & 1) != 0;
             }
-            offset += ExtensionLength(protocol, header[1]);
+            offset += Ipv6HeaderChain.HeaderLength(protocol, header[1]);
             if (offset > Math.Min(total, bytes.Length)) return Incomplete(decoded);
             protocol = header[0];
         }
@@ -115,14 +114,6 @@ internal readonly ref struct OuterPacket
         return false;
     }
 
-    private static bool IsExtension(byte protocol) => protocol
-        is IpProtocols.HopByHop or IpProtocols.Routing or IpProtocols.Fragment or IpProtocols.DestinationOptions
-        or IpProtocols.AuthenticationHeader or Mobility or HostIdentity or Shim6;
-
-    private static int ExtensionLength(byte protocol, byte lengthField) => protocol switch
-    {
-        IpProtocols.Fragment => FragmentHeaderLength,
-        IpProtocols.AuthenticationHeader => (lengthField + 2) * 4,
-        _ => (lengthField + 1) * 8,
-    };
+    /// <summary>A decoder also walks extension headers that no packet of ours carries.</summary>
+    private static bool IsExtension(byte protocol) => Ipv6HeaderChain.IsExtension(protocol) || protocol is Mobility or HostIdentity or Shim6;
 }
