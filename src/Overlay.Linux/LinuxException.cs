@@ -27,6 +27,9 @@ public sealed class LinuxException : Exception
     /// <summary>Positive error number.</summary>
     public int Errno { get; }
 
+    /// <summary>True when what was to be made is there already (EEXIST).</summary>
+    public bool AlreadyExists => Errno == Interop.Errno.EEXIST;
+
     /// <summary>The C library's words for an error number, and the number.</summary>
     internal static string Describe(int errno) => $"{Marshal.GetPInvokeErrorMessage(errno)} (errno {errno})";
 

@@ -40,9 +40,6 @@ public sealed unsafe class Poller : IDisposable
         return ready > 0;
     }
 
-    /// <summary>Whether the descriptor at this position of the constructor's list was readable, in error or gone after the last <see cref="Wait"/>.</summary>
-    public bool IsReady(int index) => _descriptors[index].revents != 0;
-
     /// <summary>Ends the current or the next <see cref="Wait"/>. For any thread.</summary>
     public void Wake()
     {

@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using System.Net;
 using Overlay.Dataplane.Buffers;
 using Overlay.Dataplane.Egress;
+using Overlay.Dataplane.Offload;
 using Overlay.Linux.Tests.Support;
 using Overlay.Linux.Underlay;
 using Overlay.Wire;
@@ -15,8 +16,6 @@ public sealed class TunnelInjectorTests : IDisposable
     private const int InnerHeaders = 14 + 20 + 20;
     private const int VxlanBytes = 8;
 
-    private static readonly bool KernelHasTunnelGso = Environment.OSVersion.Version >= new Version(6, 17);
-
     private readonly UnderlayPair _pair = new();
 
     public void Dispose() => _pair.Dispose();
@@ -25,7 +24,7 @@ public sealed class TunnelInjectorTests : IDisposable
     public void TryOpen_ThisKernel_WorksOrSaysWhatIsMissing()
     {
         (TunnelInjector? injector, string? refusal) = Open();
-        if (KernelHasTunnelGso)
+        if (TunnelGsoFactAttribute.Lacking is null)
         {
             Assert.Null(refusal);
             var shown = _pair.FirstSpace.IpJson("link show dev inject0")[0];
@@ -43,13 +42,12 @@ public sealed class TunnelInjectorTests : IDisposable
         Assert.Null(netlink.FindLink("inject0"));
     }
 
-    [Theory]
+    [TunnelGsoTheory]
     [InlineData("0")]
     [InlineData("1")]
     [InlineData("2")]
     public void TryOpen_AnyReversePathFilter_WorksAndChangesNothingButItsOwnDevice(string filter)
     {
-        if (!KernelHasTunnelGso) return;
         _pair.FirstSpace.Run(() => Sysctl.Set(GlobalFilter, filter));
         (TunnelInjector? injector, string? refusal) = Open();
         Assert.Null(refusal);
@@ -58,28 +56,26 @@ public sealed class TunnelInjectorTests : IDisposable
         injector!.Dispose();
     }
 
-    [Fact]
+    [TunnelGsoFact]
     public void Verify_PacketFilterComesAndGoes_SaysSo()
     {
-        if (!KernelHasTunnelGso) return;
         (TunnelInjector? injector, _) = Open();
-        _pair.FirstSpace.Execute("nft", "\"add table ip filter; add chain ip filter forward { type filter hook forward priority 0; policy drop; }\"");
+        _pair.FirstSpace.Execute("nft", "add table ip filter; add chain ip filter forward { type filter hook forward priority 0; policy drop; }");
         Assert.Contains("forward chain", injector!.Verify(), StringComparison.Ordinal);
         (TunnelInjector? second, string? refusal) = Open("inject1");
         Assert.Null(second);
         Assert.Contains("accept what comes in by inject1", refusal, StringComparison.Ordinal);
-        _pair.FirstSpace.Execute("nft", "flush ruleset");
+        _pair.FirstSpace.Execute("nft", "flush", "ruleset");
         Assert.Null(injector.Verify());
         injector.Dispose();
     }
 
-    [Theory]
+    [TunnelGsoTheory]
     [InlineData(true)]
     [InlineData(false)]
     public void Send_SuperPacket_ArrivesAsOneOrAsValidSegments(bool segmentOnTheWay)
     {
-        if (!KernelHasTunnelGso) return;
-        if (segmentOnTheWay) _pair.FirstSpace.Execute("ethtool", "-K veth0 tx off tso off gso off");
+        if (segmentOnTheWay) _pair.FirstSpace.Execute("ethtool", "-K", "veth0", "tx", "off", "tso", "off", "gso", "off");
         (TunnelInjector? injector, _) = Open();
         using UdpUnderlay underlay = UnderlayPair.Open(_pair.FirstSpace, 1, options => options with { Port = 4790, Injector = injector });
 
@@ -127,9 +123,9 @@ public sealed class TunnelInjectorTests : IDisposable
     private static PacketMemory SuperPacket(ReadOnlySpan<byte> payload, ushort sourcePort, out int length)
     {
         int inner = InnerHeaders + payload.Length;
-        length = TunnelInjector.HeaderSize + OverheadV4 + inner;
+        length = VirtioTunnelHeader.Size + OverheadV4 + inner;
         var memory = new PacketMemory(length);
-        Span<byte> header = memory.Span(0, TunnelInjector.HeaderSize);
+        Span<byte> header = memory.Span(0, VirtioTunnelHeader.Size);
         header[0] = 1 | 8;
         header[1] = 1 | 0x20;
         BitConverter.TryWriteBytes(header[2..], (ushort)(OverheadV4 + InnerHeaders));
@@ -139,7 +135,7 @@ public sealed class TunnelInjectorTests : IDisposable
         BitConverter.TryWriteBytes(header[20..], (ushort)34);
         BitConverter.TryWriteBytes(header[22..], (ushort)(OverheadV4 + 14));
 
-        Span<byte> outer = memory.Span(TunnelInjector.HeaderSize, OverheadV4);
+        Span<byte> outer = memory.Span(VirtioTunnelHeader.Size, OverheadV4);
         TunnelInjection.DeviceMac.CopyTo(outer);
         outer[12] = 8;
         WriteIpv4(outer.Slice(14, 20), OverheadV4 - 14 + inner, 17, "192.0.2.1", "192.0.2.2");
@@ -151,7 +147,7 @@ public sealed class TunnelInjectorTests : IDisposable
         outer[42] = 8;
         outer[48] = 42;
 
-        Span<byte> frame = memory.Span(TunnelInjector.HeaderSize + OverheadV4, inner);
+        Span<byte> frame = memory.Span(VirtioTunnelHeader.Size + OverheadV4, inner);
         frame[0] = frame[6] = 2;
         frame[12] = 8;
         WriteIpv4(frame.Slice(14, 20), inner - 14, 6, "10.244.1.1", "10.244.2.1");

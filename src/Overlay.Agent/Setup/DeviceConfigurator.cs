@@ -1,16 +1,14 @@
 using System.Net;
+using Overlay.Control.Model;
 using Overlay.Linux;
 using Overlay.Linux.Netlink;
 using Overlay.Wire;
-using InterfaceAddress = Overlay.Control.Model.InterfaceAddress;
 
 namespace Overlay.Agent.Setup;
 
 /// <summary>Gives a segment's device what its plan says, touching only what differs. Each step can be taken back.</summary>
 internal sealed class DeviceConfigurator(Rtnetlink netlink, UndoStack undo)
 {
-    private const int AlreadyExists = 17;
-
     /// <summary>What a device has now; more than nothing where a persistent one was found.</summary>
     public DeviceState Read(string device)
     {
@@ -98,7 +96,7 @@ internal sealed class DeviceConfigurator(Rtnetlink netlink, UndoStack undo)
         {
             netlink.AddRoute(route);
         }
-        catch (LinuxException exception) when (exception.Errno == AlreadyExists)
+        catch (LinuxException exception) when (exception.AlreadyExists)
         {
             throw new StartRefusedException(
                 $"the kernel has a route to {route.Destination} that is not overlayd's", "remove it, or take the prefix out of 'routes:'", exception);
@@ -108,6 +106,6 @@ internal sealed class DeviceConfigurator(Rtnetlink netlink, UndoStack undo)
     private Link Find(string device) =>
         netlink.FindLink(device) ?? throw new StartRefusedException($"the device '{device}' is gone", "start overlayd again");
 
-    private static Linux.Netlink.InterfaceAddress OnDevice(InterfaceAddress address, DeviceState device) =>
+    private static AssignedAddress OnDevice(InterfaceAddress address, DeviceState device) =>
         new(device.InterfaceIndex, address.Address, address.PrefixLength);
 }

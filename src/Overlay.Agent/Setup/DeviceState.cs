@@ -1,10 +1,10 @@
 using System.Net;
 using System.Net.Sockets;
 using Overlay.Agent.Planning;
+using Overlay.Control.Model;
 using Overlay.Dataplane.Forwarding;
 using Overlay.Linux.Netlink;
 using Overlay.Wire;
-using InterfaceAddress = Overlay.Control.Model.InterfaceAddress;
 
 namespace Overlay.Agent.Setup;
 

@@ -1,6 +1,6 @@
 using Overlay.Agent.Planning;
+using Overlay.Control.Model;
 using Overlay.Linux.Netlink;
-using InterfaceAddress = Overlay.Control.Model.InterfaceAddress;
 
 namespace Overlay.Agent.Setup;
 

@@ -9,7 +9,6 @@ internal static class Errno
     public const int EINTR = 4;
     public const int EIO = 5;
     public const int EAGAIN = 11;
-    public const int EACCES = 13;
     public const int EBUSY = 16;
     public const int EEXIST = 17;
     public const int ENODEV = 19;

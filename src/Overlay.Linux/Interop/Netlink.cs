@@ -24,7 +24,6 @@ internal static class NetlinkConstants
     public const int NLA_TYPE_MASK = ~0xc000;
 
     public const ushort RTM_NEWLINK = 16;
-    public const ushort RTM_DELLINK = 17;
     public const ushort RTM_GETLINK = 18;
     public const ushort RTM_NEWADDR = 20;
     public const ushort RTM_DELADDR = 21;
@@ -42,7 +41,6 @@ internal static class NetlinkConstants
     public const ushort IFLA_IFNAME = 3;
     public const ushort IFLA_MTU = 4;
     public const ushort IFLA_LINKINFO = 18;
-    public const ushort IFLA_GSO_MAX_SIZE = 41;
     public const ushort IFLA_INFO_KIND = 1;
 
     public const ushort IFA_ADDRESS = 1;
@@ -57,14 +55,11 @@ internal static class NetlinkConstants
     public const ushort RTA_GATEWAY = 5;
     public const ushort RTA_PRIORITY = 6;
     public const ushort RTA_PREFSRC = 7;
-    public const ushort RTA_METRICS = 8;
     public const ushort RTA_TABLE = 15;
-    public const ushort RTAX_MTU = 2;
     public const byte RT_TABLE_MAIN = 254;
     public const byte RT_SCOPE_UNIVERSE = 0;
     public const byte RT_SCOPE_LINK = 253;
     public const byte RTN_UNICAST = 1;
-    public const byte RTN_LOCAL = 2;
     public const uint RTNH_F_ONLINK = 4;
     public const uint RTM_F_CLONED = 0x200;
 

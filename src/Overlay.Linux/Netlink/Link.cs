@@ -10,5 +10,4 @@ namespace Overlay.Linux.Netlink;
 /// <param name="Mtu">Bytes of an IP packet.</param>
 /// <param name="IsUp">Set up by the administrator (IFF_UP).</param>
 /// <param name="HasCarrier">Up, and able to carry packets (IFF_LOWER_UP).</param>
-/// <param name="GsoMaxSize">Largest super-packet the stack builds for it, in bytes; 0 where the kernel does not say.</param>
-public sealed record Link(int Index, string Name, string Kind, MacAddress Mac, int Mtu, bool IsUp, bool HasCarrier, int GsoMaxSize);
+public sealed record Link(int Index, string Name, string Kind, MacAddress Mac, int Mtu, bool IsUp, bool HasCarrier);

@@ -22,11 +22,3 @@ public sealed record Route(IPNetwork Destination, int InterfaceIndex)
     /// <summary>Lower wins among routes of one destination. 0 stands for the kernel's default: 0 for IPv4, 1024 for IPv6.</summary>
     public uint Metric { get; init; }
 }
-
-/// <summary>Which way packets to an address take.</summary>
-/// <param name="InterfaceIndex">Interface they leave by.</param>
-/// <param name="Source">Source address they get; null where the kernel names none.</param>
-/// <param name="Gateway">Next hop; null when the address is on the link.</param>
-/// <param name="Mtu">Bytes of an IP packet: of the route where it has one, else of the interface.</param>
-/// <param name="IsLocal">The address is this node's own.</param>
-public sealed record RouteResolution(int InterfaceIndex, IPAddress? Source, IPAddress? Gateway, int Mtu, bool IsLocal);

@@ -8,27 +8,27 @@ namespace Overlay.Linux.Netlink;
 public sealed partial class Rtnetlink
 {
     /// <summary>Adds an address. One that is there already is refused with EEXIST.</summary>
-    public void AddAddress(InterfaceAddress address)
+    public void AddAddress(AssignedAddress address)
     {
         NetlinkRequest request = AddressRequest(stackalloc byte[NetlinkRequest.BufferBytes], RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, address);
         if (address.Address.AddressFamily == AddressFamily.InterNetworkV6) request.Add(IFA_FLAGS, IFA_F_NODAD);
         _socket.Execute(ref request, $"add address {address.Address}/{address.PrefixLength} to link {address.InterfaceIndex}");
     }
 
-    public void DeleteAddress(InterfaceAddress address)
+    public void DeleteAddress(AssignedAddress address)
     {
         NetlinkRequest request = AddressRequest(stackalloc byte[NetlinkRequest.BufferBytes], RTM_DELADDR, 0, address);
         _socket.Execute(ref request, $"delete address {address.Address}/{address.PrefixLength} of link {address.InterfaceIndex}");
     }
 
     /// <summary>The usable addresses of one interface; an IPv6 address whose uniqueness is not settled, or was disproved, is left out.</summary>
-    public IReadOnlyList<InterfaceAddress> ListAddresses(int interfaceIndex)
+    public IReadOnlyList<AssignedAddress> ListAddresses(int interfaceIndex)
     {
         NetlinkRequest request = NetlinkRequest.Start(stackalloc byte[NetlinkRequest.BufferBytes], RTM_GETADDR, 0, default(IfAddrMsg));
         return _socket.Dump(ref request, "list addresses", body => ParseAddress(body, interfaceIndex));
     }
 
-    private static NetlinkRequest AddressRequest(Span<byte> buffer, ushort type, ushort flags, InterfaceAddress address)
+    private static NetlinkRequest AddressRequest(Span<byte> buffer, ushort type, ushort flags, AssignedAddress address)
     {
         var body = new IfAddrMsg
         {
@@ -43,7 +43,7 @@ public sealed partial class Rtnetlink
         return request;
     }
 
-    private static InterfaceAddress? ParseAddress(ReadOnlySpan<byte> body, int interfaceIndex)
+    private static AssignedAddress? ParseAddress(ReadOnlySpan<byte> body, int interfaceIndex)
     {
         NetlinkAttributes attributes = Split(body, out IfAddrMsg header);
         if (header.ifa_index != interfaceIndex) return null;
@@ -66,6 +66,6 @@ public sealed partial class Rtnetlink
         IPAddress? address = local ?? peer;
         if (address is null) return null;
         if (address.IsIPv6LinkLocal) address.ScopeId = header.ifa_index;
-        return new InterfaceAddress(interfaceIndex, address, header.ifa_prefixlen) { Scope = (AddressScope)header.ifa_scope };
+        return new AssignedAddress(interfaceIndex, address, header.ifa_prefixlen) { Scope = (AddressScope)header.ifa_scope };
     }
 }

@@ -11,14 +11,14 @@ public sealed partial class Rtnetlink
     {
         NetlinkRequest request = NetlinkRequest.Start(stackalloc byte[NetlinkRequest.BufferBytes], RTM_GETLINK, 0, default(IfInfoMsg));
         request.Add(IFLA_IFNAME, name);
-        return FindLink(ref request, $"get link {name}");
-    }
-
-    /// <summary>The interface of an index, or null.</summary>
-    public Link? FindLink(int index)
-    {
-        NetlinkRequest request = LinkRequest(stackalloc byte[NetlinkRequest.BufferBytes], RTM_GETLINK, index);
-        return FindLink(ref request, $"get link {index}");
+        try
+        {
+            return _socket.Get(ref request, $"get link {name}", ParseLink);
+        }
+        catch (LinuxException exception) when (exception.Errno == Errno.ENODEV)
+        {
+            return null;
+        }
     }
 
     public IReadOnlyList<Link> ListLinks()
@@ -31,25 +31,16 @@ public sealed partial class Rtnetlink
     /// <param name="mtu">Bytes of an IP packet.</param>
     public void SetMtu(int index, int mtu)
     {
-        NetlinkRequest request = LinkRequest(stackalloc byte[NetlinkRequest.BufferBytes], RTM_NEWLINK, index);
+        NetlinkRequest request = LinkRequest(stackalloc byte[NetlinkRequest.BufferBytes], index);
         request.Add(IFLA_MTU, (uint)mtu);
         _socket.Execute(ref request, $"set MTU {mtu} of link {index}");
     }
 
     public void SetMac(int index, MacAddress mac)
     {
-        NetlinkRequest request = LinkRequest(stackalloc byte[NetlinkRequest.BufferBytes], RTM_NEWLINK, index);
+        NetlinkRequest request = LinkRequest(stackalloc byte[NetlinkRequest.BufferBytes], index);
         request.Add(IFLA_ADDRESS, mac);
         _socket.Execute(ref request, $"set address {mac} of link {index}");
-    }
-
-    /// <param name="index">Interface index.</param>
-    /// <param name="bytes">Largest super-packet that the stack may build for the interface.</param>
-    public void SetGsoMaxSize(int index, int bytes)
-    {
-        NetlinkRequest request = LinkRequest(stackalloc byte[NetlinkRequest.BufferBytes], RTM_NEWLINK, index);
-        request.Add(IFLA_GSO_MAX_SIZE, (uint)bytes);
-        _socket.Execute(ref request, $"set gso_max_size {bytes} of link {index}");
     }
 
     public void SetUp(int index, bool up)
@@ -59,26 +50,8 @@ public sealed partial class Rtnetlink
         _socket.Execute(ref request, $"set link {index} {(up ? "up" : "down")}");
     }
 
-    public void DeleteLink(int index)
-    {
-        NetlinkRequest request = LinkRequest(stackalloc byte[NetlinkRequest.BufferBytes], RTM_DELLINK, index);
-        _socket.Execute(ref request, $"delete link {index}");
-    }
-
-    private static NetlinkRequest LinkRequest(Span<byte> buffer, ushort type, int index) =>
-        NetlinkRequest.Start(buffer, type, 0, new IfInfoMsg { ifi_index = index });
-
-    private Link? FindLink(ref NetlinkRequest request, string call)
-    {
-        try
-        {
-            return _socket.Get(ref request, call, ParseLink);
-        }
-        catch (LinuxException exception) when (exception.Errno == Errno.ENODEV)
-        {
-            return null;
-        }
-    }
+    private static NetlinkRequest LinkRequest(Span<byte> buffer, int index) =>
+        NetlinkRequest.Start(buffer, RTM_NEWLINK, 0, new IfInfoMsg { ifi_index = index });
 
     private static Link ParseLink(ReadOnlySpan<byte> body)
     {
@@ -87,21 +60,19 @@ public sealed partial class Rtnetlink
         string kind = "";
         MacAddress mac = default;
         int mtu = 0;
-        int gsoMaxSize = 0;
         while (attributes.Next())
         {
             switch (attributes.Type)
             {
                 case IFLA_IFNAME: name = attributes.Text; break;
                 case IFLA_MTU: mtu = (int)attributes.UInt32; break;
-                case IFLA_GSO_MAX_SIZE: gsoMaxSize = (int)attributes.UInt32; break;
                 case IFLA_ADDRESS when attributes.Value.Length == MacAddress.Length: mac = new MacAddress(attributes.Value); break;
                 case IFLA_LINKINFO: kind = ParseKind(attributes.Value); break;
                 default: break;
             }
         }
         bool up = (header.ifi_flags & IFF_UP) != 0;
-        return new Link(header.ifi_index, name, kind, mac, mtu, up, up && (header.ifi_flags & IFF_LOWER_UP) != 0, gsoMaxSize);
+        return new Link(header.ifi_index, name, kind, mac, mtu, up, up && (header.ifi_flags & IFF_LOWER_UP) != 0);
     }
 
     private static string ParseKind(ReadOnlySpan<byte> linkInfo)

@@ -27,31 +27,6 @@ public sealed partial class Rtnetlink
         return _socket.Dump(ref request, "list routes", ParseRoute);
     }
 
-    /// <summary>Which way packets to an address take now.</summary>
-    /// <param name="destination">The address.</param>
-    /// <param name="interfaceIndex">Interface they must leave by, as SO_BINDTODEVICE demands; 0 for any.</param>
-    /// <returns>The way; null where there is none.</returns>
-    public RouteResolution? ResolveRoute(IPAddress destination, int interfaceIndex = 0)
-    {
-        var body = new RtMsg { rtm_family = Family(destination), rtm_dst_len = (byte)BitLength(destination) };
-        NetlinkRequest request = NetlinkRequest.Start(stackalloc byte[NetlinkRequest.BufferBytes], RTM_GETROUTE, 0, body);
-        request.Add(RTA_DST, destination);
-        if (interfaceIndex != 0) request.Add(RTA_OIF, (uint)interfaceIndex);
-        RouteResolution resolution;
-        try
-        {
-            resolution = _socket.Get(ref request, $"get route to {destination}", ParseResolution);
-        }
-        catch (LinuxException exception) when (exception.Errno is Errno.ENETUNREACH or Errno.EHOSTUNREACH or Errno.EACCES or Errno.EINVAL)
-        {
-            // The last two are what prohibit and blackhole routes answer.
-            return null;
-        }
-        return resolution.Mtu != 0 || FindLink(resolution.InterfaceIndex) is not { } link ? resolution : resolution with { Mtu = link.Mtu };
-    }
-
-    private static int BitLength(IPAddress address) => address.AddressFamily == AddressFamily.InterNetwork ? 32 : 128;
-
     private void SetRoute(Route route, ushort flags, string verb)
     {
         NetlinkRequest request = RouteRequest(stackalloc byte[NetlinkRequest.BufferBytes], RTM_NEWROUTE, flags, route);
@@ -113,36 +88,5 @@ public sealed partial class Rtnetlink
             Protocol = header.rtm_protocol,
             Metric = metric,
         };
-    }
-
-    private static RouteResolution ParseResolution(ReadOnlySpan<byte> body)
-    {
-        NetlinkAttributes attributes = Split(body, out RtMsg header);
-        IPAddress? gateway = null;
-        IPAddress? source = null;
-        int interfaceIndex = 0;
-        int mtu = 0;
-        while (attributes.Next())
-        {
-            switch (attributes.Type)
-            {
-                case RTA_OIF: interfaceIndex = (int)attributes.UInt32; break;
-                case RTA_GATEWAY: gateway = attributes.Address; break;
-                case RTA_PREFSRC: source = attributes.Address; break;
-                case RTA_METRICS: mtu = ParseMtu(attributes.Value); break;
-                default: break;
-            }
-        }
-        return new RouteResolution(interfaceIndex, source, gateway, mtu, header.rtm_type == RTN_LOCAL);
-    }
-
-    private static int ParseMtu(ReadOnlySpan<byte> metrics)
-    {
-        var attributes = new NetlinkAttributes(metrics);
-        while (attributes.Next())
-        {
-            if (attributes.Type == RTAX_MTU) return (int)attributes.UInt32;
-        }
-        return 0;
     }
 }

@@ -3,6 +3,7 @@ using System.Net;
 using System.Runtime.InteropServices;
 using Overlay.Dataplane.Buffers;
 using Overlay.Dataplane.Egress;
+using Overlay.Dataplane.Offload;
 using Overlay.Linux.Interop;
 using Overlay.Linux.Netlink;
 using Overlay.Linux.Tap;
@@ -22,9 +23,6 @@ namespace Overlay.Linux.Underlay;
 /// </remarks>
 public sealed unsafe class TunnelInjector : IDisposable
 {
-    /// <summary>Bytes of the header before each frame: <c>struct virtio_net_hdr_v1_hash_tunnel</c>, virtio 1.4, 5.1.6.</summary>
-    public const int HeaderSize = 24;
-
     private const int Mtu = 65_500;
     private const uint TunnelOffloads = (uint)TapOffloads.All | Tun.TUN_F_UDP_TUNNEL_GSO | Tun.TUN_F_UDP_TUNNEL_GSO_CSUM;
 
@@ -95,8 +93,8 @@ public sealed unsafe class TunnelInjector : IDisposable
 
     private static string? EnableTunnels(FileDescriptor descriptor)
     {
-        int headerSize = HeaderSize;
-        if (Libc.Ioctl(descriptor.Number, Tun.TUNSETVNETHDRSZ, &headerSize) < 0) return Unsupported($"TUNSETVNETHDRSZ {HeaderSize}");
+        int headerSize = VirtioTunnelHeader.Size;
+        if (Libc.Ioctl(descriptor.Number, Tun.TUNSETVNETHDRSZ, &headerSize) < 0) return Unsupported($"TUNSETVNETHDRSZ {headerSize}");
         return Libc.IoctlValue(descriptor.Number, Tun.TUNSETOFFLOAD, TunnelOffloads) < 0 ? Unsupported($"TUNSETOFFLOAD 0x{TunnelOffloads:x}") : null;
     }
 
@@ -114,7 +112,7 @@ public sealed unsafe class TunnelInjector : IDisposable
         Link link = netlink.FindLink(name) ?? throw new LinuxException($"find link {name}", Errno.ENODEV);
         netlink.SetMac(link.Index, TunnelInjection.DeviceMac);
         netlink.SetMtu(link.Index, Mtu);
-        netlink.AddAddress(new InterfaceAddress(link.Index, DeviceAddress, 32) { Scope = AddressScope.Link });
+        netlink.AddAddress(new AssignedAddress(link.Index, DeviceAddress, 32) { Scope = AddressScope.Link });
         netlink.SetUp(link.Index, up: true);
         netlink.SetNeighbour(new Neighbour(link.Index, TunnelInjectorProbe.Target, TunnelInjection.SourceMac));
         netlink.ReplaceRoute(new Route(new IPNetwork(TunnelInjectorProbe.Target, 32), link.Index));

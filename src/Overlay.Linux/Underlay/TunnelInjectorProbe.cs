@@ -21,7 +21,7 @@ internal sealed class TunnelInjectorProbe
     private const int PayloadLength = 3000;
     private const int SegmentSize = 1000;
     private const int HeadersLength = EthernetFrame.MinHeaderLength + Ipv4Packet.MinHeaderLength + TcpHeader.MinLength;
-    private const ushort Port = 4789;
+    private const ushort Port = VxlanHeader.DefaultPort;
     private const int DeadlineMilliseconds = 2000;
 
     private readonly EgressPath _egress;
@@ -30,7 +30,7 @@ internal sealed class TunnelInjectorProbe
     private readonly GatherBatch _answers = new(1, 1);
     private readonly Segment _segment;
     private readonly int _descriptor;
-    private readonly byte[] _received = GC.AllocateArray<byte>(TunnelInjector.HeaderSize + FrameBatch.MaxFrameLength, pinned: true);
+    private readonly byte[] _received = GC.AllocateArray<byte>(VirtioTunnelHeader.Size + FrameBatch.MaxFrameLength, pinned: true);
 
     /// <param name="local">Outer source.</param>
     /// <param name="descriptor">Of the device; nobody else reads from it.</param>
@@ -115,7 +115,7 @@ internal sealed class TunnelInjectorProbe
 
     private static bool IsProbe(ReadOnlySpan<byte> received)
     {
-        const int network = TunnelInjector.HeaderSize + EthernetFrame.MinHeaderLength;
+        const int network = VirtioTunnelHeader.Size + EthernetFrame.MinHeaderLength;
         return received.Length > network
             && Ipv4Packet.TryParse(received[network..], out Ipv4Packet ip) == WireStatus.Ok
             && ip.Protocol == IpProtocols.Udp

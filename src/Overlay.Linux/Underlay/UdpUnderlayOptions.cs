@@ -1,4 +1,5 @@
 using System.Net;
+using Overlay.Wire;
 
 namespace Overlay.Linux.Underlay;
 
@@ -11,8 +12,8 @@ public sealed record UdpUnderlayOptions
     /// <summary>Interface to bind to (SO_BINDTODEVICE); null for none.</summary>
     public string? Interface { get; init; }
 
-    /// <summary>UDP port that the tunnel is received on. VXLAN: 4789 (RFC 7348, 8.1).</summary>
-    public ushort Port { get; init; } = 4789;
+    /// <summary>UDP port that the tunnel is received on.</summary>
+    public ushort Port { get; init; } = VxlanHeader.DefaultPort;
 
     /// <summary>IPv4 TTL or IPv6 hop limit of what is sent.</summary>
     public byte TimeToLive { get; init; } = 64;

@@ -25,7 +25,7 @@ internal sealed class TapNode : IDisposable
         _device = space.Run(() => TapDevice.Open(new TapOptions { Name = "tap0" }));
         using Rtnetlink netlink = space.Run(() => new Rtnetlink());
         netlink.SetMac(_device.InterfaceIndex, LocalMac);
-        netlink.AddAddress(new InterfaceAddress(_device.InterfaceIndex, LocalAddress, 24));
+        netlink.AddAddress(new AssignedAddress(_device.InterfaceIndex, LocalAddress, 24));
         netlink.SetUp(_device.InterfaceIndex, up: true);
         netlink.SetNeighbour(new Neighbour(_device.InterfaceIndex, RemoteAddress, RemoteMac));
     }
