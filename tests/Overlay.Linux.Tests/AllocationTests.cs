@@ -2,6 +2,7 @@ using Overlay.Dataplane.Buffers;
 using Overlay.Dataplane.Offload;
 using Overlay.Linux.Tap;
 using Overlay.Linux.Tests.Support;
+using Overlay.Testing;
 
 namespace Overlay.Linux.Tests;
 
@@ -16,11 +17,11 @@ public sealed class AllocationTests
         using var pair = new UnderlayPair();
         for (int i = 0; i < 20; i++) pair.AddTrain(new byte[5000], segmentSize: 1000, ipv6: i % 2 == 0, sourcePortIndex: i % 5, trafficClass: 1);
         var received = new ReceiveBatch(16);
-        Assert.Equal(0, Allocated(() =>
+        AssertNothingAllocated(() =>
         {
             pair.Send();
             pair.Second.Receive(received);
-        }));
+        });
     }
 
     [Fact]
@@ -29,7 +30,7 @@ public sealed class AllocationTests
         using var pair = new UnderlayPair();
         for (int i = 0; i < UnderlayPair.SourcePortCount; i++) pair.SetSendOption(i, Interop.Sockets.SOL_SOCKET, 11, 1);
         pair.AddTrain(new byte[5000], segmentSize: 1000, ipv6: false);
-        Assert.Equal(0, Allocated(pair.Send));
+        AssertNothingAllocated(pair.Send);
         Assert.Single(pair.First.Refusals);
     }
 
@@ -43,19 +44,20 @@ public sealed class AllocationTests
         var written = new GatherBatch(4, 8);
         for (int i = 0; i < 4; i++) written.Add(default(VirtioNetHeader), [memory.Slice(0, 40), memory.Slice(41, 60)], 100);
         var read = new FrameBatch(new PacketMemory(1 << 17), 64, 16, 4);
-        Assert.Equal(0, Allocated(() =>
+        AssertNothingAllocated(() =>
         {
             Assert.True(device.Queues[0].Write(written) == 4);
             read.Clear();
             device.Queues[0].Read(read);
-        }));
+        });
     }
 
-    private static long Allocated(Action round)
+    private static void AssertNothingAllocated(Action round)
     {
         round();
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        for (int i = 0; i < Rounds; i++) round();
-        return GC.GetAllocatedBytesForCurrentThread() - before;
+        Assert.Equal(0, AllocationMeter.Measure(() =>
+        {
+            for (int i = 0; i < Rounds; i++) round();
+        }));
     }
 }

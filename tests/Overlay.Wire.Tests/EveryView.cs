@@ -17,6 +17,8 @@ internal static class EveryView
         if (Icmpv6Header.TryParse(bytes, out Icmpv6Header icmpv6) == WireStatus.Ok) read += Read(icmpv6);
         if (NeighborMessage.TryParse(bytes, out NeighborMessage neighbor) == WireStatus.Ok) read += Read(neighbor);
         if (VxlanHeader.TryParse(bytes, out VxlanHeader vxlan) == WireStatus.Ok) read += Read(vxlan);
+        if (VxlanGpeHeader.TryParse(bytes, out VxlanGpeHeader gpe) == WireStatus.Ok) read += Read(gpe);
+        if (GeneveHeader.TryParse(bytes, out GeneveHeader geneve) == WireStatus.Ok) read += Read(geneve);
         return read;
     }
 
@@ -92,6 +94,15 @@ internal static class EveryView
         Bit(view.IsSolicitation) + (ulong)view.Flags + (ulong)view.Target + Bit(view.HasLinkLayerAddress) + view.LinkLayerAddress[0];
 
     private static ulong Read(VxlanHeader view) => view.Flags + Bit(view.HasVni) + (ulong)view.Vni + Ends(view.Payload);
+
+    private static ulong Read(VxlanGpeHeader view) => view.Flags + (ulong)view.Vni + view.ProtocolType + Ends(view.Payload);
+
+    private static ulong Read(GeneveHeader view)
+    {
+        ulong read = (ulong)view.HeaderLength + Bit(view.IsControl) + Bit(view.HasCriticalOptions) + view.ProtocolType + view.Vni + Ends(view.Payload);
+        foreach (GeneveOption option in view.Options) read += option.Class + (ulong)option.Type + (ulong)option.Length + Ends(option.Data);
+        return read;
+    }
 
     private static ulong Bit(bool value) => value ? 1ul : 0;
 
