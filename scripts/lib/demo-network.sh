@@ -3,7 +3,7 @@
 
 declare -A number=([a]=1 [b]=2) other=([a]=b [b]=a)
 
-# in NAMESPACE COMMAND...
+# in_namespace NAMESPACE COMMAND...
 in_namespace() {
   local namespace=$1
   shift
