@@ -70,6 +70,18 @@ public sealed class TunnelInjectorTests : IDisposable
         injector.Dispose();
     }
 
+    [TunnelGsoFact]
+    public void Verify_SeveralInjectorsOfOneHost_EachWorks()
+    {
+        (TunnelInjector? first, _) = Open();
+        (TunnelInjector? second, _) = Open("inject1");
+        Assert.Null(first!.Verify());
+        Assert.Null(second!.Verify());
+        second.Dispose();
+        Assert.Null(first.Verify());
+        first.Dispose();
+    }
+
     [TunnelGsoTheory]
     [InlineData(true)]
     [InlineData(false)]

@@ -32,11 +32,11 @@ public sealed unsafe class TunnelInjector : IDisposable
     private readonly FileDescriptor _descriptor;
     private readonly TunnelInjectorProbe _probe;
 
-    private TunnelInjector(string name, FileDescriptor descriptor, IPAddress local)
+    private TunnelInjector(string name, FileDescriptor descriptor, IPAddress local, IPAddress probeTarget)
     {
         Name = name;
         _descriptor = descriptor;
-        _probe = new TunnelInjectorProbe(local, descriptor.Number);
+        _probe = new TunnelInjectorProbe(local, probeTarget, descriptor.Number);
     }
 
     public string Name { get; }
@@ -60,8 +60,8 @@ public sealed unsafe class TunnelInjector : IDisposable
         {
             refusal = EnableTunnels(descriptor);
             if (refusal is not null) return false;
-            SetUp(name);
-            var opened = new TunnelInjector(name, descriptor, local);
+            IPAddress probeTarget = SetUp(name);
+            var opened = new TunnelInjector(name, descriptor, local, probeTarget);
             refusal = opened.Verify();
             if (refusal is not null) return false;
             injector = opened;
@@ -101,7 +101,8 @@ public sealed unsafe class TunnelInjector : IDisposable
     private static string Unsupported(string call) =>
         $"the kernel segments no UDP tunnels behind a TAP device, Linux 6.17 does ({call}: {LinuxException.Describe(Marshal.GetLastSystemError())})";
 
-    private static void SetUp(string name)
+    /// <returns>An address that is routed to the device.</returns>
+    private static IPAddress SetUp(string name)
     {
         // Only IPv4 is injected; without an address of its own the device sends no router solicitations that nobody reads.
         Sysctl.Set($"net/ipv6/conf/{name}/addr_gen_mode", "1");
@@ -114,7 +115,9 @@ public sealed unsafe class TunnelInjector : IDisposable
         netlink.SetMtu(link.Index, Mtu);
         netlink.AddAddress(new AssignedAddress(link.Index, DeviceAddress, 32) { Scope = AddressScope.Link });
         netlink.SetUp(link.Index, up: true);
-        netlink.SetNeighbour(new Neighbour(link.Index, TunnelInjectorProbe.Target, TunnelInjection.SourceMac));
-        netlink.ReplaceRoute(new Route(new IPNetwork(TunnelInjectorProbe.Target, 32), link.Index));
+        IPAddress probeTarget = TunnelInjectorProbe.TargetBehind(link.Index);
+        netlink.SetNeighbour(new Neighbour(link.Index, probeTarget, TunnelInjection.SourceMac));
+        netlink.ReplaceRoute(new Route(new IPNetwork(probeTarget, 32), link.Index));
+        return probeTarget;
     }
 }

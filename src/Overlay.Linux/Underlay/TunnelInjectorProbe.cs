@@ -30,21 +30,24 @@ internal sealed class TunnelInjectorProbe
     private readonly GatherBatch _answers = new(1, 1);
     private readonly Segment _segment;
     private readonly int _descriptor;
+    private readonly uint _target;
     private readonly byte[] _received = GC.AllocateArray<byte>(VirtioTunnelHeader.Size + FrameBatch.MaxFrameLength, pinned: true);
 
     /// <param name="local">Outer source.</param>
+    /// <param name="target">From <see cref="TargetBehind"/>; routed to the device with a permanent neighbour.</param>
     /// <param name="descriptor">Of the device; nobody else reads from it.</param>
-    public TunnelInjectorProbe(IPAddress local, int descriptor)
+    public TunnelInjectorProbe(IPAddress local, IPAddress target, int descriptor)
     {
         _descriptor = descriptor;
+        _target = IpBits.V4(target);
         _egress = new EgressPath(new EgressOptions { SourcePorts = [49152], LocalV4 = IpBits.V4(local), TunnelSuperPackets = TunnelOffload.Ipv4 });
-        var peer = new Peer("probe", new UnderlayEndpoint(IpBits.V6OrMapped(Target), Port), TunnelInjection.DeviceMac, new PeerTraffic(1));
+        var peer = new Peer("probe", new UnderlayEndpoint(IpBits.Mapped(_target), Port), TunnelInjection.DeviceMac, new PeerTraffic(1));
         var routes = new RouteTable([new RoutePrefix(IpBits.Mapped(0), 0, 0)]);
         _segment = new Segment(0, "probe", 0, TunnelInjection.SourceMac, SegmentSize, routes, [peer]);
     }
 
-    /// <summary>Link-local (RFC 3927); routed to the device with a permanent neighbour.</summary>
-    public static IPAddress Target { get; } = new([169, 254, 77, 3]);
+    /// <summary>A link-local address (RFC 3927) that each device has to itself, for there is one route to an address.</summary>
+    public static IPAddress TargetBehind(int interfaceIndex) => new([169, 254, (byte)(128 | ((interfaceIndex >> 8) & 0x3f)), (byte)interfaceIndex]);
 
     /// <returns>Null when it came back; otherwise what is in the way.</returns>
     public string? Run(TunnelInjector injector)
@@ -82,18 +85,17 @@ internal sealed class TunnelInjectorProbe
         Span<byte> bytes = _frames.Memory.Span(frame.Offset, HeadersLength + PayloadLength);
         bytes.Clear();
         EthernetFrame.WriteHeader(bytes, TunnelInjection.DeviceMac, TunnelInjection.SourceMac, EtherTypes.Ipv4);
-        uint target = IpBits.V4(Target);
         Ipv4Packet.WriteHeader(bytes[EthernetFrame.MinHeaderLength..], new Ipv4Fields
         {
             TotalLength = bytes.Length - EthernetFrame.MinHeaderLength,
             TimeToLive = 64,
             Protocol = IpProtocols.Tcp,
-            Source = target,
-            Destination = target,
+            Source = _target,
+            Destination = _target,
         });
         Span<byte> tcp = bytes[(EthernetFrame.MinHeaderLength + Ipv4Packet.MinHeaderLength)..];
         TcpHeader.Write(tcp, new TcpFields { SourcePort = Port, DestinationPort = Port, Flags = TcpFlags.Ack });
-        ulong pseudoHeader = InternetChecksum.PseudoHeaderV4(target, target, IpProtocols.Tcp, tcp.Length);
+        ulong pseudoHeader = InternetChecksum.PseudoHeaderV4(_target, _target, IpProtocols.Tcp, tcp.Length);
         MemoryMarshal.Write(tcp[TcpHeader.ChecksumOffset..], InternetChecksum.Fold(pseudoHeader));
         _frames.Commit(bytes.Length);
     }
@@ -113,13 +115,13 @@ internal sealed class TunnelInjectorProbe
         }
     }
 
-    private static bool IsProbe(ReadOnlySpan<byte> received)
+    private bool IsProbe(ReadOnlySpan<byte> received)
     {
         const int network = VirtioTunnelHeader.Size + EthernetFrame.MinHeaderLength;
         return received.Length > network
             && Ipv4Packet.TryParse(received[network..], out Ipv4Packet ip) == WireStatus.Ok
             && ip.Protocol == IpProtocols.Udp
-            && ip.Destination == IpBits.V4(Target)
+            && ip.Destination == _target
             && BinaryPrimitives.ReadUInt16BigEndian(ip.Payload[2..]) == Port;
     }
 
