@@ -12,11 +12,11 @@ public sealed class DropTests(DaemonPair<UdpGso> pair) : IClassFixture<DaemonPai
     private const string Stranger = "192.0.2.77";
 
     [Fact]
-    public async Task UnknownVni_IsDroppedAndCounted() =>
+    public async Task Receive_UnknownVni_IsDroppedAndCounted() =>
         await ExpectAsync("ingress-unknown-segment", pair.B.Underlay, VxlanInjector.Datagram(99, pair.A.Mac, pair.B.Mac));
 
     [Fact]
-    public async Task UnknownPeer_IsDroppedAndCounted()
+    public async Task Receive_UnknownPeer_IsDroppedAndCounted()
     {
         await pair.B.Host.IpAsync($"address replace {Stranger}/24 dev {LabNode.UnderlayDevice}");
 
@@ -24,11 +24,11 @@ public sealed class DropTests(DaemonPair<UdpGso> pair) : IClassFixture<DaemonPai
     }
 
     [Fact]
-    public async Task TruncatedHeader_IsDroppedAndCounted() =>
+    public async Task Receive_TruncatedHeader_IsDroppedAndCounted() =>
         await ExpectAsync("ingress-malformed", pair.B.Underlay, VxlanInjector.Datagram(42, pair.A.Mac, pair.B.Mac)[..7]);
 
     [Fact]
-    public async Task NoFlagI_IsDroppedAndCounted()
+    public async Task Receive_NoFlagI_IsDroppedAndCounted()
     {
         byte[] datagram = VxlanInjector.Datagram(42, pair.A.Mac, pair.B.Mac);
         datagram[0] = 0;
@@ -37,19 +37,19 @@ public sealed class DropTests(DaemonPair<UdpGso> pair) : IClassFixture<DaemonPai
     }
 
     [Fact]
-    public async Task InnerPacketCutShort_IsDroppedAndCounted() =>
+    public async Task Receive_InnerPacketCutShort_IsDroppedAndCounted() =>
         await ExpectAsync("ingress-inner-malformed", pair.B.Underlay, VxlanInjector.Datagram(42, pair.A.Mac, pair.B.Mac)[..^1]);
 
     [Fact]
-    public async Task InnerVlanTag_IsDroppedAndCounted() =>
+    public async Task Receive_InnerVlanTag_IsDroppedAndCounted() =>
         await ExpectAsync("ingress-inner-vlan", pair.B.Underlay, VxlanInjector.Datagram(42, pair.A.Mac, pair.B.Mac, tagged: true));
 
     [Fact]
-    public async Task InnerMacOfAnother_IsDroppedAndCounted() =>
+    public async Task Receive_InnerMacOfAnother_IsDroppedAndCounted() =>
         await ExpectAsync("ingress-inner-mac", pair.B.Underlay, VxlanInjector.Datagram(42, "02:00:00:00:00:63", pair.B.Mac));
 
     [Fact]
-    public async Task ReservedBitsSet_AreIgnored()
+    public async Task Receive_ReservedBitsSet_AreIgnored()
     {
         byte[] datagram = VxlanInjector.Datagram(42, pair.A.Mac, pair.B.Mac);
         datagram[0] |= 0x77;
@@ -65,7 +65,7 @@ public sealed class DropTests(DaemonPair<UdpGso> pair) : IClassFixture<DaemonPai
     }
 
     [Fact]
-    public async Task DestinationWithoutRoute_IsDroppedAndCounted()
+    public async Task Send_DestinationWithoutRoute_IsDroppedAndCounted()
     {
         await pair.A.Host.IpAsync(
             "neighbour replace 198.51.100.1 lladdr 02:00:00:00:00:63 dev overlay0 nud permanent",

@@ -102,7 +102,7 @@ public sealed class LifecycleTests
     }
 
     [Fact]
-    public async Task PeerGoneAndBack_TrafficResumesAtOnce()
+    public async Task Peer_GoneAndBack_TrafficResumesAtOnce()
     {
         await using LabNetwork network = await LabNetwork.CreateAsync(new LabOptions());
         OverlayDaemon ours = await network.StartDaemonAsync(network.A, Tunnel);
@@ -123,7 +123,7 @@ public sealed class LifecycleTests
     }
 
     [Fact]
-    public async Task UnderlayDownAndUp_TrafficResumes()
+    public async Task Underlay_DownAndUp_TrafficResumes()
     {
         await using LabNetwork network = await StartAsync(new LabOptions());
         await using CountedDatagrams stream = await CountedDatagrams.StartAsync(network.A.Pod, network.B.Pod, network.B.Pod4);

@@ -39,14 +39,14 @@ public sealed class DaemonReloadTests
     {
         await using LoneNode node = await LoneNode.CreateAsync();
         RunningProcess daemon = await node.StartAsync();
-        string before = await node.HostStateAsync();
+        string before = await node.Host.StateAsync();
 
         node.Write(LoneNode.Configuration.Replace("peer: node-b }", "peer: node-x }", StringComparison.Ordinal));
         await LoneNode.ReloadAsync(daemon, "reload refused; revision 1 stays in force");
 
         Assert.Contains($"{node.File}:15: route 10.244.2.0/24 names the peer 'node-x'", daemon.Errors, StringComparison.Ordinal);
         Assert.Contains($"{node.File}:16: route fd00:244:2::/64 names the peer 'node-x'", daemon.Errors, StringComparison.Ordinal);
-        Assert.Equal(before, await node.HostStateAsync());
+        Assert.Equal(before, await node.Host.StateAsync());
         Assert.Equal(1, (await node.StatusAsync()).GetProperty("revision").GetInt32());
     }
 
@@ -68,14 +68,14 @@ public sealed class DaemonReloadTests
         await using LoneNode node = await LoneNode.CreateAsync();
         RunningProcess daemon = await node.StartAsync();
         await node.Host.IpAsync("route add 10.244.3.0/24 dev underlay0");
-        string before = await node.HostStateAsync();
+        string before = await node.Host.StateAsync();
 
         node.Write(LoneNode.Configuration.Replace(
             "routes:", "routes:\n  - { prefix: 10.244.4.0/24, peer: node-c }\n  - { prefix: 10.244.3.0/24, peer: node-c }", StringComparison.Ordinal));
         await LoneNode.ReloadAsync(daemon, "reload refused; revision 1 stays in force");
 
         Assert.Contains("the kernel has a route to 10.244.3.0/24 that is not overlayd's", daemon.Errors, StringComparison.Ordinal);
-        Assert.Equal(before, await node.HostStateAsync());
+        Assert.Equal(before, await node.Host.StateAsync());
         Assert.Equal(2, (await node.StatusAsync()).GetProperty("routes").GetArrayLength());
     }
 

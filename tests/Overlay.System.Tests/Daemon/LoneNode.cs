@@ -94,14 +94,6 @@ internal sealed class LoneNode : IAsyncDisposable
         return document.RootElement.Clone();
     }
 
-    /// <summary>Links, addresses, routes and neighbours, for comparison.</summary>
-    public async Task<string> HostStateAsync() => string.Join('\n',
-        await Host.CheckAsync("ip", "-oneline", "address"),
-        await Host.CheckAsync("ip", "route"),
-        await Host.CheckAsync("ip", "-6", "route"),
-        await Host.CheckAsync("ip", "neighbour", "show", "nud", "permanent"),
-        await Host.CheckAsync("sysctl", "net.ipv4.conf.all"));
-
     public async ValueTask DisposeAsync()
     {
         _processes.ForEach(process => process.Dispose());

@@ -4,7 +4,9 @@ using System.Text.RegularExpressions;
 
 namespace Overlay.SystemTests.Lab;
 
-/// <summary>tcpdump(8) on what a host sends over its underlay, below segmentation: on a wire each packet as the other side gets it.</summary>
+/// <summary>
+/// tcpdump(8) on what a host sends over its underlay, below segmentation: on a wire each packet as the other side gets it.
+/// </summary>
 internal sealed partial class Capture : IAsyncDisposable
 {
     private const int BufferKibibytes = 64 * 1024;

@@ -50,6 +50,13 @@ internal sealed class NetworkNamespace : IAsyncDisposable
     public Task<CommandResult> RunAsync(TimeSpan deadline, params string[] command) =>
         Command.RunAsync(deadline, null, "ip", ["netns", "exec", Name, .. command]);
 
+    /// <summary>Links, addresses, routes, rules, fixed neighbours, sockets and sysctls, for comparison.</summary>
+    public Task<string> StateAsync() => CheckAsync(
+        "sh", "-c",
+        "ip -o link | sed 's/ state [A-Z]*//'; ip -o address; ip route show table all; ip -6 route show table all | sed 's/ expires.*//'; "
+        + "ip neighbour show nud permanent; ip rule; ip -6 rule; ss -Hlnu; "
+        + "sysctl -a 2>/dev/null | grep -E '^net.ipv[46].(conf|ip_forward)' | grep -v stable_secret");
+
     /// <summary>Starts a command inside; the caller ends it.</summary>
     public RunningProcess Start(IEnumerable<string> command, IReadOnlyDictionary<string, string>? environment = null) =>
         RunningProcess.Start("ip", ["netns", "exec", Name, .. command], environment: environment);

@@ -6,7 +6,9 @@ using Overlay.SystemTests.Lab;
 
 namespace Overlay.SystemTests.Traffic;
 
-/// <summary>A steady stream of numbered datagrams, about one a millisecond, that tells which were lost while something else went on.</summary>
+/// <summary>
+/// A steady stream of numbered datagrams, about one a millisecond, that tells which were lost while something else went on.
+/// </summary>
 internal sealed class CountedDatagrams : IAsyncDisposable
 {
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(1);

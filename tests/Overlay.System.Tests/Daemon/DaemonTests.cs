@@ -1,8 +1,7 @@
-using Overlay.Rpc;
 using Overlay.SystemTests.Lab;
 using Overlay.SystemTests.Traffic;
 
-namespace Overlay.SystemTests;
+namespace Overlay.SystemTests.Daemon;
 
 /// <summary>The daemon as a guest of its host: what it leaves, what it needs, what it refuses.</summary>
 public sealed class DaemonTests
@@ -17,13 +16,13 @@ public sealed class DaemonTests
         await using LabNetwork network = await LabNetwork.CreateAsync(new LabOptions());
         var tunnel = new TunnelOptions { Egress = egress };
         await network.StartDaemonAsync(network.B, tunnel);
-        string before = await HostStateAsync(network.A.Host);
+        string before = await network.A.Host.StateAsync();
 
         OverlayDaemon daemon = await network.StartDaemonAsync(network.A, tunnel);
-        string during = await HostStateAsync(network.A.Host);
+        string during = await network.A.Host.StateAsync();
         await TcpCheck.RunAsync(network.A.Pod, network.B.Pod, network.B.Pod4, streams: 1, bytes: 8 << 20);
         int exitCode = await daemon.StopAsync();
-        string after = await HostStateAsync(network.A.Host);
+        string after = await network.A.Host.StateAsync();
 
         Assert.Equal(0, exitCode);
         Assert.NotEqual(before, during);
@@ -62,34 +61,6 @@ public sealed class DaemonTests
         Assert.True(ping.Received == 1, ping.Transcript);
     }
 
-    [Theory]
-    [InlineData("net_admin", "CAP_NET_RAW")]
-    [InlineData("net_raw", "CAP_NET_ADMIN")]
-    public async Task Start_WithoutACapability_EndsAndNamesIt(string granted, string missing)
-    {
-        await using LabNetwork network = await LabNetwork.CreateAsync(new LabOptions());
-        using var files = new ConfigurationFile(DaemonConfiguration.For(network.A, [network.B], new TunnelOptions()));
-
-        CommandResult result = await network.A.Host.RunAsync(
-            Deadline, "setpriv", $"--bounding-set=-all,+{granted}", "--inh-caps=-all", Repository.Daemon, "--config", files.Path);
-
-        Assert.Equal(1, result.ExitCode);
-        Assert.Contains(missing, result.Errors, StringComparison.Ordinal);
-    }
-
-    [Fact]
-    public async Task Check_GoodConfiguration_AcceptsWithoutStarting()
-    {
-        await using LabNetwork network = await LabNetwork.CreateAsync(new LabOptions());
-        using var files = new ConfigurationFile(DaemonConfiguration.For(network.A, [network.B], new TunnelOptions()));
-        string before = await HostStateAsync(network.A.Host);
-
-        CommandResult result = await network.A.Host.RunAsync(Deadline, Repository.Daemon, "check", "--config", files.Path);
-
-        Assert.True(result.ExitCode == 0, result.Transcript);
-        Assert.Equal(before, await HostStateAsync(network.A.Host));
-    }
-
     [Fact]
     public async Task Check_ConfigurationInTheReadme_IsAccepted()
     {
@@ -122,27 +93,4 @@ public sealed class DaemonTests
         Assert.Contains($"{files.Path}:{line}: ", start.Errors, StringComparison.Ordinal);
         Assert.Contains(value, start.Errors, StringComparison.Ordinal);
     }
-
-    [Fact]
-    public async Task Status_OfARunningDaemon_ShowsWhatWasConfigured()
-    {
-        await using LabNetwork network = await LabNetwork.CreateAsync(new LabOptions());
-        OverlayDaemon daemon = await network.StartDaemonAsync(network.A, new TunnelOptions());
-
-        StatusDocument status = await daemon.StatusAsync();
-        string text = await Command.CheckAsync(Deadline, null, Repository.Client, "status", "--socket", daemon.Socket);
-
-        Assert.Equal(network.A.Name, status.Node);
-        Assert.True(status.Ready);
-        Assert.Equal(1450, status.Segments.Single().Mtu);
-        Assert.Equal([network.B.PodPrefix4, network.B.PodPrefix6], status.Routes.Select(route => route.Prefix));
-        Assert.Contains("192.0.2.2:4789", text, StringComparison.Ordinal);
-    }
-
-    /// <summary>Links, addresses, routes, fixed neighbours, sockets and sysctls of a host.</summary>
-    private static async Task<string> HostStateAsync(NetworkNamespace host) => await host.CheckAsync(
-        "sh", "-c",
-        "ip -o link | sed 's/ state [A-Z]*//'; ip -o address; ip route show table all; ip -6 route show table all | sed 's/ expires.*//'; "
-        + "ip neighbour show nud permanent; ip rule; ip -6 rule; ss -Hlnu; "
-        + "sysctl -a 2>/dev/null | grep -E '^net.ipv[46].(conf|ip_forward)' | grep -v stable_secret");
 }
