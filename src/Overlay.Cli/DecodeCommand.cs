@@ -39,7 +39,9 @@ internal static class DecodeCommand
         return command;
     }
 
-    /// <returns>0 when the file was read to its end, whatever its frames hold; 1 when it could not be, or the output not be written.</returns>
+    /// <returns>
+    /// 0 when the file was read to its end, whatever its frames hold; 1 when it could not be, or the output not be written.
+    /// </returns>
     private static int Run(string path, TunnelPorts ports, bool asJson, Func<Stream> openOutput, TextWriter errors)
     {
         try

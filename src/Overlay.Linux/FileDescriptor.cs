@@ -3,7 +3,9 @@ using Overlay.Linux.Interop;
 
 namespace Overlay.Linux;
 
-/// <summary>An open file descriptor, closed with its owner. The packet path uses <see cref="Number"/> and relies on the owner to outlive it.</summary>
+/// <summary>
+/// An open file descriptor, closed with its owner. The packet path uses <see cref="Number"/> and relies on the owner to outlive it.
+/// </summary>
 public sealed class FileDescriptor : SafeHandleMinusOneIsInvalid
 {
     private FileDescriptor(int number)

@@ -19,7 +19,9 @@ internal sealed record DeviceState(
     /// <summary>Tells our routes from those of others (rtnetlink(7), rtm_protocol).</summary>
     public const byte RouteProtocol = 79;
 
-    /// <summary>What the kernel takes where an IPv6 route names no metric; ours name it, so that they compare equal to what it reports.</summary>
+    /// <summary>
+    /// What the kernel takes where an IPv6 route names no metric; ours name it, so that they compare equal to what it reports.
+    /// </summary>
     private const uint IPv6Metric = 1024;
 
     /// <summary>

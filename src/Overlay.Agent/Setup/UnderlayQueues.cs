@@ -59,7 +59,9 @@ internal sealed class UnderlayQueues : IDisposable
         }
     }
 
-    /// <summary>Sends a probe through each injector, which a packet filter may block at any time, and chooses again. Takes up to two seconds each.</summary>
+    /// <summary>
+    /// Sends a probe through each injector, which a packet filter may block at any time, and chooses again. Takes up to two seconds each.
+    /// </summary>
     /// <returns>True when the choice changed.</returns>
     public bool VerifyInjectors()
     {

@@ -4,7 +4,9 @@ using Overlay.Wire;
 
 namespace Overlay.Control.Model;
 
-/// <summary>What the network should be, as one node sees it. Names are unique within their list and every reference names an entry.</summary>
+/// <summary>
+/// What the network should be, as one node sees it. Names are unique within their list and every reference names an entry.
+/// </summary>
 /// <param name="Revision">Grows with every change.</param>
 public sealed record NetworkState(
     long Revision, IReadOnlyList<SegmentState> Segments, IReadOnlyList<PeerState> Peers, IReadOnlyList<RouteState> Routes);

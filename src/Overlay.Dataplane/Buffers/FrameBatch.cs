@@ -10,7 +10,9 @@ public struct Frame
     /// <summary>First, so that a device may have the kernel write it in place.</summary>
     public VirtioNetHeader Offload;
 
-    /// <summary>Where the Ethernet header starts. At least <see cref="FrameBatch.Headroom"/> bytes in front of it are free to overwrite.</summary>
+    /// <summary>
+    /// Where the Ethernet header starts. At least <see cref="FrameBatch.Headroom"/> bytes in front of it are free to overwrite.
+    /// </summary>
     public int Offset;
 
     /// <summary>Bytes from the Ethernet header to the end, without FCS.</summary>
@@ -58,7 +60,10 @@ public sealed class FrameBatch
     /// <summary>True when no further frame of any size can be read into the batch.</summary>
     public bool IsFull => Count == _frames.Length || SuperPackets == _superPacketLimit || Memory.Length - _end < Headroom + MaxFrameLength;
 
-    /// <summary>For the device: the slot of the next frame. Its <see cref="Frame.Offset"/> is set; <see cref="MaxFrameLength"/> bytes are free there.</summary>
+    /// <summary>
+    /// For the device: the slot of the next frame. Its <see cref="Frame.Offset"/> is set; <see cref="MaxFrameLength"/> bytes are free
+    /// there.
+    /// </summary>
     public ref Frame Next()
     {
         ref Frame frame = ref _frames[Count];

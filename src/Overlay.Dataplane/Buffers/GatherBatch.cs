@@ -3,7 +3,9 @@ using Overlay.Dataplane.Offload;
 
 namespace Overlay.Dataplane.Buffers;
 
-/// <summary>A frame to be written to a device, gathered from slices: headers and first payload, then the payloads of the packets coalesced into it.</summary>
+/// <summary>
+/// A frame to be written to a device, gathered from slices: headers and first payload, then the payloads of the packets coalesced into it.
+/// </summary>
 [StructLayout(LayoutKind.Sequential)]
 public struct GatheredFrame
 {
@@ -23,7 +25,9 @@ public struct GatheredFrame
     public bool Refused;
 }
 
-/// <summary>Frames for a device, in order. The ingress path fills it, the device writes it out; the slices' owner keeps them until then.</summary>
+/// <summary>
+/// Frames for a device, in order. The ingress path fills it, the device writes it out; the slices' owner keeps them until then.
+/// </summary>
 public sealed class GatherBatch(int frameCapacity, int sliceCapacity)
 {
     private readonly GatheredFrame[] _frames = GC.AllocateArray<GatheredFrame>(frameCapacity, pinned: true);

@@ -20,10 +20,14 @@ public struct ReceivedTrain
     public byte TrafficClass;
 }
 
-/// <summary>Trains received in one go, each in a slot of its own. The underlay fills it; the bytes are valid until the next receive.</summary>
+/// <summary>
+/// Trains received in one go, each in a slot of its own. The underlay fills it; the bytes are valid until the next receive.
+/// </summary>
 public sealed class ReceiveBatch
 {
-    /// <summary>Bytes a slot holds: more than the largest UDP payload, and no multiple of the page, so that slots do not share cache sets.</summary>
+    /// <summary>
+    /// Bytes a slot holds: more than the largest UDP payload, and no multiple of the page, so that slots do not share cache sets.
+    /// </summary>
     public const int SlotLength = 65_536 + 64;
 
     private readonly ReceivedTrain[] _trains;

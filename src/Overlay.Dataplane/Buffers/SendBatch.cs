@@ -5,10 +5,15 @@ namespace Overlay.Dataplane.Buffers;
 /// <summary>How a train leaves.</summary>
 public enum TrainKind : byte
 {
-    /// <summary>Slices hold tunnel headers and inner frames: UDP payloads, cut by the kernel at <see cref="DatagramTrain.SegmentSize"/>.</summary>
+    /// <summary>
+    /// Slices hold tunnel headers and inner frames: UDP payloads, cut by the kernel at <see cref="DatagramTrain.SegmentSize"/>.
+    /// </summary>
     Datagrams,
 
-    /// <summary>Slices hold a tunnel virtio-net header, the outer Ethernet, IP and UDP headers, the tunnel header and one inner super-packet, which the kernel segments inside the tunnel.</summary>
+    /// <summary>
+    /// Slices hold a tunnel virtio-net header, the outer Ethernet, IP and UDP headers, the tunnel header and one inner super-packet, which
+    /// the kernel segments inside the tunnel.
+    /// </summary>
     TunnelSuperPacket,
 }
 
@@ -30,7 +35,9 @@ public enum SendOutcome : byte
     Refused,
 }
 
-/// <summary>One send: UDP datagrams of equal length (the last may be shorter) to one peer from one source port, alike in traffic class.</summary>
+/// <summary>
+/// One send: UDP datagrams of equal length (the last may be shorter) to one peer from one source port, alike in traffic class.
+/// </summary>
 public struct DatagramTrain
 {
     public Peer Peer;
@@ -132,7 +139,9 @@ public sealed class SendBatch
         train.SliceCount++;
     }
 
-    /// <summary>Ends the growth: groups the slices by train if they came interleaved. Done before the batch is handed to an underlay.</summary>
+    /// <summary>
+    /// Ends the growth: groups the slices by train if they came interleaved. Done before the batch is handed to an underlay.
+    /// </summary>
     public void Seal()
     {
         if (!_interleaved) return;

@@ -1,6 +1,8 @@
 namespace Overlay.Dataplane.Counters;
 
-/// <summary>The name and meaning of every <see cref="DropReason"/>, in one table. Names are stable: scripts and dashboards read them.</summary>
+/// <summary>
+/// The name and meaning of every <see cref="DropReason"/>, in one table. Names are stable: scripts and dashboards read them.
+/// </summary>
 public static class DropReasons
 {
     private static readonly (string Name, string Meaning)[] Table = Build();

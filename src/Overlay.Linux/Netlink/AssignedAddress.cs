@@ -2,7 +2,9 @@ using System.Net;
 
 namespace Overlay.Linux.Netlink;
 
-/// <summary>An address assigned to an interface. An IPv6 address is usable at once: it is added without duplicate address detection.</summary>
+/// <summary>
+/// An address assigned to an interface. An IPv6 address is usable at once: it is added without duplicate address detection.
+/// </summary>
 /// <param name="InterfaceIndex">The interface.</param>
 /// <param name="Address">The address itself.</param>
 /// <param name="PrefixLength">Length of its on-link prefix.</param>

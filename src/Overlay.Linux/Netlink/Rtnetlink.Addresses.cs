@@ -21,7 +21,9 @@ public sealed partial class Rtnetlink
         _socket.Execute(ref request, $"delete address {address.Address}/{address.PrefixLength} of link {address.InterfaceIndex}");
     }
 
-    /// <summary>The usable addresses of one interface; an IPv6 address whose uniqueness is not settled, or was disproved, is left out.</summary>
+    /// <summary>
+    /// The usable addresses of one interface; an IPv6 address whose uniqueness is not settled, or was disproved, is left out.
+    /// </summary>
     public IReadOnlyList<AssignedAddress> ListAddresses(int interfaceIndex)
     {
         NetlinkRequest request = NetlinkRequest.Start(stackalloc byte[NetlinkRequest.BufferBytes], RTM_GETADDR, 0, default(IfAddrMsg));
