@@ -13,7 +13,7 @@ namespace Overlay.Agent;
 /// <summary>The life of the daemon: start, reload on SIGHUP, end on SIGTERM, SIGINT or a dead worker.</summary>
 internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
 {
-    /// <summary>How long super-packets may be lost, at most, to a packet filter that somebody changed.</summary>
+    /// <summary>How long packets may be lost, at most, to a packet filter or a device that somebody changed.</summary>
     private static readonly TimeSpan VerifyInterval = TimeSpan.FromSeconds(5);
 
     private readonly ILogger _log = logs.CreateLogger("overlayd");
@@ -65,6 +65,7 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
             if (!_events.TryTake(out Event next, VerifyInterval))
             {
                 node.VerifyEgress();
+                node.VerifyDevices();
                 continue;
             }
             switch (next.Kind)

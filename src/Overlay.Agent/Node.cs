@@ -20,6 +20,8 @@ internal sealed class Node : IDisposable
     private readonly Rtnetlink _netlink = new();
     private readonly List<TapDevice> _devices = [];
     private readonly List<QueueWorker> _workers = [];
+    private readonly HashSet<string> _settingRefusals = [];
+    private readonly DeviceWatch _watch;
     private readonly SnapshotSlot _snapshot;
     private readonly UnderlayQueues _underlay;
     private volatile NodePlan _plan;
@@ -29,6 +31,7 @@ internal sealed class Node : IDisposable
         _plan = plan;
         _underlay = underlay;
         _log = log;
+        _watch = new DeviceWatch(_netlink, log);
         int queues = underlay.Queues.Count;
         Counters = [.. Enumerable.Range(0, queues).Select(_ => new QueueCounterSet(plan.Segments.Count))];
         _snapshot = new SnapshotSlot(SnapshotCompiler.Compile(plan.State, queues));
@@ -98,6 +101,12 @@ internal sealed class Node : IDisposable
         _log.LogWarning("super-packets now leave by {Egress}: {Reason}", StatusReporter.ModeName(choice.Mode), choice.Reason);
     }
 
+    /// <summary>Puts back what somebody took from the devices.</summary>
+    public void VerifyDevices()
+    {
+        foreach (SegmentPlan segment in _plan.Segments) _watch.Verify(segment);
+    }
+
     public void Dispose()
     {
         _workers.ForEach(worker => worker.Stop());
@@ -130,7 +139,7 @@ internal sealed class Node : IDisposable
         var configurator = new DeviceConfigurator(_netlink, undo);
         foreach (SegmentPlan segment in plan.Segments)
         {
-            configurator.Prepare(segment.Device, segment.Mac);
+            if (configurator.Prepare(segment.Device, segment.Mac) is { } refusal) _settingRefusals.Add(refusal);
             DeviceState now = configurator.Read(segment.Device);
             configurator.Apply(now, DeviceState.Of(segment, now.InterfaceIndex));
         }
@@ -138,7 +147,7 @@ internal sealed class Node : IDisposable
 
     private void LogRefusals()
     {
-        foreach (string refusal in _devices.SelectMany(device => device.Refusals).Concat(_underlay.Refusals))
+        foreach (string refusal in _devices.SelectMany(device => device.Refusals).Concat(_underlay.Refusals).Concat(_settingRefusals))
             _log.LogWarning("the kernel refused an offload or setting, worked around: {Refusal}", refusal);
     }
 }

@@ -16,10 +16,18 @@ public static class Sysctl
     }
 
     /// <summary>Gives the parameter a value; does nothing where the kernel has no such parameter.</summary>
-    /// <exception cref="IOException">The kernel refuses the value.</exception>
-    /// <exception cref="UnauthorizedAccessException">The caller may not change it.</exception>
-    public static void Set(string key, string value)
+    /// <returns>Null, or why it stays as it is, for the log and status: a container often has all of /proc/sys read-only.</returns>
+    public static string? TrySet(string key, string value)
     {
-        if (Read(key) is { } before && before != value) File.WriteAllText(Path.Combine(Root, key), value);
+        if (Read(key) is not { } before || before == value) return null;
+        try
+        {
+            File.WriteAllText(Path.Combine(Root, key), value);
+            return null;
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            return $"{key} stays {before}, where {value} is wanted: {exception.Message}";
+        }
     }
 }

@@ -48,7 +48,7 @@ public sealed class TunnelInjectorTests : IDisposable
     [InlineData("2")]
     public void TryOpen_AnyReversePathFilter_WorksAndChangesNothingButItsOwnDevice(string filter)
     {
-        _pair.FirstSpace.Run(() => Sysctl.Set(GlobalFilter, filter));
+        _pair.FirstSpace.Run(() => Assert.Null(Sysctl.TrySet(GlobalFilter, filter)));
         (TunnelInjector? injector, string? refusal) = Open();
         Assert.Null(refusal);
         Assert.Equal(filter, _pair.FirstSpace.Run(() => Sysctl.Read(GlobalFilter)));

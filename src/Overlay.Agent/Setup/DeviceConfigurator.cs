@@ -23,14 +23,16 @@ internal sealed class DeviceConfigurator(Rtnetlink netlink, UndoStack undo)
     }
 
     /// <summary>Sets the hardware address, keeps the kernel from talking on the device by itself, and sets it up.</summary>
-    public void Prepare(string device, MacAddress mac)
+    /// <returns>Null, or what the kernel refused and is done without.</returns>
+    public string? Prepare(string device, MacAddress mac)
     {
         Link link = Find(device);
         if (link.Mac != mac) netlink.SetMac(link.Index, mac);
         // Without a link-local address the kernel sends no router solicitations and multicast reports, which would only be dropped. The
         // setting is the device's and goes with it.
-        Sysctl.Set($"net/ipv6/conf/{device}/addr_gen_mode", "1");
+        string? refusal = Sysctl.TrySet($"net/ipv6/conf/{device}/addr_gen_mode", "1");
         netlink.SetUp(link.Index, up: true);
+        return refusal;
     }
 
     /// <summary>

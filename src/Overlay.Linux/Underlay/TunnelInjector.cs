@@ -60,6 +60,8 @@ public sealed unsafe class TunnelInjector : IDisposable
         {
             refusal = EnableTunnels(descriptor);
             if (refusal is not null) return false;
+            refusal = Allow(name);
+            if (refusal is not null) return false;
             IPAddress probeTarget = SetUp(name);
             var opened = new TunnelInjector(name, descriptor, local, probeTarget);
             refusal = opened.Verify();
@@ -101,14 +103,18 @@ public sealed unsafe class TunnelInjector : IDisposable
     private static string Unsupported(string call) =>
         $"the kernel segments no UDP tunnels behind a TAP device, Linux 6.17 does ({call}: {LinuxException.Describe(Marshal.GetLastSystemError())})";
 
+    /// <summary>Lets the kernel forward what comes in by the device.</summary>
+    /// <returns>Null, or which setting cannot be had.</returns>
+    private static string? Allow(string name) =>
+        // Only IPv4 is injected; without an address of its own the device sends no router solicitations that nobody reads.
+        Sysctl.TrySet($"net/ipv6/conf/{name}/addr_gen_mode", "1")
+        ?? Sysctl.TrySet($"net/ipv4/conf/{name}/rp_filter", "2")
+        ?? Sysctl.TrySet($"net/ipv4/conf/{name}/accept_local", "1")
+        ?? Sysctl.TrySet($"net/ipv4/conf/{name}/forwarding", "1");
+
     /// <returns>An address that is routed to the device.</returns>
     private static IPAddress SetUp(string name)
     {
-        // Only IPv4 is injected; without an address of its own the device sends no router solicitations that nobody reads.
-        Sysctl.Set($"net/ipv6/conf/{name}/addr_gen_mode", "1");
-        Sysctl.Set($"net/ipv4/conf/{name}/rp_filter", "2");
-        Sysctl.Set($"net/ipv4/conf/{name}/accept_local", "1");
-        Sysctl.Set($"net/ipv4/conf/{name}/forwarding", "1");
         using var netlink = new Rtnetlink();
         Link link = netlink.FindLink(name) ?? throw new LinuxException($"find link {name}", Errno.ENODEV);
         netlink.SetMac(link.Index, TunnelInjection.DeviceMac);

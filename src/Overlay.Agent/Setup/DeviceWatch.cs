@@ -1,0 +1,61 @@
+using Microsoft.Extensions.Logging;
+using Overlay.Agent.Planning;
+using Overlay.Linux;
+using Overlay.Linux.Netlink;
+
+namespace Overlay.Agent.Setup;
+
+/// <summary>
+/// Notices when somebody else changed a segment's device, and puts back what is missing. The kernel takes routes, neighbours and IPv6
+/// addresses from a device that is set down, and gives none of them back when it is set up again.
+/// </summary>
+internal sealed class DeviceWatch(Rtnetlink netlink, ILogger log)
+{
+    private readonly Dictionary<string, string> _troubles = [];
+
+    /// <summary>Looks at one device. A device that is down is left so: that is the operator's decision, which is logged once.</summary>
+    public void Verify(SegmentPlan segment)
+    {
+        Link? link = netlink.FindLink(segment.Device);
+        // Its worker dies when the device is gone, which ends the daemon.
+        if (link is null) return;
+        if (!link.IsUp)
+        {
+            Report(segment, $"the device '{segment.Device}' was set down by somebody; nothing passes until it is set up (ip link set {segment.Device} up)");
+            return;
+        }
+        using var undo = new UndoStack(log);
+        var configurator = new DeviceConfigurator(netlink, undo);
+        try
+        {
+            if (IsWhole(segment, link.Index))
+            {
+                _troubles.Remove(segment.Device);
+                return;
+            }
+            configurator.Apply(configurator.Read(segment.Device), DeviceState.Of(segment, link.Index));
+            undo.Commit();
+            _troubles.Remove(segment.Device);
+            log.LogWarning("the device '{Device}' had lost addresses, neighbours or routes to somebody; they are back", segment.Device);
+        }
+        catch (Exception exception) when (exception is LinuxException or StartRefusedException)
+        {
+            Report(segment, exception.Message);
+        }
+    }
+
+    /// <summary>Addresses and neighbours are few and go with the routes, of which there may be many.</summary>
+    private bool IsWhole(SegmentPlan segment, int index)
+    {
+        DeviceState wanted = DeviceState.Of(segment, index);
+        return !wanted.Neighbours.Except(netlink.ListNeighbours(index)).Any()
+            && segment.Addresses.All(own => netlink.ListAddresses(index).Any(has => has.Address.Equals(own.Address)));
+    }
+
+    private void Report(SegmentPlan segment, string trouble)
+    {
+        if (_troubles.TryGetValue(segment.Device, out string? last) && last == trouble) return;
+        _troubles[segment.Device] = trouble;
+        log.LogWarning("{Problem}", trouble);
+    }
+}

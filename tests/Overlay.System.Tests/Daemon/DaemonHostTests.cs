@@ -1,0 +1,38 @@
+using Overlay.SystemTests.Lab;
+
+namespace Overlay.SystemTests.Daemon;
+
+/// <summary>A host that is changed under the daemon, or does not let it change what it would like to.</summary>
+public sealed class DaemonHostTests
+{
+    private const string ReadOnlySysctls = """mount --bind /proc/sys /proc/sys && mount -o remount,ro,bind /proc/sys && exec "$0" "$@" """;
+
+    [Fact]
+    public async Task Run_DeviceSetDownAndUp_EverythingIsPutBack()
+    {
+        await using LoneNode node = await LoneNode.CreateAsync();
+        RunningProcess daemon = await node.StartAsync();
+        string before = await node.HostStateAsync();
+
+        await node.Host.IpAsync("link set overlay0 down");
+        await daemon.WaitForTextAsync("the device 'overlay0' was set down by somebody", LoneNode.Deadline);
+        await node.Host.IpAsync("link set overlay0 up");
+        await daemon.WaitForTextAsync("had lost addresses, neighbours or routes to somebody; they are back", LoneNode.Deadline);
+
+        Assert.Equal(before, await node.HostStateAsync());
+        Assert.Equal(0, await LoneNode.TerminateAsync(daemon));
+    }
+
+    [Fact]
+    public async Task Start_ReadOnlySysctls_ForwardsAndSaysWhatItDoesWithout()
+    {
+        await using LoneNode node = await LoneNode.CreateAsync();
+        node.Write(LoneNode.Configuration.Replace("udp-gso", "auto", StringComparison.Ordinal));
+
+        RunningProcess daemon = await node.StartAsync("unshare", "--mount", "sh", "-c", ReadOnlySysctls);
+
+        Assert.Equal("udp-gso", (await node.StatusAsync()).GetProperty("underlay").GetProperty("mode").GetString());
+        await daemon.WaitForTextAsync("net/ipv6/conf/overlay0/addr_gen_mode stays 0, where 1 is wanted: ", LoneNode.Deadline);
+        Assert.Equal(0, await LoneNode.TerminateAsync(daemon));
+    }
+}
