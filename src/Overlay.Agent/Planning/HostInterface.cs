@@ -1,3 +1,4 @@
+using System.Net;
 using Overlay.Control.Model;
 
 namespace Overlay.Agent.Planning;
@@ -5,4 +6,8 @@ namespace Overlay.Agent.Planning;
 /// <summary>A network interface of the host, as found when a configuration is resolved.</summary>
 /// <param name="Mtu">Bytes of an IP packet.</param>
 /// <param name="Addresses">All of them; link-local ones as well.</param>
-internal sealed record HostInterface(string Name, int Mtu, IReadOnlyList<InterfaceAddress> Addresses);
+internal sealed record HostInterface(string Name, int Mtu, IReadOnlyList<InterfaceAddress> Addresses)
+{
+    /// <summary>Destinations that the kernel's main table routes out of it.</summary>
+    public IReadOnlyList<IPNetwork> Routes { get; init; } = [];
+}

@@ -115,10 +115,10 @@ internal sealed class PlanResolver(OverlaydOptions options, IReadOnlyList<HostIn
             foreach (PeerOptions peer in options.Peers)
             {
                 if (!route.Prefix.Value.Contains(peer.Address)) continue;
-                int onLink = host.SelectMany(each => each.Addresses).Select(own => own.Network)
-                    .Where(network => network.Contains(peer.Address)).Select(network => network.PrefixLength).DefaultIfEmpty(int.MaxValue).Max();
+                int wayThere = host.SelectMany(each => each.Addresses.Select(own => own.Network).Concat(each.Routes))
+                    .Where(network => network.Contains(peer.Address)).Select(network => network.PrefixLength).DefaultIfEmpty(-1).Max();
                 bool isPeerItself = route.Prefix.Value.BaseAddress.Equals(peer.Address.Value);
-                if (route.Prefix.Value.PrefixLength < onLink && !isPeerItself) continue;
+                if (route.Prefix.Value.PrefixLength < wayThere && !isPeerItself) continue;
                 problems.Add(
                     route.Prefix.Line, $"route {route.Prefix} holds the underlay address {peer.Address} of peer '{peer.Name}'",
                     "route only inner destinations: the tunnel's own packets would enter it again");

@@ -1,3 +1,4 @@
+using System.Net;
 using Overlay.Agent.Planning;
 using Overlay.Control.Model;
 using Overlay.Linux.Netlink;
@@ -10,8 +11,12 @@ internal static class HostInterfaces
     public static IReadOnlyList<HostInterface> Read()
     {
         using var netlink = new Rtnetlink();
+        ILookup<int, IPNetwork> routes = netlink.ListRoutes().ToLookup(route => route.InterfaceIndex, route => route.Destination);
         return [.. netlink.ListLinks().Select(link => new HostInterface(
             link.Name, link.Mtu,
-            [.. netlink.ListAddresses(link.Index).Select(own => new InterfaceAddress(own.Address, own.PrefixLength))]))];
+            [.. netlink.ListAddresses(link.Index).Select(own => new InterfaceAddress(own.Address, own.PrefixLength))])
+        {
+            Routes = [.. routes[link.Index]],
+        })];
     }
 }

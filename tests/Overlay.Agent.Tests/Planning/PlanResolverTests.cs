@@ -13,6 +13,9 @@ public sealed class PlanResolverTests
     private static readonly HostInterface Eth0 = new(
         "eth0", 1500, [Address("192.0.2.1", 24), Address("fe80::1", 64), Address("2001:db8::1", 64)]);
 
+    private static string PeerBehindAGateway => SampleConfiguration.With("address: 192.0.2.2", "address: 203.0.113.5")
+        .Replace("10.244.2.0/24", "203.0.113.0/24", StringComparison.Ordinal);
+
     [Fact]
     public void Resolve_GivenAddresses_TakesThemAndTheStateOfTheFile()
     {
@@ -134,6 +137,23 @@ public sealed class PlanResolverTests
 
         Assert.StartsWith(
             $"overlay.yaml:35: route {prefix} holds the underlay address 192.0.2.2 of peer 'node-b'; ", refusals[0], StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("0.0.0.0/0")]
+    [InlineData("203.0.113.0/24")]
+    public void Resolve_RouteThatHoldsAPeerBehindAGateway_IsRefused(string kernelRoute)
+    {
+        string[] refusals = Refusals(PeerBehindAGateway, Eth0 with { Routes = [IPNetwork.Parse(kernelRoute)] });
+
+        Assert.StartsWith(
+            "overlay.yaml:35: route 203.0.113.0/24 holds the underlay address 203.0.113.5 of peer 'node-b'; ", refusals[0], StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Resolve_RouteThatHoldsAPeerWithALongerKernelRoute_IsAccepted()
+    {
+        Resolve(PeerBehindAGateway, Eth0 with { Routes = [IPNetwork.Parse("203.0.113.0/25")] });
     }
 
     [Fact]
