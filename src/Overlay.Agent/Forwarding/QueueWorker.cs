@@ -23,11 +23,11 @@ namespace Overlay.Agent.Forwarding;
 internal sealed class QueueWorker : IDisposable
 {
     private const int FramesPerBatch = 256;
-    private const int SuperPacketsPerBatch = 4;
+    private const int SuperPacketsPerBatch = 8;
     private const int TrainsPerBatch = 512;
     private const int SlicesPerBatch = 4096;
     private const int ReceivesPerBatch = 64;
-    private const int FrameMemoryLength = 512 * 1024;
+    private const int FrameMemoryLength = 768 * 1024;
     private const int SleepMilliseconds = 10_000;
 
     /// <summary>Packets without a pause beyond which work is bulk: more will have gathered by the time of a wake-up, so that sleep serves it well.</summary>
