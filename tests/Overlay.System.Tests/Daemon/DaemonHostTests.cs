@@ -12,14 +12,14 @@ public sealed class DaemonHostTests
     {
         await using LoneNode node = await LoneNode.CreateAsync();
         RunningProcess daemon = await node.StartAsync();
-        string before = await node.HostStateAsync();
+        string before = await node.Host.StateAsync();
 
         await node.Host.IpAsync("link set overlay0 down");
         await daemon.WaitForTextAsync("the device 'overlay0' was set down by somebody", LoneNode.Deadline);
         await node.Host.IpAsync("link set overlay0 up");
         await daemon.WaitForTextAsync("had lost addresses, neighbours or routes to somebody; they are back", LoneNode.Deadline);
 
-        Assert.Equal(before, await node.HostStateAsync());
+        Assert.Equal(before, await node.Host.StateAsync());
         Assert.Equal(0, await LoneNode.TerminateAsync(daemon));
     }
 
