@@ -12,7 +12,7 @@ public enum TunnelOffload : byte
 }
 
 /// <summary>What an <see cref="EgressPath"/> is told once, when its worker starts.</summary>
-public sealed class EgressOptions
+public sealed record EgressOptions
 {
     /// <summary>Index of the worker's queue among <see cref="PeerTraffic.Queues"/>.</summary>
     public int Queue { get; init; }
