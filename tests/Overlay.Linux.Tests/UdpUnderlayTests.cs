@@ -1,8 +1,8 @@
 using System.Net;
 using System.Net.Sockets;
 using Overlay.Dataplane.Buffers;
-using Overlay.Linux.Interop;
 using Overlay.Dataplane.Tunnels;
+using Overlay.Linux.Interop;
 using Overlay.Linux.Tests.Support;
 using Overlay.Linux.Underlay;
 

@@ -50,6 +50,20 @@ public sealed class PlanResolverTests
         Assert.Equal(65_486, Resolve(onlyIPv4, Loopback, Eth0 with { Mtu = 65_536 }).Segments[1].Mtu);
     }
 
+    [Theory]
+    [InlineData("", 1430, null)]
+    [InlineData("    encapsulation: geneve\n", 1430, 6081)]
+    [InlineData("    encapsulation: geneve\n    payload: ip\n", 1444, 6081)]
+    [InlineData("    encapsulation: geneve\n    options: [ { class: 1, type: 2, data: \"01020304\" } ]\n", 1422, 6081)]
+    [InlineData("    vlan: keep\n", 1422, null)]
+    public void Resolve_AnyFormat_LeavesItsHeadersRoomAndKnowsItsPort(string lines, int mtu, int? peerPort)
+    {
+        NodePlan plan = Resolve(SampleConfiguration.With("    vni: 43\n", $"    vni: 43\n{lines}"), Loopback, Eth0);
+
+        Assert.Equal(mtu, plan.Segments[1].Mtu);
+        Assert.Equal(peerPort, (int?)plan.State.Segments[1].PeerPort);
+    }
+
     [Fact]
     public void Resolve_OwnDeviceThereFromBefore_IsNoPartOfTheUnderlay()
     {

@@ -23,8 +23,8 @@ internal static class VerifiedTraffic
         await TcpCheck.RunAsync(from.Pod, to.Pod, to.Pod4, streams: 2, TcpBytes);
         await TcpCheck.RunAsync(from.Pod, to.Pod, to.Pod6, streams: 2, TcpBytes);
         await TcpCheck.RunAsync(to.Pod, from.Pod, from.Pod4, streams: 2, TcpBytes);
-        await UdpCheck.RunAsync(from.Pod, to.Pod, to.Pod6, [1, 1000, largest - 20], count: 300);
-        await UdpCheck.RunAsync(to.Pod, from.Pod, from.Pod4, [1, 1000, largest], count: 300);
+        await UdpCheck.RunAsync(from.Pod, to.Pod, to.Pod6, [1, 1001, largest - 21], count: 300);
+        await UdpCheck.RunAsync(to.Pod, from.Pod, from.Pod4, [1, 1001, largest], count: 300);
         return await capture.StopAsync(tunnel.Port, tunnel.Encapsulation);
     }
 
