@@ -14,7 +14,8 @@ internal static class Tshark
         "ip.checksum.status", "ipv6.src", "ipv6.dst", "ipv6.plen", "ipv6.hlim", "ipv6.tclass", "ipv6.nxt", "ipv6.fraghdr.offset",
         "ipv6.fraghdr.nxt",
         "udp.srcport", "udp.dstport", "udp.checksum.status", "tcp.srcport", "tcp.dstport", "tcp.checksum.status", "icmp.checksum.status",
-        "icmpv6.checksum.status", "vxlan.flags", "vxlan.vni", "vxlan.gbp", "geneve.flags", "geneve.vni", "geneve.options", "ipv6.flow", "eth.type", "eth.src", "eth.dst", "_ws.malformed",
+        "icmpv6.checksum.status", "vxlan.flags", "vxlan.vni", "vxlan.gbp", "geneve.flags", "geneve.vni", "geneve.options",
+        "ipv6.flow", "eth.type", "eth.src", "eth.dst", "_ws.malformed",
     ];
 
     private static readonly string[] Checksums =
@@ -30,7 +31,7 @@ internal static class Tshark
             "-n", "-r", file, "-Y", $"udp.dstport == {port}", "-d", $"udp.port=={port},{encapsulation}",
             "-o", "ip.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE", "-o", "tcp.check_checksum:TRUE",
             "-o", "ip.defragment:FALSE", "-o", "ipv6.defragment:FALSE", "-o", "tcp.desegment_tcp_streams:FALSE",
-            "-o", "tcp.analyze_sequence_numbers:FALSE",
+            "-o", "tcp.analyze_sequence_numbers:FALSE", "-o", "udp.ignore_ipv6_zero_checksum:TRUE",
             "-T", "fields", "-E", "occurrence=a", "-E", "aggregator=,", .. Fields.SelectMany(field => new[] { "-e", field }),
         ]);
         return [.. output.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => Read(line, encapsulation))];
