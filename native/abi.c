@@ -20,6 +20,7 @@
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/if_tun.h>
+#include <linux/in6.h>
 #include <linux/neighbour.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
@@ -250,6 +251,7 @@ static void sockets_constants(void)
     CONST(SOL_SOCKET)
     CONST(SO_SNDBUF)
     CONST(SO_RCVBUF)
+    CONST(SO_NO_CHECK)
     CONST(SO_REUSEPORT)
     CONST(SO_BINDTODEVICE)
     CONST(SO_ATTACH_FILTER)
@@ -265,11 +267,15 @@ static void sockets_constants(void)
     CONST(IPV6_UNICAST_HOPS)
     CONST(IPV6_MTU_DISCOVER)
     CONST(IPV6_V6ONLY)
+    CONST(IPV6_FLOWINFO_SEND)
+    CONST(IPV6_HOPLIMIT)
     CONST(IPV6_DONTFRAG)
     CONST(IPV6_RECVTCLASS)
     CONST(IPV6_TCLASS)
     CONST(IPV6_PMTUDISC_PROBE)
     CONST(SOL_UDP)
+    CONST(UDP_NO_CHECK6_TX)
+    CONST(UDP_NO_CHECK6_RX)
     CONST(UDP_SEGMENT)
     CONST(UDP_GRO)
     CONST(BPF_RET)

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Overlay.Agent.Configuration;
 using Overlay.Agent.Planning;
 
@@ -22,11 +23,15 @@ internal sealed class ReloadCheck(NodePlan before, NodePlan after, Configuration
         int line = changed.Underlay.Line;
         Same("underlay: interface", before.Underlay.Interface ?? "(none)", new(after.Underlay.Interface ?? "(none)", line));
         Same("underlay: addresses", Addresses(before), new(Addresses(after), line));
-        Same("underlay: port", old.Underlay.Port.Value, changed.Underlay.Port);
-        Same("underlay: ttl", old.Underlay.Ttl.Value, changed.Underlay.Ttl);
-        Same("underlay: trafficClass", old.Underlay.TrafficClass.Value, changed.Underlay.TrafficClass);
+        Same("what is listened on", Ports(old), new(Ports(changed), changed.Underlay.Port.Line));
+        Same("underlay: ttl", CopyOr(old.Underlay.Ttl), new(CopyOr(changed.Underlay.Ttl), changed.Underlay.Ttl.Line));
+        Same("underlay: trafficClass", CopyOr(old.Underlay.TrafficClass), new(CopyOr(changed.Underlay.TrafficClass), changed.Underlay.TrafficClass.Line));
         Same("underlay: queues", old.Underlay.Queues.Value, changed.Underlay.Queues);
         Same("tunnel: egress", old.Tunnel.Egress.Value, changed.Tunnel.Egress);
+        Same("tunnel: checksum", old.Tunnel.Checksum.Value, changed.Tunnel.Checksum);
+        Same(
+            "tunnel: zeroChecksumIPv6", ZeroChecksums(old),
+            new(ZeroChecksums(changed), changed.Tunnel.ZeroChecksumIPv6 is [var first, ..] ? first.Line : changed.Tunnel.Checksum.Line));
 
         var segments = new List<SegmentPlan>();
         foreach (SegmentPlan running in before.Segments)
@@ -64,6 +69,17 @@ internal sealed class ReloadCheck(NodePlan before, NodePlan after, Configuration
     {
         if (EqualityComparer<T>.Default.Equals(old, changed.Value)) return;
         problems.Add(changed.Line, $"{what} is {changed} and was {old}, which takes a restart", $"restart overlayd, or put back {old}");
+    }
+
+    private static string Ports(OverlaydOptions options) =>
+        string.Join(", ", options.Ports.Select(port => $"{EncapsulationNames.Of(port.Encapsulation)} {port.Port}"));
+
+    private static string CopyOr(Located<int?> value) => value.Value is { } given ? given.ToString(CultureInfo.InvariantCulture) : "copy";
+
+    private static string ZeroChecksums(OverlaydOptions options)
+    {
+        string[] directions = [.. options.Tunnel.ZeroChecksumIPv6.Select(each => each.Value == ChecksumDirection.Send ? "send" : "receive").Distinct().Order()];
+        return $"[{string.Join(", ", directions)}]";
     }
 
     private static string Addresses(NodePlan plan) => string.Join(", ", plan.Underlay.Addresses);

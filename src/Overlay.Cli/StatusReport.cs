@@ -25,7 +25,7 @@ internal static class StatusReport
         Heading("UNDERLAY", output);
         Field("interface", underlay.Interface ?? "any", output);
         Field("addresses", string.Join(", ", underlay.Addresses), output);
-        Field("port", underlay.Port.ToString(CultureInfo.InvariantCulture), output);
+        Field("listens", string.Join(", ", underlay.Ports.Select(port => string.Create(CultureInfo.InvariantCulture, $"{port.Encapsulation} {port.Port}"))), output);
         Field("egress", $"{underlay.Mode} ({underlay.ModeReason})", output);
         foreach (string refusal in underlay.Refusals) Field("refused", refusal, output);
     }
@@ -34,12 +34,12 @@ internal static class StatusReport
     {
         Heading("SEGMENTS", output);
         var table = new TextTable(
-            TextTable.Text("NAME"), TextTable.Text("DEVICE"), TextTable.Number("VNI"), TextTable.Number("MTU"), TextTable.Text("MAC"),
+            TextTable.Text("NAME"), TextTable.Text("DEVICE"), TextTable.Number("VNI"), TextTable.Text("ENCAPSULATION"), TextTable.Text("EGRESS"), TextTable.Number("MTU"), TextTable.Text("MAC"),
             TextTable.Text("ADDRESSES"), TextTable.Text("OFFLOADS"));
         foreach (SegmentStatus segment in segments)
         {
             table.Add(
-                segment.Name, segment.Device, segment.Vni.ToString(CultureInfo.InvariantCulture),
+                segment.Name, segment.Device, segment.Vni.ToString(CultureInfo.InvariantCulture), segment.Encapsulation, segment.Mode,
                 segment.Mtu.ToString(CultureInfo.InvariantCulture), segment.Mac, OrDash(segment.Addresses), OrDash(segment.Offloads));
         }
         table.Write(output);

@@ -27,7 +27,8 @@ public sealed record StatusDocument(
 
 /// <param name="Interface">Interface the sockets are bound to; null where they are bound to addresses only.</param>
 /// <param name="Addresses">Local outer addresses.</param>
-/// <param name="Port">UDP port that is listened on.</param>
+/// <param name="Port">UDP port of the encapsulation that segments send in by default.</param>
+/// <param name="Ports">UDP ports that are listened on.</param>
 /// <param name="Mode">How super-packets leave: <c>udp-gso</c> or <c>tunnel-gso</c>.</param>
 /// <param name="ModeReason">Why that mode is in force.</param>
 /// <param name="Refusals">What the kernel refused at start, and what it means.</param>
@@ -35,13 +36,20 @@ public sealed record UnderlayStatus(
     string? Interface,
     IReadOnlyList<string> Addresses,
     int Port,
+    IReadOnlyList<TunnelPortStatus> Ports,
     string Mode,
     string ModeReason,
     IReadOnlyList<string> Refusals);
 
+/// <param name="Encapsulation">What is received there: <c>vxlan</c> or <c>geneve</c>.</param>
+/// <param name="Port">UDP port.</param>
+public sealed record TunnelPortStatus(string Encapsulation, int Port);
+
 /// <param name="Name">Name of the segment.</param>
 /// <param name="Device">Name of its network interface.</param>
-/// <param name="Vni">24-bit VXLAN network identifier.</param>
+/// <param name="Vni">24-bit virtual network identifier.</param>
+/// <param name="Encapsulation">What it sends: <c>vxlan</c> or <c>geneve</c>, with what differs from the plain form.</param>
+/// <param name="Mode">How its super-packets leave over IPv4: <c>udp-gso</c> or <c>tunnel-gso</c>.</param>
 /// <param name="Mtu">Bytes of an inner IP packet.</param>
 /// <param name="Mac">MAC of the interface.</param>
 /// <param name="Addresses">Addresses of the interface, with prefix length.</param>
@@ -51,6 +59,8 @@ public sealed record SegmentStatus(
     string Name,
     string Device,
     long Vni,
+    string Encapsulation,
+    string Mode,
     int Mtu,
     string Mac,
     IReadOnlyList<string> Addresses,

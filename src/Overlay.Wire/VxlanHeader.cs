@@ -60,4 +60,14 @@ public readonly ref struct VxlanHeader
         BinaryPrimitives.WriteUInt32BigEndian(datagram, (uint)VniFlag << 24);
         BinaryPrimitives.WriteUInt32BigEndian(datagram[4..], vni << 8);
     }
+
+    /// <summary>Writes the 8 bytes of the header with the Group-Based Policy extension.</summary>
+    /// <param name="datagram">At least 8 bytes.</param>
+    /// <param name="vni">24 bits.</param>
+    /// <param name="groupPolicyId">Of the sender.</param>
+    public static void Write(Span<byte> datagram, uint vni, ushort groupPolicyId)
+    {
+        BinaryPrimitives.WriteUInt32BigEndian(datagram, (uint)(VniFlag | GroupPolicyFlag) << 24 | groupPolicyId);
+        BinaryPrimitives.WriteUInt32BigEndian(datagram[4..], vni << 8);
+    }
 }

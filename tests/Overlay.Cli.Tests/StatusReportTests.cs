@@ -13,14 +13,14 @@ public sealed class StatusReportTests
             UNDERLAY
               interface  eth0
               addresses  192.0.2.1, 2001:db8::1
-              port       4789
+              listens    vxlan 4789, geneve 6081
               egress     udp-gso (configured)
               refused    UDP_GRO: not supported
 
             SEGMENTS
-              NAME  DEVICE         VNI   MTU  MAC                ADDRESSES      OFFLOADS
-              pods  overlay0        42  1450  02:00:00:00:00:01  10.244.1.0/32  checksum, tso4
-              lab   overlay1  16777215  1400  02:00:00:00:00:11  -              -
+              NAME  DEVICE         VNI  ENCAPSULATION    EGRESS    MTU  MAC                ADDRESSES      OFFLOADS
+              pods  overlay0        42  vxlan            udp-gso  1450  02:00:00:00:00:01  10.244.1.0/32  checksum, tso4
+              lab   overlay1  16777215  geneve, bare IP  udp-gso  1400  02:00:00:00:00:11  -              -
               overlay0: overlay0 refuses USO
 
             QUEUES

@@ -2,14 +2,15 @@ using System.Net;
 using Overlay.Control.Compilation;
 using Overlay.Control.Model;
 using Overlay.Dataplane.Forwarding;
+using Overlay.Dataplane.Tunnels;
 using Overlay.Wire;
 
 namespace Overlay.Control.Tests;
 
 public sealed class SnapshotCompilerTests
 {
-    private static readonly SegmentState Pods = new("pods", 42, Mac("02:00:00:00:00:01"), 1450);
-    private static readonly SegmentState Lab = new("lab", 43, Mac("02:00:00:00:00:11"), 1400);
+    private static readonly SegmentState Pods = new("pods", 42, Mac("02:00:00:00:00:01"), 1450, TunnelFormat.Vxlan);
+    private static readonly SegmentState Lab = new("lab", 43, Mac("02:00:00:00:00:11"), 1400, TunnelFormat.Vxlan);
     private static readonly PeerState NodeB = new("node-b", Endpoint("192.0.2.2", 4789), Mac("02:00:00:00:00:02"));
     private static readonly PeerState NodeC = new("node-c", Endpoint("2001:db8::3", 8472), Mac("02:00:00:00:00:03"));
 

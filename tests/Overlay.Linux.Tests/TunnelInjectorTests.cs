@@ -3,6 +3,7 @@ using System.Net;
 using Overlay.Dataplane.Buffers;
 using Overlay.Dataplane.Egress;
 using Overlay.Dataplane.Offload;
+using Overlay.Dataplane.Tunnels;
 using Overlay.Linux.Tests.Support;
 using Overlay.Linux.Underlay;
 using Overlay.Wire;
@@ -89,7 +90,7 @@ public sealed class TunnelInjectorTests : IDisposable
     {
         if (segmentOnTheWay) _pair.FirstSpace.Execute("ethtool", "-K", "veth0", "tx", "off", "tso", "off", "gso", "off");
         (TunnelInjector? injector, _) = Open();
-        using UdpUnderlay underlay = UnderlayPair.Open(_pair.FirstSpace, 1, options => options with { Port = 4790, Injector = injector });
+        using UdpUnderlay underlay = UnderlayPair.Open(_pair.FirstSpace, 1, options => options with { Ports = [new TunnelPort(4790, Encapsulation.Vxlan)], Injector = injector });
 
         byte[] payload = UnderlayPair.RandomBytes(40_500);
         PacketMemory memory = SuperPacket(payload, underlay.SourcePorts[3], out int length);

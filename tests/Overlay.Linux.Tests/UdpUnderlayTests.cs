@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using Overlay.Dataplane.Buffers;
+using Overlay.Dataplane.Tunnels;
 using Overlay.Linux.Interop;
 using Overlay.Linux.Tests.Support;
 using Overlay.Linux.Underlay;
@@ -163,7 +164,7 @@ public sealed class UdpUnderlayTests : IDisposable
             socket.Bind(new IPEndPoint(IPAddress.IPv6Any, _pair.First.SourcePorts[^1] + 1));
             return socket;
         });
-        using UdpUnderlay underlay = UnderlayPair.Open(_pair.FirstSpace, 1, options => options with { Port = 4790 });
+        using UdpUnderlay underlay = UnderlayPair.Open(_pair.FirstSpace, 1, options => options with { Ports = [new TunnelPort(4790, Encapsulation.Vxlan)] });
         ushort[] ports = [.. _pair.First.SourcePorts, .. underlay.SourcePorts];
         Assert.Equal(2 * UnderlayPair.SourcePortCount, ports.Distinct().Count());
         Assert.All(ports, port => Assert.InRange(port, 61_000, 65_535));
@@ -210,7 +211,7 @@ public sealed class UdpUnderlayTests : IDisposable
     [Fact]
     public void Open_TwoQueues_ShareThePort()
     {
-        UdpUnderlayOptions Change(UdpUnderlayOptions options) => options with { Port = 4790, QueueCount = 2 };
+        UdpUnderlayOptions Change(UdpUnderlayOptions options) => options with { Ports = [new TunnelPort(4790, Encapsulation.Vxlan)], QueueCount = 2 };
         using UdpUnderlay first = UnderlayPair.Open(_pair.FirstSpace, 1, Change);
         using UdpUnderlay second = UnderlayPair.Open(_pair.FirstSpace, 1, Change);
         Assert.Empty(first.SourcePorts.Intersect(second.SourcePorts));
@@ -219,8 +220,8 @@ public sealed class UdpUnderlayTests : IDisposable
     [Fact]
     public void Open_BoundToInterface_ReceivesFromItOnly()
     {
-        using UdpUnderlay loopback = UnderlayPair.Open(_pair.SecondSpace, 2, options => options with { Port = 4790, Interface = "lo" });
-        using UdpUnderlay veth = UnderlayPair.Open(_pair.SecondSpace, 2, options => options with { Port = 4791, Interface = "veth1" });
+        using UdpUnderlay loopback = UnderlayPair.Open(_pair.SecondSpace, 2, options => options with { Ports = [new TunnelPort(4790, Encapsulation.Vxlan)], Interface = "lo" });
+        using UdpUnderlay veth = UnderlayPair.Open(_pair.SecondSpace, 2, options => options with { Ports = [new TunnelPort(4791, Encapsulation.Vxlan)], Interface = "veth1" });
         IPAddress address = IPAddress.Parse("192.0.2.2");
         _pair.AddTrain([1], segmentSize: 0, UnderlayPair.PeerAt(address, 4790));
         _pair.AddTrain([2], segmentSize: 0, UnderlayPair.PeerAt(address, 4791));

@@ -69,7 +69,7 @@ public abstract class WireFormatTests<TSetup>(DaemonPair<TSetup> pair)
         Assert.True(sent.Count > 2 * sizes.Length, $"{sent.Count} datagrams");
     }
 
-    private VxlanRules Rules() => new()
+    private TunnelRules Rules() => new()
     {
         Sender = pair.A,
         Receiver = pair.B,

@@ -3,6 +3,7 @@ using Overlay.Dataplane.Counters;
 using Overlay.Dataplane.Egress;
 using Overlay.Dataplane.Forwarding;
 using Overlay.Dataplane.Offload;
+using Overlay.Dataplane.Tunnels;
 using Overlay.Wire;
 
 namespace Overlay.Testing;
@@ -19,7 +20,9 @@ public sealed class EgressLab
 
     private const int SourcePorts = 256;
 
-    public EgressLab(TunnelOffload tunnel = TunnelOffload.None, byte trafficClass = 0, int trainCapacity = 512, int sliceCapacity = 8192, int frameCapacity = 256)
+    public EgressLab(
+        TunnelOffload tunnel = TunnelOffload.None, byte trafficClass = 0, int trainCapacity = 512, int sliceCapacity = 8192, int frameCapacity = 256,
+        TunnelFormat? format = null, Func<EgressOptions, EgressOptions>? change = null)
     {
         B = NewPeer("node-b", IpBits.Mapped(0xc000_0202), 2);
         C = NewPeer("node-c", IpBits.Mapped(0xc000_0203), 3);
@@ -30,8 +33,8 @@ public sealed class EgressLab
             prefixes.Add(new RoutePrefix(IpBits.Mapped(V4(i + 2, 0)), 24, i));
             prefixes.Add(new RoutePrefix(V6(i + 2, 0), 64, i));
         }
-        Segment = new Segment(0, "pods", Vni, new MacAddress([2, 0, 0, 0, 0, 1]), 1450, new RouteTable(prefixes), [B, C, D]);
-        Options = new EgressOptions
+        Segment = new Segment(0, "pods", Vni, new MacAddress([2, 0, 0, 0, 0, 1]), 1450, new RouteTable(prefixes), [B, C, D], format ?? TunnelFormat.Vxlan);
+        var options = new EgressOptions
         {
             SourcePorts = [.. Enumerable.Range(50_000, SourcePorts).Select(port => (ushort)port)],
             TrafficClass = trafficClass,
@@ -39,8 +42,9 @@ public sealed class EgressLab
             LocalV4 = LocalOuterV4,
             LocalV6 = LocalOuterV6,
         };
+        Options = change is null ? options : change(options);
         Path = new EgressPath(Options);
-        Input = new FrameBatch(new PacketMemory(1 << 20), EgressPath.Headroom, frameCapacity, superPacketLimit: 4);
+        Input = new FrameBatch(new PacketMemory(1 << 20), Segment.Headroom, frameCapacity, superPacketLimit: 4);
         Output = new SendBatch(trainCapacity, sliceCapacity);
     }
 
@@ -74,7 +78,7 @@ public sealed class EgressLab
 
     /// <summary>Every inner frame that left in a datagram, its tunnel header cut off.</summary>
     public IEnumerable<byte[]> InnerFramesSent =>
-        Underlay.Sent.SelectMany(train => train.Datagrams).Select(datagram => datagram[VxlanHeader.Length..]);
+        Underlay.Sent.SelectMany(train => train.Datagrams).Select(datagram => datagram[Segment.HeaderLength..]);
 
     /// <summary>10.244.<paramref name="node"/>.<paramref name="host"/>, host order.</summary>
     public static uint V4(int node, int host) => 0x0a_f4_00_00 | (uint)node << 8 | (uint)host;

@@ -1,6 +1,7 @@
 using Overlay.Dataplane.Buffers;
 using Overlay.Dataplane.Devices;
 using Overlay.Dataplane.Forwarding;
+using Overlay.Dataplane.Tunnels;
 
 namespace Overlay.Testing;
 
@@ -16,7 +17,7 @@ public sealed record SentTrain(DatagramTrain Train, byte[] Bytes)
 /// <summary>A train that a <see cref="MemoryUnderlay"/> is to deliver.</summary>
 /// <param name="Payload">UDP payloads, one behind the other.</param>
 /// <param name="SegmentSize">Bytes of each payload; the last may be shorter.</param>
-public sealed record IncomingTrain(UnderlayEndpoint Source, byte[] Payload, int SegmentSize, byte TrafficClass = 0);
+public sealed record IncomingTrain(UnderlayEndpoint Source, byte[] Payload, int SegmentSize, byte TrafficClass = 0, Encapsulation Encapsulation = Encapsulation.Vxlan);
 
 /// <summary>An underlay in memory: keeps the trains sent, delivers those put into <see cref="Incoming"/>. Single-threaded.</summary>
 public sealed class MemoryUnderlay : IUnderlay
@@ -30,8 +31,8 @@ public sealed class MemoryUnderlay : IUnderlay
     /// <summary>Decides what becomes of a train; every train is sent by default.</summary>
     public Func<DatagramTrain, SendOutcome> Outcome { get; set; } = _ => SendOutcome.Sent;
 
-    public void Deliver(UnderlayEndpoint source, byte[] payload, int segmentSize = 0, byte trafficClass = 0) =>
-        Incoming.Enqueue(new IncomingTrain(source, payload, segmentSize == 0 ? payload.Length : segmentSize, trafficClass));
+    public void Deliver(UnderlayEndpoint source, byte[] payload, int segmentSize = 0, byte trafficClass = 0, Encapsulation encapsulation = Encapsulation.Vxlan) =>
+        Incoming.Enqueue(new IncomingTrain(source, payload, segmentSize == 0 ? payload.Length : segmentSize, trafficClass, encapsulation));
 
     public void Send(SendBatch batch)
     {
@@ -57,6 +58,7 @@ public sealed class MemoryUnderlay : IUnderlay
                 SegmentSize = next.SegmentSize,
                 Source = next.Source,
                 TrafficClass = next.TrafficClass,
+                Encapsulation = next.Encapsulation,
             };
         }
         return batch.Count;

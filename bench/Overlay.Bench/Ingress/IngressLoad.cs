@@ -3,6 +3,7 @@ using Overlay.Dataplane.Buffers;
 using Overlay.Dataplane.Counters;
 using Overlay.Dataplane.Forwarding;
 using Overlay.Dataplane.Ingress;
+using Overlay.Dataplane.Tunnels;
 using Overlay.Testing;
 using Overlay.Wire;
 
@@ -36,7 +37,7 @@ internal sealed class IngressLoad
     public IngressLoad(Encapsulation encapsulation, Func<int, byte[]> frame)
     {
         Peer peer = new("peer", Source, DeviceMac, new PeerTraffic(1));
-        _snapshot = new ForwardingSnapshot(1, [new Segment(0, "pods", Vni, DeviceMac, 1450, new RouteTable([]), [peer])], new PeerTable([peer]));
+        _snapshot = new ForwardingSnapshot(1, [new Segment(0, "pods", Vni, DeviceMac, 1450, new RouteTable([]), [peer], TunnelFormat.Vxlan)], new PeerTable([peer]));
         _ports = [new IngressPort(Trains, new QueueCounters())];
         byte[] tunnel = TunnelHeader(encapsulation);
         _tunnelHeader = tunnel.Length;

@@ -14,6 +14,7 @@ internal sealed class ConfigurationChecks(OverlaydOptions options, Configuration
     public void Run()
     {
         CheckUnderlay();
+        new TunnelChecks(options, problems).Run();
         CheckSegments();
         CheckPeers();
         CheckMacs();

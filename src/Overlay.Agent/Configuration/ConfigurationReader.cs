@@ -1,6 +1,7 @@
 using System.Net;
 using Overlay.Agent.Configuration.Yaml;
 using Overlay.Control.Model;
+using Overlay.Dataplane.Tunnels;
 using Overlay.Rpc;
 using Overlay.Wire;
 
@@ -9,7 +10,6 @@ namespace Overlay.Agent.Configuration;
 /// <summary>Reads the sections of a configuration file into options. What refers to other values is left to the checks.</summary>
 internal sealed class ConfigurationReader(ConfigurationProblems problems)
 {
-    private const int DefaultPort = 4789;
     private const int DefaultTtl = 64;
     private const int MaxVni = (1 << 24) - 1;
 
@@ -49,13 +49,13 @@ internal sealed class ConfigurationReader(ConfigurationProblems problems)
         YamlSection api = root.Section("api");
         Located<string> socket = api.OrDefault<string>("socket", LocalApi.DefaultSocket, ConfigurationValues.SocketPath);
         api.RefuseUnknownKeys();
-        UnderlayOptions underlay = ReadUnderlay(root.Section("underlay"));
-        TunnelOptions tunnel = ReadTunnel(root.Section("tunnel"));
+        TunnelOptions tunnel = TunnelReader.Read(root.Section("tunnel"));
+        UnderlayOptions underlay = ReadUnderlay(root.Section("underlay"), tunnel.Encapsulation);
 
         var segments = new List<SegmentOptions>();
         foreach (YamlSection section in root.Sections("segments", "a segment"))
         {
-            if (ReadSegment(section) is { } segment) segments.Add(segment);
+            if (ReadSegment(section, tunnel.Encapsulation) is { } segment) segments.Add(segment);
         }
         var peers = new List<PeerOptions>();
         foreach (YamlSection section in root.Sections("peers", "a peer"))
@@ -74,15 +74,15 @@ internal sealed class ConfigurationReader(ConfigurationProblems problems)
         return node is { } name ? new OverlaydOptions(name, socket, underlay, tunnel, segments, peers, routes) : null;
     }
 
-    private UnderlayOptions ReadUnderlay(YamlSection section)
+    private UnderlayOptions ReadUnderlay(YamlSection section, Encapsulation encapsulation)
     {
         var options = new UnderlayOptions(
             section.Line,
             section.Optional<string>("interface", ConfigurationValues.DeviceName),
             section.List<IPAddress>("addresses", ConfigurationValues.UnicastAddress),
-            section.OrDefault("port", DefaultPort, ConfigurationValues.Integer(1, 65535)),
-            section.OrDefault("ttl", DefaultTtl, ConfigurationValues.Integer(1, 255)),
-            section.OrDefault<int>("trafficClass", 0, TrafficClass),
+            section.OrDefault("port", TunnelReader.DefaultPort(encapsulation), ConfigurationValues.Integer(1, 65535)),
+            section.OrDefault<int?>("ttl", DefaultTtl, ConfigurationValues.CopyOr(ConfigurationValues.Integer(1, 255))),
+            section.OrDefault<int?>("trafficClass", 0, ConfigurationValues.CopyOr<int>(TrafficClass)),
             section.OrDefault("queues", 1, ConfigurationValues.Integer(1, 64)));
         section.RefuseUnknownKeys();
         if (options.Interface is null && options.Addresses.Count == 0)
@@ -98,17 +98,7 @@ internal sealed class ConfigurationReader(ConfigurationProblems problems)
             : new Refusal($"'{text}' sets ECN bits, which are copied from the inner packet", $"write {value & ~3}, its DSCP part");
     }
 
-    private static TunnelOptions ReadTunnel(YamlSection section)
-    {
-        section.OrDefault("encapsulation", 0, ConfigurationValues.OneOf(("vxlan", 0)));
-        var options = new TunnelOptions(
-            section.OrDefault("egress", EgressMode.Auto, ConfigurationValues.OneOf(
-                ("auto", EgressMode.Auto), ("udp-gso", EgressMode.UdpGso), ("tunnel-gso", EgressMode.TunnelGso))));
-        section.RefuseUnknownKeys();
-        return options;
-    }
-
-    private static SegmentOptions? ReadSegment(YamlSection section)
+    private static SegmentOptions? ReadSegment(YamlSection section, Located<Encapsulation> encapsulation)
     {
         Located<string>? name = section.Required<string>("name", "pods", ConfigurationValues.Name);
         if (name is { } known) section.Name = $"segment '{known}'";
@@ -119,8 +109,9 @@ internal sealed class ConfigurationReader(ConfigurationProblems problems)
         Located<bool> persistent = section.OrDefault<bool>("persistent", false, ConfigurationValues.Boolean);
         IReadOnlyList<Located<InterfaceAddress>> addresses =
             section.List<InterfaceAddress>("addresses", ConfigurationValues.InterfaceAddress);
+        SegmentTunnelOptions tunnel = TunnelReader.ReadSegment(section, encapsulation);
         section.RefuseUnknownKeys();
-        return name is { } n && vni is { } v && device is { } d ? new SegmentOptions(n, v, d, mac, mtu, persistent, addresses) : null;
+        return name is { } n && vni is { } v && device is { } d ? new SegmentOptions(n, v, d, mac, mtu, persistent, tunnel, addresses) : null;
     }
 
     private static PeerOptions? ReadPeer(YamlSection section, Located<int> defaultPort)

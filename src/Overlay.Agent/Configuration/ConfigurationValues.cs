@@ -19,6 +19,38 @@ internal static class ConfigurationValues
             ? null
             : new Refusal($"'{text}' is no whole number from {least} to {most}", $"write a decimal number from {least} to {most}");
 
+    /// <summary>A number as protocols' registries write it: decimal, or hexadecimal behind 0x.</summary>
+    public static ValueParser<int> Number(int least, int most) => (string text, out int value) =>
+    {
+        bool isHex = text.StartsWith("0x", StringComparison.Ordinal);
+        NumberStyles style = isHex ? NumberStyles.AllowHexSpecifier : NumberStyles.None;
+        bool good = int.TryParse(isHex ? text.AsSpan(2) : text, style, CultureInfo.InvariantCulture, out value) && value >= least && value <= most;
+        return good ? null : new Refusal($"'{text}' is no number from {least} to {most}", $"write a number from {least} to {most}, or 0x{least:x} to 0x{most:x}");
+    };
+
+    /// <summary>Data of a Geneve option in hexadecimal: whole words of four octets, at most 31 (RFC 8926, 3.5).</summary>
+    public static Refusal? OptionData(string text, out byte[] value)
+    {
+        value = [];
+        if (text.Length % 2 != 0 || !text.All(char.IsAsciiHexDigit)) return new Refusal($"'{text}' is not hexadecimal", "write two digits an octet, such as 00112233");
+        value = Convert.FromHexString(text);
+        if (value.Length % 4 != 0) return new Refusal($"'{text}' has {value.Length} octets", "write a multiple of 4: options are whole words");
+        return value.Length <= GeneveOption.MaxDataLength
+            ? null
+            : new Refusal($"'{text}' has {value.Length} octets", $"write at most {GeneveOption.MaxDataLength}");
+    }
+
+    /// <summary>A value of its own, or null for <c>copy</c>: that of the inner packet.</summary>
+    public static ValueParser<T?> CopyOr<T>(ValueParser<T> parse)
+        where T : struct => (string text, out T? value) =>
+    {
+        value = null;
+        if (text == "copy") return null;
+        Refusal? refusal = parse(text, out T given);
+        value = given;
+        return refusal is { } refused ? refused with { Remedy = $"{refused.Remedy}, or copy" } : null;
+    };
+
     public static Refusal? Boolean(string text, out bool value)
     {
         value = text == "true";

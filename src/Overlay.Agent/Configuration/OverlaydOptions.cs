@@ -1,5 +1,6 @@
 using System.Net;
 using Overlay.Control.Model;
+using Overlay.Dataplane.Tunnels;
 using Overlay.Wire;
 
 namespace Overlay.Agent.Configuration;
@@ -12,21 +13,58 @@ internal sealed record OverlaydOptions(
     TunnelOptions Tunnel,
     IReadOnlyList<SegmentOptions> Segments,
     IReadOnlyList<PeerOptions> Peers,
-    IReadOnlyList<RouteOptions> Routes);
+    IReadOnlyList<RouteOptions> Routes)
+{
+    /// <summary>The ports that are listened on: for what is accepted, and for what segments send in.</summary>
+    public IReadOnlyList<(Encapsulation Encapsulation, int Port)> Ports =>
+    [
+        .. Segments.Select(segment => segment.Tunnel.Encapsulation.Value)
+            .Concat(Tunnel.Accept.Select(accepted => accepted.Value))
+            .Distinct().Order().Select(encapsulation => (encapsulation, PortOf(encapsulation))),
+    ];
+
+    /// <summary>UDP port of an encapsulation, here and at peers that name none.</summary>
+    public int PortOf(Encapsulation encapsulation)
+    {
+        if (encapsulation == Tunnel.Encapsulation.Value) return Underlay.Port;
+        return (encapsulation == Encapsulation.Vxlan ? Tunnel.VxlanPort : Tunnel.GenevePort)?.Value ?? TunnelReader.DefaultPort(encapsulation);
+    }
+}
 
 /// <param name="Interface">Interface that sockets are bound to; null where only addresses are given.</param>
 /// <param name="Addresses">Local outer addresses, at most one a family; empty: the interface's.</param>
-/// <param name="TrafficClass">Outer TOS or traffic class without its ECN bits, which follow the inner packet.</param>
+/// <param name="Port">UDP port of the tunnel's encapsulation.</param>
+/// <param name="Ttl">Outer TTL or hop limit; null: that of the inner packet.</param>
+/// <param name="TrafficClass">Outer TOS or traffic class without its ECN bits, which follow the inner packet; null: all of it does.</param>
 internal sealed record UnderlayOptions(
     int Line,
     Located<string>? Interface,
     IReadOnlyList<Located<IPAddress>> Addresses,
     Located<int> Port,
-    Located<int> Ttl,
-    Located<int> TrafficClass,
+    Located<int?> Ttl,
+    Located<int?> TrafficClass,
     Located<int> Queues);
 
-internal sealed record TunnelOptions(Located<EgressMode> Egress);
+/// <param name="Encapsulation">What segments send in unless they say otherwise.</param>
+/// <param name="Accept">What is received, beside the encapsulations that segments send in.</param>
+/// <param name="VxlanPort">UDP port of VXLAN where it is not <paramref name="Encapsulation"/>.</param>
+/// <param name="GenevePort">UDP port of Geneve where it is not <paramref name="Encapsulation"/>.</param>
+/// <param name="Checksum">Whether datagrams over IPv4 leave with a UDP checksum.</param>
+/// <param name="ZeroChecksumIPv6">In which directions datagrams over IPv6 may have none.</param>
+internal sealed record TunnelOptions(
+    Located<Encapsulation> Encapsulation,
+    IReadOnlyList<Located<Encapsulation>> Accept,
+    Located<int>? VxlanPort,
+    Located<int>? GenevePort,
+    Located<EgressMode> Egress,
+    Located<bool> Checksum,
+    IReadOnlyList<Located<ChecksumDirection>> ZeroChecksumIPv6);
+
+internal enum ChecksumDirection
+{
+    Send,
+    Receive,
+}
 
 /// <summary>How super-packets leave.</summary>
 internal enum EgressMode
@@ -50,6 +88,7 @@ internal sealed record SegmentOptions(
     Located<MacAddress>? Mac,
     Located<int>? Mtu,
     Located<bool> Persistent,
+    SegmentTunnelOptions Tunnel,
     IReadOnlyList<Located<InterfaceAddress>> Addresses)
 {
     /// <summary>Least MTU an IPv4 network may have (RFC 791, 3.2).</summary>
@@ -61,6 +100,20 @@ internal sealed record SegmentOptions(
     /// <summary>Most that the kernel grants a TAP device: 65,535 bytes less the Ethernet header.</summary>
     public const int MostMtu = 65_521;
 }
+
+/// <param name="BareIp">Geneve: IP packets travel without an inner Ethernet header.</param>
+/// <param name="KeepsVlanTags">Inner VLAN tags are sent and accepted.</param>
+/// <param name="GroupPolicy">VXLAN: group policy ID to send; null: none.</param>
+/// <param name="GeneveOptions">In the order in which they are sent.</param>
+internal sealed record SegmentTunnelOptions(
+    Located<Encapsulation> Encapsulation,
+    Located<bool> BareIp,
+    Located<bool> KeepsVlanTags,
+    Located<int>? GroupPolicy,
+    IReadOnlyList<GeneveOptionOptions> GeneveOptions);
+
+/// <summary>A Geneve option to send (RFC 8926, 3.5).</summary>
+internal sealed record GeneveOptionOptions(Located<int> Class, Located<int> Type, Located<byte[]> Data);
 
 internal sealed record PeerOptions(Located<string> Name, Located<IPAddress> Address, Located<int> Port, Located<MacAddress> Mac);
 

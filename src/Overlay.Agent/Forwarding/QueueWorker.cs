@@ -44,7 +44,7 @@ internal sealed class QueueWorker : IDisposable
     private readonly Thread _thread;
     private readonly Poller _poller;
     private readonly EgressPath _egress;
-    private readonly FrameBatch _frames = new(new PacketMemory(FrameMemoryLength), EgressPath.Headroom, FramesPerBatch, SuperPacketsPerBatch);
+    private readonly FrameBatch _frames = new(new PacketMemory(FrameMemoryLength), headroom: 0, FramesPerBatch, SuperPacketsPerBatch);
     private readonly SendBatch _sends = new(TrainsPerBatch, SlicesPerBatch);
     private readonly GatherBatch _answers = new(FramesPerBatch, FramesPerBatch);
     private readonly IngressPath _ingress;
@@ -72,8 +72,10 @@ internal sealed class QueueWorker : IDisposable
         {
             Queue = queue,
             SourcePorts = [.. _underlay.SourcePorts],
-            TrafficClass = (byte)plan.Options.Underlay.TrafficClass.Value,
-            TimeToLive = (byte)plan.Options.Underlay.Ttl.Value,
+            TrafficClass = (byte)(plan.Options.Underlay.TrafficClass.Value ?? 0),
+            CopiesDscp = plan.Options.Underlay.TrafficClass.Value is null,
+            TimeToLive = plan.Underlay.TimeToLive,
+            CopiesTimeToLive = plan.Options.Underlay.Ttl.Value is null,
             TunnelSuperPackets = Offload(underlay.Egress),
             LocalV4 = plan.Underlay.AddressV4 is { } v4 ? IpBits.V4(v4) : 0,
             LocalV6 = plan.Underlay.AddressV6 is { } v6 ? IpBits.V6OrMapped(v6) : 0,
@@ -162,6 +164,7 @@ internal sealed class QueueWorker : IDisposable
         long packets = 0;
         for (int i = 0; i < _devices.Length; i++)
         {
+            _frames.Headroom = snapshot.Segments[i].Headroom;
             if (_devices[i].Read(_frames) == 0) continue;
             QueueCounters counters = _counters.BySegment[i];
             packets -= counters.EgressIn.Packets;

@@ -1,6 +1,7 @@
 using System.Net;
 using Overlay.Agent.Configuration;
 using Overlay.Control.Model;
+using Overlay.Dataplane.Tunnels;
 using Overlay.Wire;
 
 namespace Overlay.Agent.Planning;
@@ -13,11 +14,16 @@ internal sealed record NodePlan(OverlaydOptions Options, UnderlayPlan Underlay, 
 /// <param name="AddressV4">Local outer IPv4 address, or null.</param>
 /// <param name="AddressV6">Local outer IPv6 address, or null.</param>
 /// <param name="Mtu">Least MTU of the interfaces that hold the addresses.</param>
-internal sealed record UnderlayPlan(string? Interface, IPAddress? AddressV4, IPAddress? AddressV6, int Mtu)
+/// <param name="TimeToLive">Outer TTL or hop limit, where it is not copied from an inner IP packet.</param>
+internal sealed record UnderlayPlan(string? Interface, IPAddress? AddressV4, IPAddress? AddressV6, int Mtu, byte TimeToLive)
 {
+    /// <summary>TTL of what is not IP, where the others' is copied.</summary>
+    public const byte DefaultTimeToLive = 64;
+
     public IEnumerable<IPAddress> Addresses => new[] { AddressV4, AddressV6 }.OfType<IPAddress>();
 }
 
+/// <param name="Tunnel">How its packets are wrapped.</param>
 /// <param name="Mtu">Bytes of an inner IP packet.</param>
 /// <param name="Prefixes">What is routed into the device.</param>
 internal sealed record SegmentPlan(
@@ -25,6 +31,7 @@ internal sealed record SegmentPlan(
     uint Vni,
     string Device,
     MacAddress Mac,
+    TunnelFormat Tunnel,
     int Mtu,
     bool Persistent,
     IReadOnlyList<InterfaceAddress> Addresses,

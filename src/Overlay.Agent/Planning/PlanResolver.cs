@@ -3,6 +3,7 @@ using System.Net.Sockets;
 using Overlay.Agent.Configuration;
 using Overlay.Control.Model;
 using Overlay.Dataplane.Forwarding;
+using Overlay.Dataplane.Tunnels;
 using Overlay.Wire;
 
 namespace Overlay.Agent.Planning;
@@ -10,12 +11,6 @@ namespace Overlay.Agent.Planning;
 /// <summary>Settles a configuration against the host's interfaces. What does not fit them is refused like any other value.</summary>
 internal sealed class PlanResolver(OverlaydOptions options, IReadOnlyList<HostInterface> host, ConfigurationProblems problems)
 {
-    /// <summary>Bytes that VXLAN adds to an inner IP packet: inner Ethernet 14, VXLAN 8, UDP 8, outer IPv4 20.</summary>
-    private const int OverheadV4 = 50;
-
-    /// <summary>The same over an outer IPv6 header of 40.</summary>
-    private const int OverheadV6 = 70;
-
     /// <returns>Null, with every reason among the problems, where anything does not fit.</returns>
     public static NodePlan? Resolve(
         OverlaydOptions options, IReadOnlyList<HostInterface> host, long revision, ConfigurationProblems problems) =>
@@ -30,7 +25,7 @@ internal sealed class PlanResolver(OverlaydOptions options, IReadOnlyList<HostIn
         if (problems.Any) return null;
         var state = new NetworkState(
             revision,
-            [.. segments.Select(segment => new SegmentState(segment.Name, segment.Vni, segment.Mac, segment.Mtu))],
+            [.. segments.Select(segment => new SegmentState(segment.Name, segment.Vni, segment.Mac, segment.Mtu, segment.Tunnel, PeerPort(segment)))],
             [.. options.Peers.Select(peer => new PeerState(
                 peer.Name, new UnderlayEndpoint(IpBits.V6OrMapped(peer.Address), (ushort)peer.Port.Value), peer.Mac))],
             [.. options.Routes.Select(route => new RouteState(route.Prefix, route.Peer, route.Segment))]);
@@ -55,7 +50,8 @@ internal sealed class PlanResolver(OverlaydOptions options, IReadOnlyList<HostIn
         else FindFirst(candidates[0], found);
         if (problems.Any) return null;
         return new UnderlayPlan(
-            options.Underlay.Interface?.Value, Of(AddressFamily.InterNetwork), Of(AddressFamily.InterNetworkV6), found.Min(each => each.Mtu));
+            options.Underlay.Interface?.Value, Of(AddressFamily.InterNetwork), Of(AddressFamily.InterNetworkV6), found.Min(each => each.Mtu),
+            (byte)(options.Underlay.Ttl.Value ?? UnderlayPlan.DefaultTimeToLive));
 
         IPAddress? Of(AddressFamily family) => found.Find(each => each.Address.AddressFamily == family).Address;
     }
@@ -133,7 +129,9 @@ internal sealed class PlanResolver(OverlaydOptions options, IReadOnlyList<HostIn
             [.. options.Routes.Where(route => route.Segment.Value == segment.Name.Value).Select(route => route.Prefix.Value)];
         bool overIPv6 = options.Peers.Any(peer => peer.Address.Value.AddressFamily == AddressFamily.InterNetworkV6)
             || underlay.AddressV4 is null;
-        int most = Math.Min(underlay.Mtu - (overIPv6 ? OverheadV6 : OverheadV4), SegmentOptions.MostMtu);
+        TunnelFormat tunnel = Format(segment.Tunnel);
+        int outer = (overIPv6 ? Ipv6Packet.HeaderLength : Ipv4Packet.MinHeaderLength) + UdpHeader.HeaderLength;
+        int most = Math.Min(underlay.Mtu - outer - tunnel.MaxPrefixLength, SegmentOptions.MostMtu);
         if (segment.Mtu is { } mtu && mtu.Value > most)
             problems.Add(
                 mtu.Line, $"mtu {mtu} of segment '{segment.Name}' does not fit the underlay's {underlay.Mtu} with the encapsulation",
@@ -147,7 +145,29 @@ internal sealed class PlanResolver(OverlaydOptions options, IReadOnlyList<HostIn
                 $"raise it: at least {least} are needed inside");
         return new SegmentPlan(
             segment.Name, (uint)segment.Vni.Value, segment.Device, segment.Mac?.Value ?? DeviceMac.Derive(options.Node, segment.Name),
-            segment.Mtu?.Value ?? most, segment.Persistent, addresses, prefixes);
+            tunnel, segment.Mtu?.Value ?? most, segment.Persistent, addresses, prefixes);
+    }
+
+    private static TunnelFormat Format(SegmentTunnelOptions tunnel)
+    {
+        byte[] written = new byte[GeneveHeader.MaxOptionsLength];
+        int length = 0;
+        foreach (GeneveOptionOptions option in tunnel.GeneveOptions)
+            length += GeneveOption.Write(written.AsSpan(length), (ushort)option.Class.Value, (byte)option.Type.Value, option.Data.Value);
+        return new TunnelFormat
+        {
+            Encapsulation = tunnel.Encapsulation,
+            IsBareIp = tunnel.BareIp,
+            KeepsVlanTags = tunnel.KeepsVlanTags,
+            GroupPolicy = (ushort?)tunnel.GroupPolicy?.Value,
+            GeneveOptions = written[..length],
+        };
+    }
+
+    private ushort? PeerPort(SegmentPlan segment)
+    {
+        Encapsulation encapsulation = segment.Tunnel.Encapsulation;
+        return encapsulation == options.Tunnel.Encapsulation.Value ? null : (ushort)options.PortOf(encapsulation);
     }
 
     /// <summary>The devices of our own segments, there from before, are no part of the underlay.</summary>

@@ -43,8 +43,9 @@ internal sealed class UnderlayQueues : IDisposable
                 {
                     Addresses = [.. plan.Underlay.Addresses],
                     Interface = plan.Underlay.Interface,
-                    Port = (ushort)options.Port.Value,
-                    TimeToLive = (byte)options.Ttl.Value,
+                    Ports = [.. plan.Options.Ports.Select(port => new TunnelPort((ushort)port.Port, port.Encapsulation))],
+                    ZeroChecksums = ZeroChecksumsOf(plan.Options.Tunnel),
+                    TimeToLive = plan.Underlay.TimeToLive,
                     SourcePortsOf = opened._queues.FirstOrDefault(),
                     QueueCount = options.Queues,
                     Injector = opened._injectors.ElementAtOrDefault(i),
@@ -82,10 +83,20 @@ internal sealed class UnderlayQueues : IDisposable
 
     private static EgressChoice Blocked(string refusal) => new(EgressMode.UdpGso, $"no tunnel-gso: {refusal}");
 
+    private static ZeroChecksums ZeroChecksumsOf(TunnelOptions tunnel)
+    {
+        ZeroChecksums zero = tunnel.Checksum ? ZeroChecksums.None : ZeroChecksums.SendIpv4;
+        foreach (Located<ChecksumDirection> direction in tunnel.ZeroChecksumIPv6)
+            zero |= direction.Value == ChecksumDirection.Send ? ZeroChecksums.SendIpv6 : ZeroChecksums.ReceiveIpv6;
+        return zero;
+    }
+
     private void OpenInjectors(NodePlan plan)
     {
         TunnelOptions tunnel = plan.Options.Tunnel;
-        string? refusal = plan.Underlay.AddressV4 is null ? "the underlay has no IPv4 address" : null;
+        string? refusal = plan.Underlay.AddressV4 is null ? "the underlay has no IPv4 address"
+            : tunnel.Checksum ? null
+            : "'tunnel: checksum: false', and tunnel super-packets have checksums";
         for (int i = 0; i < plan.Options.Underlay.Queues && refusal is null; i++)
         {
             string name = string.Create(CultureInfo.InvariantCulture, $"ovl{plan.Options.Underlay.Port.Value}q{i}");

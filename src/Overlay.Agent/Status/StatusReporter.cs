@@ -33,7 +33,7 @@ internal sealed class StatusReporter(Node node)
             snapshot.Revision,
             node.IsForwarding,
             Underlay(plan, node.Underlay.Egress),
-            [.. plan.Segments.Select((segment, index) => Segment(segment, node.Devices[index]))],
+            [.. plan.Segments.Select((segment, index) => Segment(segment, node.Devices[index], node.Underlay.Egress))],
             [.. Queues(plan)],
             [.. snapshot.Peers.All.OrderBy(peer => peer.Name, StringComparer.Ordinal).Select(Peer)],
             [.. plan.State.Routes.Select(route => new RouteStatus(route.Prefix.ToString(), route.Peer, route.Segment))],
@@ -46,14 +46,17 @@ internal sealed class StatusReporter(Node node)
         plan.Underlay.Interface,
         [.. plan.Underlay.Addresses.Select(address => address.ToString())],
         plan.Options.Underlay.Port,
+        [.. plan.Options.Ports.Select(port => new TunnelPortStatus(EncapsulationNames.Of(port.Encapsulation), port.Port))],
         ModeName(egress.Mode),
         egress.Reason,
         [.. node.Underlay.Refusals]);
 
-    private static SegmentStatus Segment(SegmentPlan segment, TapDevice device) => new(
+    private static SegmentStatus Segment(SegmentPlan segment, TapDevice device, EgressChoice egress) => new(
         segment.Name,
         segment.Device,
         segment.Vni,
+        EncapsulationNames.Of(segment.Tunnel),
+        ModeName(segment.Tunnel.KernelSegments ? egress.Mode : EgressMode.UdpGso),
         segment.Mtu,
         segment.Mac.ToString(),
         [.. segment.Addresses.Select(address => address.ToString())],

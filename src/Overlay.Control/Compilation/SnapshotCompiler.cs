@@ -43,10 +43,11 @@ public static class SnapshotCompiler
             {
                 value = used.Count;
                 indexes.Add(route.Peer, value);
-                used.Add(peers[route.Peer]);
+                Peer peer = peers[route.Peer];
+                used.Add(segment.PeerPort is { } port ? peer.At(port) : peer);
             }
             prefixes.Add(new RoutePrefix(IpBits.V6OrMapped(route.Prefix.BaseAddress), route.Prefix.PrefixLength, value));
         }
-        return new Segment(index, segment.Name, segment.Vni, segment.DeviceMac, segment.Mtu, new RouteTable(prefixes), [.. used]);
+        return new Segment(index, segment.Name, segment.Vni, segment.DeviceMac, segment.Mtu, new RouteTable(prefixes), [.. used], segment.Tunnel);
     }
 }

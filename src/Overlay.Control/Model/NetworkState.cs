@@ -1,5 +1,6 @@
 using System.Net;
 using Overlay.Dataplane.Forwarding;
+using Overlay.Dataplane.Tunnels;
 using Overlay.Wire;
 
 namespace Overlay.Control.Model;
@@ -12,10 +13,12 @@ public sealed record NetworkState(
     long Revision, IReadOnlyList<SegmentState> Segments, IReadOnlyList<PeerState> Peers, IReadOnlyList<RouteState> Routes);
 
 /// <summary>A virtual network.</summary>
-/// <param name="Vni">24-bit VXLAN network identifier.</param>
+/// <param name="Vni">24-bit virtual network identifier.</param>
 /// <param name="DeviceMac">MAC of this node's device in it.</param>
 /// <param name="Mtu">MTU of that device: most bytes of an inner IP packet.</param>
-public sealed record SegmentState(string Name, uint Vni, MacAddress DeviceMac, int Mtu);
+/// <param name="Tunnel">How its packets are wrapped.</param>
+/// <param name="PeerPort">UDP port of every peer for it; null: that of each <see cref="PeerState.Endpoint"/>.</param>
+public sealed record SegmentState(string Name, uint Vni, MacAddress DeviceMac, int Mtu, TunnelFormat Tunnel, ushort? PeerPort = null);
 
 /// <summary>Another node's tunnel endpoint.</summary>
 /// <param name="Mac">MAC of its tunnel device.</param>

@@ -34,7 +34,7 @@ public sealed class FrameBatch
     private int _end;
 
     /// <param name="memory">Where the bytes go.</param>
-    /// <param name="headroom">Free bytes before each frame.</param>
+    /// <param name="headroom">Free bytes before each frame; see <see cref="Headroom"/>.</param>
     /// <param name="capacity">Most frames in a batch.</param>
     /// <param name="superPacketLimit">A batch is full after this many super-packets: more only wait in cache for their turn.</param>
     public FrameBatch(PacketMemory memory, int headroom, int capacity, int superPacketLimit)
@@ -48,7 +48,20 @@ public sealed class FrameBatch
 
     public PacketMemory Memory { get; }
 
-    public int Headroom { get; }
+    /// <summary>
+    /// Free bytes before each frame. Just what the tunnel header takes makes small packets contiguous. May be changed while the batch is
+    /// empty, within what the memory was made for.
+    /// </summary>
+    public int Headroom
+    {
+        get;
+        set
+        {
+            if (Count > 0) throw new InvalidOperationException("the batch is not empty");
+            ArgumentOutOfRangeException.ThrowIfLessThan(Memory.Length, value + MaxFrameLength);
+            field = value;
+        }
+    }
 
     public int Count { get; private set; }
 

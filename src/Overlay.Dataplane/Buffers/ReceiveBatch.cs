@@ -1,4 +1,5 @@
 using Overlay.Dataplane.Forwarding;
+using Overlay.Dataplane.Tunnels;
 
 namespace Overlay.Dataplane.Buffers;
 
@@ -18,6 +19,9 @@ public struct ReceivedTrain
 
     /// <summary>IPv4 TOS or IPv6 traffic class of the outer header, ECN included.</summary>
     public byte TrafficClass;
+
+    /// <summary>By the port that it arrived on.</summary>
+    public Encapsulation Encapsulation;
 }
 
 /// <summary>
@@ -30,11 +34,14 @@ public sealed class ReceiveBatch
     /// </summary>
     public const int SlotLength = 65_536 + 64;
 
+    /// <summary>Bytes before the first slot, one cache line: an Ethernet header may be imagined in front of what arrives there.</summary>
+    private const int Headroom = 64;
+
     private readonly ReceivedTrain[] _trains;
 
     public ReceiveBatch(int capacity)
     {
-        Memory = new PacketMemory(capacity * SlotLength);
+        Memory = new PacketMemory(Headroom + (capacity * SlotLength));
         _trains = new ReceivedTrain[capacity];
     }
 
@@ -49,5 +56,5 @@ public sealed class ReceiveBatch
     /// <summary>For the underlay: every slot, also those beyond <see cref="Count"/>.</summary>
     public Span<ReceivedTrain> Slots => _trains;
 
-    public static int SlotOffset(int slot) => slot * SlotLength;
+    public static int SlotOffset(int slot) => Headroom + (slot * SlotLength);
 }

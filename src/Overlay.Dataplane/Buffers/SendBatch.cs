@@ -47,6 +47,9 @@ public struct DatagramTrain
     /// <summary>IPv4 TOS or IPv6 traffic class of the outer header, ECN included.</summary>
     public byte TrafficClass;
 
+    /// <summary>Outer TTL or hop limit; 0: the one that the underlay was given.</summary>
+    public byte TimeToLive;
+
     /// <summary>Index into the underlay's source ports.</summary>
     public ushort SourcePortIndex;
 
@@ -62,7 +65,7 @@ public struct DatagramTrain
     /// <summary>Inner packets carried, for accounting.</summary>
     public int Packets;
 
-    /// <summary>Inner bytes carried, for accounting: the inner frames' lengths after segmentation.</summary>
+    /// <summary>Inner bytes carried, for accounting: what follows the tunnel headers, after segmentation.</summary>
     public long InnerBytes;
 
     /// <summary>Super-packets that went into it, for accounting.</summary>

@@ -17,6 +17,11 @@ public enum DropReason : byte
 
     // Ingress: from the underlay
     IngressMalformed,
+    IngressTunnelVersion,
+    IngressTunnelOptions,
+    IngressCriticalOption,
+    IngressControl,
+    IngressPayloadType,
     IngressUnknownPeer,
     IngressUnknownSegment,
     IngressInnerMalformed,

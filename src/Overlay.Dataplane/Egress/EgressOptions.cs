@@ -12,7 +12,7 @@ public enum TunnelOffload : byte
 }
 
 /// <summary>What an <see cref="EgressPath"/> is told once, when its worker starts.</summary>
-public sealed class EgressOptions
+public sealed record EgressOptions
 {
     /// <summary>Index of the worker's queue among <see cref="PeerTraffic.Queues"/>.</summary>
     public int Queue { get; init; }
@@ -23,8 +23,14 @@ public sealed class EgressOptions
     /// <summary>Upper six bits: DSCP of the outer header. The lower two are ignored: ECN comes from the inner packet (RFC 6040, 4.1, normal mode).</summary>
     public byte TrafficClass { get; init; }
 
+    /// <summary>DSCP is the inner packet's (RFC 2983, uniform model), and <see cref="TrafficClass"/> not used.</summary>
+    public bool CopiesDscp { get; init; }
+
     /// <summary>Outer TTL or hop limit of tunnel super-packets on the wire, at most 254; of datagrams the underlay sets it.</summary>
     public byte TimeToLive { get; init; } = 64;
+
+    /// <summary>TTL and hop limit are the inner IP packet's; <see cref="TimeToLive"/> is for what is not IP.</summary>
+    public bool CopiesTimeToLive { get; init; }
 
     /// <summary>Outer families in which TCP super-packets leave unsegmented, as <see cref="Buffers.TrainKind.TunnelSuperPacket"/>, to begin with.</summary>
     public TunnelOffload TunnelSuperPackets { get; init; }

@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using Overlay.Dataplane.Buffers;
 using Overlay.Dataplane.Counters;
 using Overlay.Dataplane.Forwarding;
@@ -8,8 +9,8 @@ using Overlay.Wire;
 namespace Overlay.Dataplane.Egress;
 
 /// <summary>
-/// The way out: frames of a segment's device become trains of VXLAN datagrams (RFC 7348) to the peers that their inner destinations are
-/// routed to. One worker thread owns it.
+/// The way out: frames of a segment's device become trains of tunnel datagrams, in the segment's format, to the peers that their inner
+/// destinations are routed to. One worker thread owns it.
 /// </summary>
 /// <remarks>
 /// Once for every batch read: <see cref="Process"/>, <c>IUnderlay.Send</c>, <see cref="Account"/>, <see cref="SendBatch.Clear"/>, again
@@ -18,9 +19,6 @@ namespace Overlay.Dataplane.Egress;
 /// </remarks>
 public sealed class EgressPath
 {
-    /// <summary>Free bytes that <see cref="FrameBatch.Headroom"/> must give: the tunnel header goes there.</summary>
-    public const int Headroom = VxlanHeader.Length;
-
     private const int ArenaLength = 1 << 20;
     private const byte EcnMask = 3;
 
@@ -31,12 +29,16 @@ public sealed class EgressPath
     private readonly TunnelSegmenter _tunnelSegmenter;
     private readonly NeighborResponder _neighbors = new();
     private readonly byte _trafficClass;
+    private readonly byte _copiedTrafficClass;
+    private readonly byte _copiedTimeToLive;
 
     public EgressPath(EgressOptions options)
     {
         ArgumentOutOfRangeException.ThrowIfZero(options.SourcePorts.Length);
         _options = options;
-        _trafficClass = (byte)(options.TrafficClass & ~EcnMask);
+        _trafficClass = (byte)(options.CopiesDscp ? 0 : options.TrafficClass & ~EcnMask);
+        _copiedTrafficClass = options.CopiesDscp ? byte.MaxValue : EcnMask;
+        _copiedTimeToLive = options.CopiesTimeToLive ? byte.MaxValue : (byte)0;
         _trains = new TrainBuilder(options.SourcePorts.Length);
         _segmenter = new Segmenter(_arena, _trains);
         _tunnelSegmenter = new TunnelSegmenter(options, _arena, _trains);
@@ -50,7 +52,9 @@ public sealed class EgressPath
     }
 
     /// <summary>Takes frames until the batch is done or <paramref name="output"/> is full.</summary>
-    /// <param name="input">Frames of <paramref name="segment"/>'s device; rewritten in place. Its bytes must outlive <paramref name="output"/>'s slices.</param>
+    /// <param name="input">
+    /// Frames of <paramref name="segment"/>'s device, with its headroom; rewritten in place. Its bytes must outlive <paramref name="output"/>'s slices.
+    /// </param>
     /// <param name="first">Index of the first frame to take: 0, then what the call before returned.</param>
     /// <param name="segment">Where the frames belong.</param>
     /// <param name="output">Empty. Its slices point into <paramref name="input"/> and into memory of this path, valid until the next call.</param>
@@ -59,7 +63,7 @@ public sealed class EgressPath
     /// <returns>Index of the first frame not taken: <see cref="FrameBatch.Count"/> when all were.</returns>
     public int Process(FrameBatch input, int first, Segment segment, SendBatch output, GatherBatch answers, QueueCounters counters)
     {
-        ArgumentOutOfRangeException.ThrowIfLessThan(input.Headroom, Headroom);
+        ArgumentOutOfRangeException.ThrowIfLessThan(input.Headroom, segment.Headroom);
         _arena.Clear();
         _trains.Begin();
         ReadOnlySpan<Frame> frames = input.Frames;
@@ -109,8 +113,8 @@ public sealed class EgressPath
         if (route == RouteTable.NoRoute) return Drop(DropReason.EgressNoRoute, segments, innerBytes, counters);
         OuterFlow flow = FlowTo(segment.Peers[route], packet);
         return frame.Offload.GsoType == VirtioGsoType.None || segments == 1
-            ? TakePacket(frame, bytes, packet, flow, memory, segment, output, counters)
-            : TakeSuperPacket(frame, packet, segments, flow, memory, segment, output, counters);
+            ? TakePacket(frame, bytes, packet, flow, route, memory, segment, output, counters)
+            : TakeSuperPacket(frame, packet, segments, flow, route, memory, segment, output, counters);
     }
 
     /// <summary>ARP is answered, or follows the route of its target; nothing else without IP is carried.</summary>
@@ -121,34 +125,37 @@ public sealed class EgressPath
         if (ArpPacket.TryParse(bytes[packet.NetworkOffset..], out ArpPacket arp) != WireStatus.Ok)
             return Drop(DropReason.EgressMalformed, 1, frame.Length, counters);
         if (arp.Operation == ArpOperation.Request) return Answered(_neighbors.AnswerArp(arp, segment, answers), frame.Length, counters);
-        if (arp.Operation != ArpOperation.Reply) return Drop(DropReason.EgressNotIp, 1, frame.Length, counters);
+        if (arp.Operation != ArpOperation.Reply || segment.Tunnel.IsBareIp) return Drop(DropReason.EgressNotIp, 1, frame.Length, counters);
         int route = segment.Routes.LookupV4(arp.TargetAddress);
         if (route == RouteTable.NoRoute) return Drop(DropReason.EgressNoRoute, 1, frame.Length, counters);
         Frame plain = frame with { Offload = default };
-        return TakePacket(plain, bytes, packet, FlowTo(segment.Peers[route], packet), memory, segment, output, counters);
+        return TakePacket(plain, bytes, packet, FlowTo(segment.Peers[route], packet), route, memory, segment, output, counters);
     }
 
     private bool TakePacket(
-        in Frame frame, Span<byte> bytes, in InnerPacket packet, in OuterFlow flow, PacketMemory memory, Segment segment, SendBatch output, QueueCounters counters)
+        in Frame frame, Span<byte> bytes, in InnerPacket packet, in OuterFlow flow, int route, PacketMemory memory, Segment segment, SendBatch output,
+        QueueCounters counters)
     {
-        int stripped = packet.NetworkOffset - EthernetFrame.MinHeaderLength;
-        int length = Headroom + frame.Length - stripped;
+        int prefix = PrefixLength(packet, segment);
+        int length = prefix + frame.Length - packet.NetworkOffset;
         if (length > TrainBuilder.MaxLength) return Drop(DropReason.EgressTooBig, 1, frame.Length, counters);
         if (output.FreeTrains == 0 || output.FreeSlices == 0) return NoRoom(output, 1, frame.Length, counters);
 
         if ((frame.Offload.Flags & VirtioNetFlags.NeedsChecksum) != 0) ChecksumOffload.Finish(bytes, packet, frame.Offload);
-        int start = WriteTunnelHeader(frame, packet, flow.Peer, memory, segment);
+        int start = WritePrefix(frame, packet, route, prefix, memory, segment);
         counters.EgressIn.Add(1, frame.Length, 0);
-        output.AddSlice(_trains.Place(output, flow, length, length - Headroom), memory.Slice(start, length));
+        output.AddSlice(_trains.Place(output, flow, length, length - segment.HeaderLength), memory.Slice(start, length));
         return true;
     }
 
     private bool TakeSuperPacket(
-        in Frame frame, in InnerPacket packet, int segments, in OuterFlow flow, PacketMemory memory, Segment segment, SendBatch output, QueueCounters counters)
+        in Frame frame, in InnerPacket packet, int segments, in OuterFlow flow, int route, PacketMemory memory, Segment segment, SendBatch output,
+        QueueCounters counters)
     {
-        int headers = Headroom + EthernetFrame.MinHeaderLength + packet.HeadersEnd - packet.NetworkOffset;
+        int prefix = PrefixLength(packet, segment);
+        int headers = prefix + packet.HeadersEnd - packet.NetworkOffset;
         int payload = packet.End - packet.HeadersEnd;
-        long innerBytes = ((long)segments * (headers - Headroom)) + payload;
+        long innerBytes = ((long)segments * (headers - segment.HeaderLength)) + payload;
         int datagram = headers + frame.Offload.SegmentSize;
         if (datagram > TrainBuilder.MaxLength) return Drop(DropReason.EgressTooBig, segments, innerBytes, counters);
         if (output.FreeTrains < TrainBuilder.TrainsFor(segments, datagram) || output.FreeSlices < 2 * segments
@@ -156,31 +163,40 @@ public sealed class EgressPath
             return NoRoom(output, segments, innerBytes, counters);
 
         counters.EgressIn.Add(segments, innerBytes, 1);
-        int start = WriteTunnelHeader(frame, packet, flow.Peer, memory, segment);
-        var super = new SuperPacket(memory.Span(start, headers + payload), Headroom + EthernetFrame.MinHeaderLength, packet, frame.Offload.SegmentSize);
+        int start = WritePrefix(frame, packet, route, prefix, memory, segment);
+        var super = new SuperPacket(memory.Span(start, headers + payload), prefix, packet, frame.Offload.SegmentSize);
         int payloadStart = frame.Offset + packet.HeadersEnd;
         if (packet.Protocol != IpProtocols.Tcp
-            || !_tunnelSegmenter.TryEmit(output, flow, super, frame.Offload, memory, payloadStart, segments, Headroom))
-            _segmenter.Segment(output, flow, super, Headroom, memory, payloadStart);
+            || !_tunnelSegmenter.TryEmit(
+                output, flow, super, frame.Offload, memory, payloadStart, segments, segment.HeaderLength, segment.TunnelSuperPackets))
+            _segmenter.Segment(output, flow, super, segment.HeaderLength, memory, payloadStart);
         return true;
     }
 
+    /// <summary>Bytes from the tunnel header to the IP packet. VLAN tags count only where they are kept.</summary>
+    private static int PrefixLength(in InnerPacket packet, Segment segment) =>
+        segment.PrefixLength + ((packet.NetworkOffset - EthernetFrame.MinHeaderLength) & segment.VlanMask);
+
     /// <summary>
-    /// Writes the VXLAN header and the inner Ethernet header right in front of the inner packet. VLAN tags are thereby stripped (RFC 7348, 6.1).
+    /// Writes the tunnel header, and where there is an inner Ethernet header its addresses, in front of the inner packet. VLAN tags that are kept
+    /// stay where they are; others are thereby stripped (RFC 7348, 6.1).
     /// </summary>
     /// <returns>Where the datagram starts in the memory.</returns>
-    private static int WriteTunnelHeader(in Frame frame, in InnerPacket packet, Peer peer, PacketMemory memory, Segment segment)
+    private static int WritePrefix(in Frame frame, in InnerPacket packet, int route, int length, PacketMemory memory, Segment segment)
     {
-        int start = frame.Offset + packet.NetworkOffset - EthernetFrame.MinHeaderLength - Headroom;
-        Span<byte> headers = memory.Span(start, Headroom + EthernetFrame.MinHeaderLength);
-        VxlanHeader.Write(headers, segment.Vni);
-        EthernetFrame.WriteHeader(headers[Headroom..], peer.Mac, segment.DeviceMac, packet.EtherType);
+        int start = frame.Offset + packet.NetworkOffset - length;
+        Span<byte> prefix = memory.Span(start, length);
+        segment.Templates[route].CopyTo(prefix);
+        BinaryPrimitives.WriteUInt16BigEndian(prefix[(length + segment.EtherTypeOffset)..], packet.EtherType);
         return start;
     }
 
-    /// <summary>Outer traffic class: our DSCP with the inner ECN (RFC 6040, 4.1, normal mode).</summary>
-    private OuterFlow FlowTo(Peer peer, in InnerPacket packet) =>
-        new(peer, (ushort)FlowHash.Index(packet.FlowHash, _options.SourcePorts.Length), (byte)(_trafficClass | packet.Ecn));
+    /// <summary>Outer traffic class: our DSCP, or the inner one, with the inner ECN (RFC 6040, 4.1, normal mode).</summary>
+    private OuterFlow FlowTo(Peer peer, in InnerPacket packet) => new(
+        peer,
+        (ushort)FlowHash.Index(packet.FlowHash, _options.SourcePorts.Length),
+        (byte)(_trafficClass | (packet.TrafficClass & _copiedTrafficClass)),
+        (byte)(packet.TimeToLive & _copiedTimeToLive));
 
     private static bool IsSolicitation(ReadOnlySpan<byte> frame, in InnerPacket packet) =>
         packet.IsIpv6 && packet.Protocol == IpProtocols.Icmpv6 && !packet.IsFragment

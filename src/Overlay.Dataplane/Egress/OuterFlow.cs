@@ -3,4 +3,4 @@ using Overlay.Dataplane.Forwarding;
 namespace Overlay.Dataplane.Egress;
 
 /// <summary>What all datagrams of one train share.</summary>
-internal readonly record struct OuterFlow(Peer Peer, ushort SourcePortIndex, byte TrafficClass);
+internal readonly record struct OuterFlow(Peer Peer, ushort SourcePortIndex, byte TrafficClass, byte TimeToLive);

@@ -62,6 +62,7 @@ internal sealed class TrainBuilder(int sourcePorts)
         ref DatagramTrain train = ref batch.Add(flow.Peer, kind);
         train.SourcePortIndex = flow.SourcePortIndex;
         train.TrafficClass = flow.TrafficClass;
+        train.TimeToLive = flow.TimeToLive;
         return ref train;
     }
 
@@ -70,6 +71,6 @@ internal sealed class TrainBuilder(int sourcePorts)
         int size = train.Packets == 1 ? train.Length : train.SegmentSize;
         bool lastIsFull = train.Length == train.Packets * size;
         return length <= size && lastIsFull && train.Packets < MaxDatagrams && train.Length + length <= MaxLength
-            && train.TrafficClass == flow.TrafficClass && ReferenceEquals(train.Peer, flow.Peer);
+            && ((train.TrafficClass ^ flow.TrafficClass) | (train.TimeToLive ^ flow.TimeToLive)) == 0 && ReferenceEquals(train.Peer, flow.Peer);
     }
 }

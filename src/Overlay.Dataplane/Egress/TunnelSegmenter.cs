@@ -33,12 +33,14 @@ internal sealed class TunnelSegmenter(EgressOptions options, HeaderArena arena, 
     /// <param name="payload">Offset of the payload in <paramref name="memory"/>.</param>
     /// <param name="segments">Segments of the super-packet.</param>
     /// <param name="tunnelHeader">Bytes of the tunnel header.</param>
+    /// <param name="kernel">Outer families in which the kernel knows the segment's headers.</param>
     /// <returns>False when this way is closed for the super-packet; nothing was emitted then.</returns>
     public bool TryEmit(
-        SendBatch output, in OuterFlow flow, SuperPacket super, in VirtioNetHeader offload, PacketMemory memory, int payload, int segments, int tunnelHeader)
+        SendBatch output, in OuterFlow flow, SuperPacket super, in VirtioNetHeader offload, PacketMemory memory, int payload, int segments, int tunnelHeader,
+        TunnelOffload kernel)
     {
         bool isIpv4 = flow.Peer.Endpoint.IsIPv4;
-        if ((Families & (isIpv4 ? TunnelOffload.Ipv4 : TunnelOffload.Ipv6)) == 0 || segments < 2) return false;
+        if ((Families & kernel & (isIpv4 ? TunnelOffload.Ipv4 : TunnelOffload.Ipv6)) == 0 || segments < 2) return false;
         int room = MaxIpLength - (isIpv4 ? Ipv4Packet.MinHeaderLength : Ipv6Packet.HeaderLength) - UdpHeader.HeaderLength - super.HeaderLength;
         int most = room / super.SegmentSize;
         int first = super.PayloadLength <= room ? segments : Math.Min(most, segments - 2);
@@ -101,8 +103,7 @@ internal sealed class TunnelSegmenter(EgressOptions options, HeaderArena arena, 
             TrafficClass = flow.TrafficClass,
             TotalLength = Ipv4Packet.MinHeaderLength + udpLength,
             DontFragment = true,
-            // One hop more: the kernel forwards what is injected.
-            TimeToLive = (byte)Math.Min(options.TimeToLive + 1, byte.MaxValue),
+            TimeToLive = HopsBeforeForwarding(flow),
             Protocol = IpProtocols.Udp,
             Source = options.LocalV4,
             Destination = destination,
@@ -121,10 +122,14 @@ internal sealed class TunnelSegmenter(EgressOptions options, HeaderArena arena, 
             FlowLabel = options.SourcePorts[flow.SourcePortIndex],
             PayloadLength = udpLength,
             NextHeader = IpProtocols.Udp,
-            HopLimit = (byte)Math.Min(options.TimeToLive + 1, byte.MaxValue),
+            HopLimit = HopsBeforeForwarding(flow),
             Source = options.LocalV6,
             Destination = destination,
         });
         return InternetChecksum.PseudoHeaderV6(options.LocalV6, destination, IpProtocols.Udp, udpLength);
     }
+
+    /// <summary>One hop more than on the wire: the kernel forwards what is injected.</summary>
+    private byte HopsBeforeForwarding(in OuterFlow flow) =>
+        (byte)Math.Min((flow.TimeToLive == 0 ? options.TimeToLive : flow.TimeToLive) + 1, byte.MaxValue);
 }

@@ -1,3 +1,5 @@
+using Overlay.Dataplane.Egress;
+using Overlay.Dataplane.Tunnels;
 using Overlay.Wire;
 
 namespace Overlay.Dataplane.Forwarding;
@@ -26,15 +28,18 @@ public sealed class ForwardingSnapshot(long revision, Segment[] segments, PeerTa
     }
 }
 
-/// <summary>A virtual network: one VNI, one device, one route table.</summary>
-public sealed class Segment(int index, string name, uint vni, MacAddress deviceMac, int mtu, RouteTable routes, Peer[] peers)
+/// <summary>A virtual network: one VNI, one device, one route table, one format to send in.</summary>
+public sealed class Segment(
+    int index, string name, uint vni, MacAddress deviceMac, int mtu, RouteTable routes, Peer[] peers, TunnelFormat tunnel)
 {
+    private readonly uint[] _knownOptions = [.. CriticalOptions(tunnel.GeneveOptions)];
+
     /// <summary>Position among the snapshot's segments and among a worker's devices; stable across reloads.</summary>
     public int Index { get; } = index;
 
     public string Name { get; } = name;
 
-    /// <summary>24-bit VXLAN network identifier.</summary>
+    /// <summary>24-bit virtual network identifier.</summary>
     public uint Vni { get; } = vni;
 
     /// <summary>MAC of our device: inner source of what we send, inner destination of what we accept.</summary>
@@ -46,7 +51,48 @@ public sealed class Segment(int index, string name, uint vni, MacAddress deviceM
     /// <summary>Inner destination prefix to index into <see cref="Peers"/>.</summary>
     public RouteTable Routes { get; } = routes;
 
+    /// <summary>The endpoints have the port of the segment's encapsulation.</summary>
     public Peer[] Peers { get; } = peers;
+
+    public TunnelFormat Tunnel { get; } = tunnel;
+
+    /// <summary>By index into <see cref="Peers"/>: what <see cref="TunnelFormat.Template"/> gives.</summary>
+    public byte[][] Templates { get; } = [.. peers.Select(peer => tunnel.Template(vni, peer.Mac, deviceMac))];
+
+    /// <summary>Bytes of the tunnel header.</summary>
+    public int HeaderLength { get; } = tunnel.HeaderLength;
+
+    /// <summary>Bytes from the tunnel header to an untagged IP packet.</summary>
+    public int PrefixLength { get; } = tunnel.PrefixLength;
+
+    /// <summary>Free bytes that a frame of the device must have in front of it.</summary>
+    public int Headroom { get; } = Math.Max(tunnel.PrefixLength - EthernetFrame.MinHeaderLength, 0);
+
+    /// <summary>Where the EtherType is to be written, counted from the end of what precedes the IP packet.</summary>
+    public int EtherTypeOffset { get; } = tunnel.IsBareIp ? 2 - tunnel.PrefixLength : -2;
+
+    /// <summary>All ones where VLAN tags are kept, else zero.</summary>
+    public int VlanMask { get; } = tunnel.KeepsVlanTags ? -1 : 0;
+
+    /// <summary>Most VLAN tags that a received frame may have.</summary>
+    public int MaxVlanTags { get; } = tunnel.KeepsVlanTags ? EthernetFrame.MaxVlanTags : 0;
+
+    /// <summary>Outer families in which the kernel can segment behind this segment's headers.</summary>
+    public TunnelOffload TunnelSuperPackets { get; } = tunnel.KernelSegments ? TunnelOffload.Ipv4 | TunnelOffload.Ipv6 : TunnelOffload.None;
+
+    /// <summary>True for a critical option that is written here as well.</summary>
+    public bool KnowsOption(ushort optionClass, byte type) => _knownOptions.AsSpan().Contains((uint)optionClass << 8 | type);
+
+    private static List<uint> CriticalOptions(ReadOnlySpan<byte> options)
+    {
+        var known = new List<uint>();
+        while (GeneveOption.TryParse(options, out GeneveOption option) == WireStatus.Ok)
+        {
+            if (option.IsCritical) known.Add((uint)option.Class << 8 | option.Type);
+            options = options[option.Length..];
+        }
+        return known;
+    }
 }
 
 /// <summary>The slot through which a new snapshot reaches the workers.</summary>

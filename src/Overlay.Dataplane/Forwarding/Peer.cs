@@ -17,6 +17,9 @@ public sealed class Peer(string name, UnderlayEndpoint endpoint, MacAddress mac,
     public MacAddress Mac { get; } = mac;
 
     public PeerTraffic Traffic { get; } = traffic;
+
+    /// <summary>The same peer, with the same counters, on another UDP port.</summary>
+    public Peer At(ushort port) => port == Endpoint.Port ? this : new Peer(Name, Endpoint with { Port = port }, Mac, Traffic);
 }
 
 /// <summary>A peer's counters, one of each a queue, so that no two threads write one line.</summary>

@@ -36,39 +36,43 @@ public sealed class IngressPath(int queue)
                 peer = snapshot.Peers.Find(address);
             }
             if (peer is null) DropTrain(train, unassigned);
-            else ProcessTrain(input.Memory, train, peer, snapshot, ports, unassigned);
+            else if (train.Encapsulation == Encapsulation.Vxlan) ProcessTrain<Vxlan>(input.Memory, train, peer, snapshot, ports, unassigned);
+            else ProcessTrain<Geneve>(input.Memory, train, peer, snapshot, ports, unassigned);
         }
         foreach (IngressPort port in ports) port.Coalescer.Flush(input.Memory);
     }
 
-    private void ProcessTrain(
+    private void ProcessTrain<TEncapsulation>(
         PacketMemory memory, in ReceivedTrain train, Peer peer, ForwardingSnapshot snapshot, ReadOnlySpan<IngressPort> ports, QueueCounters unassigned)
+        where TEncapsulation : struct, IEncapsulation
     {
         int end = train.Offset + train.Length;
         int datagramSize = DatagramSize(train);
         SegmentSizes sizes = default;
-        if (datagramSize < train.Length && IsWholeSuperPacket(memory.Span(train.Offset, train.Length)))
+        if (datagramSize < train.Length && IsWholeSuperPacket<TEncapsulation>(memory, train))
         {
             sizes = new SegmentSizes(0, datagramSize);
             datagramSize = train.Length;
         }
 
         ref TrafficCounters traffic = ref peer.Traffic.Ingress(queue);
-        uint vni = uint.MaxValue;
+        ulong key = ulong.MaxValue;
         Segment? segment = null;
         IngressPort? port = null;
         int offset = train.Offset;
         do
         {
             int length = Math.Min(datagramSize, end - offset);
-            int frameOffset = offset + VxlanHeader.Length;
-            int frameLength = Math.Max(length - VxlanHeader.Length, 0);
-            bool isTunnelled = VxlanHeader.TryParse(memory.Span(offset, length), out VxlanHeader tunnel) == WireStatus.Ok && tunnel.HasVni;
-            if (isTunnelled && tunnel.Vni != vni)
+            ReadOnlySpan<byte> datagram = memory.Span(offset, length);
+            bool isTunnelled = TEncapsulation.TryParse(datagram, out TunnelHeader tunnel, out DropReason refusal);
+            int frameOffset = offset + tunnel.FrameStart;
+            int frameLength = Math.Max(length - tunnel.FrameStart, 0);
+            if (isTunnelled && tunnel.Key != key)
             {
-                vni = tunnel.Vni;
-                segment = snapshot.FindSegment(vni);
+                key = tunnel.Key;
+                segment = snapshot.FindSegment(tunnel.Vni);
                 port = segment is null ? null : ports[segment.Index];
+                port?.Coalescer.Carry(memory, tunnel.BareEtherType != 0, segment!.DeviceMac);
                 sizes = sizes with { Mtu = segment?.Mtu ?? 0 };
             }
             offset += length;
@@ -79,7 +83,7 @@ public sealed class IngressPath(int queue)
             QueueCounters counters = unassigned;
             if (!isTunnelled)
             {
-                unassigned.Drop(DropReason.IngressMalformed);
+                unassigned.Drop(refusal);
             }
             else if (segment is null || port is null)
             {
@@ -89,8 +93,10 @@ public sealed class IngressPath(int queue)
             {
                 counters = port.Counters;
                 long before = port.Coalescer.SuperPackets;
-                if (!port.Coalescer.TryContinue(memory, frameOffset, frameLength, train.TrafficClass))
-                    packets = Admit(memory, frameOffset, frameLength, train.TrafficClass, segment, port, sizes, ref bytes);
+                if (!TEncapsulation.KnowsOptions(datagram, segment))
+                    Drop(port, DropReason.IngressCriticalOption);
+                else if (!port.Coalescer.TryContinue(memory, frameOffset, frameLength, train.TrafficClass))
+                    packets = Admit<TEncapsulation>(memory, frameOffset, frameLength, tunnel, train.TrafficClass, segment, port, sizes, ref bytes);
                 superPackets = port.Coalescer.SuperPackets - before;
             }
             counters.IngressIn.Add(packets, bytes, 0);
@@ -100,18 +106,25 @@ public sealed class IngressPath(int queue)
     }
 
     /// <returns>Packets that the frame stands for.</returns>
-    private static int Admit(
-        PacketMemory memory, int offset, int length, byte outerTrafficClass, Segment segment, IngressPort port, in SegmentSizes sizes, ref long bytes)
+    private static int Admit<TEncapsulation>(
+        PacketMemory memory, int offset, int length, in TunnelHeader tunnel, byte outerTrafficClass, Segment segment, IngressPort port,
+        in SegmentSizes sizes, ref long bytes)
+        where TEncapsulation : struct, IEncapsulation
     {
         Span<byte> frame = memory.Span(offset, length);
-        if (InnerPacket.TryParse(frame, out InnerPacket packet) != WireStatus.Ok) return Drop(port, DropReason.IngressInnerMalformed);
-        if (packet.VlanTags != 0) return Drop(port, DropReason.IngressInnerVlan);
-        var destination = new MacAddress(frame);
-        if (destination != segment.DeviceMac && !destination.IsGroup) return Drop(port, DropReason.IngressInnerMac);
+        if (TEncapsulation.TryParseInner(frame, tunnel, out InnerPacket packet) != WireStatus.Ok) return Drop(port, DropReason.IngressInnerMalformed);
+        if (packet.VlanTags > segment.MaxVlanTags) return Drop(port, DropReason.IngressInnerVlan);
+        if (!packet.IsBareIp && !IsForDevice(frame, segment)) return Drop(port, DropReason.IngressInnerMac);
         if (!EcnDecapsulation.TryApply(frame, ref packet, outerTrafficClass)) return Drop(port, DropReason.IngressEcnConflict);
         int packets = port.Coalescer.Add(memory, offset, length, packet, sizes);
         bytes += (packets - 1) * (long)packet.HeadersEnd;
         return packets;
+    }
+
+    private static bool IsForDevice(ReadOnlySpan<byte> frame, Segment segment)
+    {
+        var destination = new MacAddress(frame);
+        return destination == segment.DeviceMac || destination.IsGroup;
     }
 
     private static int Drop(IngressPort port, DropReason reason)
@@ -124,7 +137,7 @@ public sealed class IngressPath(int queue)
     {
         int datagramSize = DatagramSize(train);
         int datagrams = train.Length == 0 ? 1 : (train.Length + datagramSize - 1) / datagramSize;
-        unassigned.IngressIn.Add(datagrams, Math.Max(train.Length - (datagrams * VxlanHeader.Length), 0), 0);
+        unassigned.IngressIn.Add(datagrams, Math.Max(train.Length - (datagrams * TunnelHeader.MinLength), 0), 0);
         unassigned.Drop(DropReason.IngressUnknownPeer, datagrams);
     }
 
@@ -133,11 +146,12 @@ public sealed class IngressPath(int queue)
 
     // The kernel reports a tunnelled UDP super-packet that nobody segmented like a train of datagrams; but a train's first datagram
     // holds no packet that is as long as the whole train.
-    private static bool IsWholeSuperPacket(ReadOnlySpan<byte> train)
+    private static bool IsWholeSuperPacket<TEncapsulation>(PacketMemory memory, in ReceivedTrain train)
+        where TEncapsulation : struct, IEncapsulation
     {
-        if (train.Length <= VxlanHeader.Length) return false;
-        ReadOnlySpan<byte> frame = train[VxlanHeader.Length..];
-        return InnerPacket.TryParse(frame, out InnerPacket packet) == WireStatus.Ok
+        if (!TEncapsulation.TryParse(memory.Span(train.Offset, train.Length), out TunnelHeader tunnel, out _)) return false;
+        ReadOnlySpan<byte> frame = memory.Span(train.Offset + tunnel.FrameStart, train.Length - tunnel.FrameStart);
+        return TEncapsulation.TryParseInner(frame, tunnel, out InnerPacket packet) == WireStatus.Ok
             && packet.Protocol == IpProtocols.Udp
             && packet.HasTransport
             && packet.End == frame.Length

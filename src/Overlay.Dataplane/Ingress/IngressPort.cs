@@ -17,7 +17,8 @@ public sealed class IngressPort
     public IngressPort(int trains, QueueCounters counters)
     {
         int packets = trains * DatagramsPerTrain;
-        Frames = new GatherBatch(packets, packets);
+        // A packet that came without an Ethernet header is gathered from two slices.
+        Frames = new GatherBatch(packets, 2 * packets);
         Counters = counters;
         Coalescer = new Coalescer(Frames, counters);
     }

@@ -20,6 +20,12 @@ public struct InnerPacket
     /// <summary>IPv4 TOS or IPv6 traffic class: DSCP and ECN.</summary>
     public byte TrafficClass;
 
+    /// <summary>IPv4 TTL or IPv6 hop limit; 0 where the packet is not IP.</summary>
+    public byte TimeToLive;
+
+    /// <summary>The bytes of the Ethernet header are not the packet's own: it came without one, and nothing may be read there or written.</summary>
+    public bool IsBareIp;
+
     /// <summary>True for a fragment, the first included: there is no complete transport packet.</summary>
     public bool IsFragment;
 
@@ -78,12 +84,27 @@ public struct InnerPacket
         };
     }
 
+    /// <summary>An IP packet that came without an Ethernet header.</summary>
+    /// <param name="frame">The packet, and in front of it as many bytes of anything as an Ethernet header has.</param>
+    /// <param name="etherType">That of IPv4 or IPv6.</param>
+    /// <param name="packet">Offsets in <paramref name="frame"/>.</param>
+    public static WireStatus TryParseBare(ReadOnlySpan<byte> frame, ushort etherType, out InnerPacket packet)
+    {
+        packet = default;
+        packet.EtherType = etherType;
+        packet.IsBareIp = true;
+        packet.NetworkOffset = EthernetFrame.MinHeaderLength;
+        ReadOnlySpan<byte> ip = frame[EthernetFrame.MinHeaderLength..];
+        return packet.IsIpv4 ? packet.ParseV4(ip) : packet.ParseV6(ip);
+    }
+
     private WireStatus ParseV4(ReadOnlySpan<byte> bytes)
     {
         WireStatus status = Ipv4Packet.TryParse(bytes, out Ipv4Packet ip);
         if (status != WireStatus.Ok) return status;
         Protocol = ip.Protocol;
         TrafficClass = ip.TrafficClass;
+        TimeToLive = ip.TimeToLive;
         IsFragment = ip.IsFragment;
         DestinationV4 = ip.Destination;
         TransportOffset = NetworkOffset + ip.HeaderLength;
@@ -98,6 +119,7 @@ public struct InnerPacket
         if (status != WireStatus.Ok) return status;
         Protocol = ip.UpperProtocol;
         TrafficClass = ip.TrafficClass;
+        TimeToLive = ip.HopLimit;
         IsFragment = ip.IsFragment;
         DestinationV6 = ip.Destination;
         TransportOffset = NetworkOffset + ip.UpperOffset;

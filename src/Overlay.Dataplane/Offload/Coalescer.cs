@@ -3,6 +3,7 @@ using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using Overlay.Dataplane.Buffers;
 using Overlay.Dataplane.Counters;
+using Overlay.Dataplane.Forwarding;
 using Overlay.Dataplane.Inner;
 using Overlay.Dataplane.Tunnels;
 using Overlay.Wire;
@@ -26,6 +27,10 @@ namespace Overlay.Dataplane.Offload;
 /// when there are more than <see cref="MaxRuns"/> the oldest run gives way. A packet with a wrong checksum is passed on as it came, so
 /// that the receiver counts and drops it.
 /// </para>
+/// <para>
+/// Bare IP packets are given in the place where they would be behind an Ethernet header, which is neither read nor written in the receive
+/// memory: what is there may be another packet's. The frames for the device get a header of their own.
+/// </para>
 /// One thread; allocates nothing. The slices handed out point into the receive memory.
 /// </summary>
 /// <param name="output">
@@ -38,16 +43,33 @@ public sealed class Coalescer(GatherBatch output, QueueCounters counters)
     public const int MaxRuns = 16;
 
     private const uint AllOpen = (1u << MaxRuns) - 1;
+    private const int EthernetHeaderPlace = 64;
 
     private readonly CoalescerRun[] _runs = new CoalescerRun[MaxRuns];
     private readonly uint[] _hashes = new uint[MaxRuns];
     private readonly BufferSlice[] _slices = new BufferSlice[MaxRuns * CoalescerRun.MaxPackets];
+    private readonly PacketMemory _ethernetHeaders = new(2 * EthernetHeaderPlace);
+    private readonly BufferSlice[] _behindHeader = new BufferSlice[CoalescerRun.MaxPackets + 1];
+    private bool _isBareIp;
     private uint _open;
     private int _latest;
     private long _age;
 
     /// <summary>Super-packets begun since the start: runs that got a second packet, and super-packets that arrived whole.</summary>
     public long SuperPackets { get; private set; }
+
+    /// <summary>Says what the packets to come are. Runs of the other kind are ended.</summary>
+    /// <param name="memory">Holds the frames.</param>
+    /// <param name="isBareIp">True for IP packets without an Ethernet header.</param>
+    /// <param name="deviceMac">Destination of the header that such packets get.</param>
+    public void Carry(PacketMemory memory, bool isBareIp, MacAddress deviceMac)
+    {
+        if (isBareIp == _isBareIp) return;
+        Flush(memory);
+        _isBareIp = isBareIp;
+        EthernetFrame.WriteHeader(EthernetHeader(isIpv4: true), deviceMac, RoutedGateway.Mac, EtherTypes.Ipv4);
+        EthernetFrame.WriteHeader(EthernetHeader(isIpv4: false), deviceMac, RoutedGateway.Mac, EtherTypes.Ipv6);
+    }
 
     /// <summary>
     /// Joins a frame to the run that grew last, if it continues that one. Needs no parsed packet, since a frame whose headers equal those of
@@ -80,7 +102,7 @@ public sealed class Coalescer(GatherBatch output, QueueCounters counters)
         if (!packet.HasTransport)
         {
             if (packet.Protocol is IpProtocols.Tcp or IpProtocols.Udp) CloseBetween(memory, frame, packet);
-            Emit(offload, memory.Slice(offset, length), length, 1);
+            Emit(offload, memory.Slice(offset, length), length, 1, packet.IsIpv4);
             return 1;
         }
 
@@ -106,7 +128,7 @@ public sealed class Coalescer(GatherBatch output, QueueCounters counters)
                 length = packet.End;
                 break;
         }
-        Emit(offload, memory.Slice(offset, length), length, packets);
+        Emit(offload, memory.Slice(offset, length), length, packets, packet.IsIpv4);
         return packets;
     }
 
@@ -148,7 +170,7 @@ public sealed class Coalescer(GatherBatch output, QueueCounters counters)
         VirtioNetHeader offload = run.Packets > 1
             ? run.Finish(memory.Span(run.Offset, run.HeadersEnd))
             : new VirtioNetHeader { Flags = VirtioNetFlags.DataValid };
-        Emit(offload, _slices.AsSpan(slot * CoalescerRun.MaxPackets, run.Packets), run.HeadersEnd + run.Payload, run.Packets);
+        Emit(offload, _slices.AsSpan(slot * CoalescerRun.MaxPackets, run.Packets), run.HeadersEnd + run.Payload, run.Packets, run.Layout.IsIpv4);
     }
 
     // A fragment, or a transport header too broken to have ports, may belong to any flow between its two addresses.
@@ -181,12 +203,25 @@ public sealed class Coalescer(GatherBatch output, QueueCounters counters)
         return oldest;
     }
 
-    private void Emit(in VirtioNetHeader offload, BufferSlice slice, int length, int packets) =>
-        Emit(offload, MemoryMarshal.CreateReadOnlySpan(ref slice, 1), length, packets);
+    private void Emit(in VirtioNetHeader offload, BufferSlice slice, int length, int packets, bool isIpv4) =>
+        Emit(offload, MemoryMarshal.CreateReadOnlySpan(ref slice, 1), length, packets, isIpv4);
 
-    private void Emit(in VirtioNetHeader offload, ReadOnlySpan<BufferSlice> slices, int length, int packets)
+    private void Emit(in VirtioNetHeader offload, ReadOnlySpan<BufferSlice> slices, int length, int packets, bool isIpv4)
     {
+        if (_isBareIp) slices = BehindEthernetHeader(slices, isIpv4);
         if (output.Fits(slices.Length)) output.Add(offload, slices, length, packets);
         else counters.Drop(DropReason.IngressDeviceRefused, packets);
     }
+
+    private ReadOnlySpan<BufferSlice> BehindEthernetHeader(ReadOnlySpan<BufferSlice> slices, bool isIpv4)
+    {
+        const int header = EthernetFrame.MinHeaderLength;
+        _behindHeader[0] = _ethernetHeaders.Slice(isIpv4 ? 0 : EthernetHeaderPlace, header);
+        slices.CopyTo(_behindHeader.AsSpan(1));
+        _behindHeader[1] = new BufferSlice(slices[0].Address + header, slices[0].Length - header);
+        return _behindHeader.AsSpan(0, slices.Length + 1);
+    }
+
+    private Span<byte> EthernetHeader(bool isIpv4) =>
+        _ethernetHeaders.Span(isIpv4 ? 0 : EthernetHeaderPlace, EthernetFrame.MinHeaderLength);
 }

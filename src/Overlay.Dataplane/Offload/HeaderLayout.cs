@@ -7,7 +7,8 @@ namespace Overlay.Dataplane.Offload;
 
 /// <summary>
 /// Where the fields of a coalescible frame are: untagged Ethernet, IPv4 without options or IPv6 without extension headers, TCP or UDP.
-/// Everything else is not coalesced, so every offset is a constant of one of four layouts.
+/// Everything else is not coalesced, so every offset is a constant of one of four layouts. Each
+/// exists a second time for bare IP packets, whose Ethernet header is not theirs.
 /// </summary>
 internal sealed class HeaderLayout
 {
@@ -25,15 +26,13 @@ internal sealed class HeaderLayout
     private const int V6Length = NetworkOffset + 4;
     private const int V6Addresses = NetworkOffset + 8;
 
-    private static readonly HeaderLayout Tcp4 = new(isIpv4: true, isTcp: true);
-    private static readonly HeaderLayout Udp4 = new(isIpv4: true, isTcp: false);
-    private static readonly HeaderLayout Tcp6 = new(isIpv4: false, isTcp: true);
-    private static readonly HeaderLayout Udp6 = new(isIpv4: false, isTcp: false);
+    // Index: IPv4 4, TCP 2, bare IP 1.
+    private static readonly HeaderLayout[] Layouts = [.. Enumerable.Range(0, 8).Select(i => new HeaderLayout((i & 4) != 0, (i & 2) != 0, (i & 1) != 0))];
 
     // 0xff where the headers of all packets of a run have to agree, 0 where each packet has a value of its own.
     private readonly byte[] _mask = new byte[MaxHeaders];
 
-    private HeaderLayout(bool isIpv4, bool isTcp)
+    private HeaderLayout(bool isIpv4, bool isTcp, bool isBareIp)
     {
         IsIpv4 = isIpv4;
         IsTcp = isTcp;
@@ -42,6 +41,7 @@ internal sealed class HeaderLayout
         Flags = TransportOffset + TcpHeader.FlagsOffset;
         ChecksumInTransport = isTcp ? TcpHeader.ChecksumOffset : UdpHeader.ChecksumOffset;
         Array.Fill(_mask, byte.MaxValue);
+        if (isBareIp) _mask.AsSpan(0, NetworkOffset).Clear();
         if (isIpv4)
         {
             _mask.AsSpan(V4Length, 4).Clear();
@@ -75,12 +75,12 @@ internal sealed class HeaderLayout
 
     private byte Protocol => IsTcp ? IpProtocols.Tcp : IpProtocols.Udp;
 
-    /// <summary>The layout of a parsed frame, or null where it has none of the four. Says nothing about flags and checksums.</summary>
+    /// <summary>The layout of a parsed frame, or null where it has none of them. Says nothing about flags and checksums.</summary>
     public static HeaderLayout? Of(in InnerPacket packet)
     {
         if (!packet.HasTransport || packet.NetworkOffset != NetworkOffset || packet.HeadersEnd > MaxHeaders) return null;
         bool isTcp = packet.Protocol == IpProtocols.Tcp;
-        HeaderLayout layout = packet.IsIpv4 ? (isTcp ? Tcp4 : Udp4) : (isTcp ? Tcp6 : Udp6);
+        HeaderLayout layout = Layouts[(packet.IsIpv4 ? 4 : 0) | (isTcp ? 2 : 0) | (packet.IsBareIp ? 1 : 0)];
         return packet.TransportOffset == layout.TransportOffset ? layout : null;
     }
 

@@ -20,6 +20,7 @@ internal static class Sockets
     public const int SOL_SOCKET = 1;
     public const int SO_SNDBUF = 7;
     public const int SO_RCVBUF = 8;
+    public const int SO_NO_CHECK = 11;
     public const int SO_REUSEPORT = 15;
     public const int SO_BINDTODEVICE = 25;
     public const int SO_ATTACH_FILTER = 26;
@@ -37,12 +38,16 @@ internal static class Sockets
     public const int IPV6_UNICAST_HOPS = 16;
     public const int IPV6_MTU_DISCOVER = 23;
     public const int IPV6_V6ONLY = 26;
+    public const int IPV6_FLOWINFO_SEND = 33;
+    public const int IPV6_HOPLIMIT = 52;
     public const int IPV6_DONTFRAG = 62;
     public const int IPV6_RECVTCLASS = 66;
     public const int IPV6_TCLASS = 67;
     public const int IPV6_PMTUDISC_PROBE = 3;
 
     public const int SOL_UDP = 17;
+    public const int UDP_NO_CHECK6_TX = 101;
+    public const int UDP_NO_CHECK6_RX = 102;
     public const int UDP_SEGMENT = 103;
     public const int UDP_GRO = 104;
 

@@ -79,7 +79,7 @@ internal sealed class SourceSockets : IDisposable
         {
             if (options.Interface is { } name) UdpSocket.BindToDevice(socket, name);
             UdpSocket.DropAll(socket);
-            SetSendOptions(socket, ipv6, options.TimeToLive);
+            SetSendOptions(socket, ipv6, options);
             if (UdpSocket.SetBuffer(socket, send: true, BufferBytes) is { } refusal && !refusals.Contains(refusal)) refusals.Add(refusal);
             int errno = UdpSocket.Bind(socket, address, port);
             if (errno == 0) return socket;
@@ -94,7 +94,7 @@ internal sealed class SourceSockets : IDisposable
         return null;
     }
 
-    private static void SetSendOptions(FileDescriptor socket, bool ipv6, byte timeToLive)
+    private static void SetSendOptions(FileDescriptor socket, bool ipv6, UdpUnderlayOptions options)
     {
         // PROBE sets DF yet trusts no path MTU that the kernel was told by ICMP: a forged or stale too-big can neither stop nor shrink the
         // tunnel. DO would fail sends by that cache; INTERFACE would leave DF clear. Only the interface's own MTU gives EMSGSIZE.
@@ -102,12 +102,17 @@ internal sealed class SourceSockets : IDisposable
         {
             UdpSocket.Set(socket, Sockets.IPPROTO_IPV6, Sockets.IPV6_MTU_DISCOVER, Sockets.IPV6_PMTUDISC_PROBE, "IPV6_MTU_DISCOVER");
             UdpSocket.Set(socket, Sockets.IPPROTO_IPV6, Sockets.IPV6_DONTFRAG, 1, "IPV6_DONTFRAG");
-            UdpSocket.Set(socket, Sockets.IPPROTO_IPV6, Sockets.IPV6_UNICAST_HOPS, timeToLive, "IPV6_UNICAST_HOPS");
+            UdpSocket.Set(socket, Sockets.IPPROTO_IPV6, Sockets.IPV6_UNICAST_HOPS, options.TimeToLive, "IPV6_UNICAST_HOPS");
+            // The flow label then is the destination's, whatever the host makes of labels by itself.
+            UdpSocket.Set(socket, Sockets.IPPROTO_IPV6, Sockets.IPV6_FLOWINFO_SEND, 1, "IPV6_FLOWINFO_SEND");
+            if (options.ZeroChecksums.HasFlag(ZeroChecksums.SendIpv6))
+                UdpSocket.Set(socket, Sockets.SOL_UDP, Sockets.UDP_NO_CHECK6_TX, 1, "UDP_NO_CHECK6_TX");
         }
         else
         {
             UdpSocket.Set(socket, Sockets.IPPROTO_IP, Sockets.IP_MTU_DISCOVER, Sockets.IP_PMTUDISC_PROBE, "IP_MTU_DISCOVER");
-            UdpSocket.Set(socket, Sockets.IPPROTO_IP, Sockets.IP_TTL, timeToLive, "IP_TTL");
+            UdpSocket.Set(socket, Sockets.IPPROTO_IP, Sockets.IP_TTL, options.TimeToLive, "IP_TTL");
+            if (options.ZeroChecksums.HasFlag(ZeroChecksums.SendIpv4)) UdpSocket.Set(socket, Sockets.SOL_SOCKET, Sockets.SO_NO_CHECK, 1, "SO_NO_CHECK");
         }
     }
 }

@@ -7,6 +7,7 @@ using Overlay.Dataplane.Counters;
 using Overlay.Dataplane.Egress;
 using Overlay.Dataplane.Forwarding;
 using Overlay.Dataplane.Offload;
+using Overlay.Dataplane.Tunnels;
 using Overlay.Linux.Interop;
 using Overlay.Wire;
 
@@ -25,7 +26,7 @@ internal sealed class TunnelInjectorProbe
     private const int DeadlineMilliseconds = 2000;
 
     private readonly EgressPath _egress;
-    private readonly FrameBatch _frames = new(new PacketMemory(FrameBatch.MaxFrameLength + EgressPath.Headroom), EgressPath.Headroom, 1, 1);
+    private readonly FrameBatch _frames = new(new PacketMemory(FrameBatch.MaxFrameLength + VxlanHeader.Length), VxlanHeader.Length, 1, 1);
     private readonly SendBatch _sends = new(4, 64);
     private readonly GatherBatch _answers = new(1, 1);
     private readonly Segment _segment;
@@ -43,7 +44,7 @@ internal sealed class TunnelInjectorProbe
         _egress = new EgressPath(new EgressOptions { SourcePorts = [49152], LocalV4 = IpBits.V4(local), TunnelSuperPackets = TunnelOffload.Ipv4 });
         var peer = new Peer("probe", new UnderlayEndpoint(IpBits.Mapped(_target), Port), TunnelInjection.DeviceMac, new PeerTraffic(1));
         var routes = new RouteTable([new RoutePrefix(IpBits.Mapped(0), 0, 0)]);
-        _segment = new Segment(0, "probe", 0, TunnelInjection.SourceMac, SegmentSize, routes, [peer]);
+        _segment = new Segment(0, "probe", 0, TunnelInjection.SourceMac, SegmentSize, routes, [peer], TunnelFormat.Vxlan);
     }
 
     /// <summary>A link-local address (RFC 3927) that each device has to itself, for there is one route to an address.</summary>

@@ -4,12 +4,13 @@ using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Overlay.Dataplane.Buffers;
 using Overlay.Dataplane.Forwarding;
+using Overlay.Dataplane.Tunnels;
 using Overlay.Linux.Interop;
 using Overlay.Wire;
 
 namespace Overlay.Linux.Underlay;
 
-/// <summary>Receives on the tunnel's port, one socket a family. The kernel may merge datagrams of one sender that arrive together (UDP_GRO).</summary>
+/// <summary>Receives on the tunnels' ports, one socket a family and port. The kernel may merge datagrams of one sender that arrive together (UDP_GRO).</summary>
 internal sealed unsafe class UdpReceiver : IDisposable
 {
     private const int BufferBytes = 8 << 20;
@@ -19,6 +20,9 @@ internal sealed unsafe class UdpReceiver : IDisposable
 
     private readonly FileDescriptor[] _sockets;
     private readonly int[] _descriptors;
+
+    /// <summary>Of each socket.</summary>
+    private readonly Encapsulation[] _encapsulations;
     private MMsgHdr[] _messages = [];
     private BufferSlice[] _slices = [];
     private SockAddrIn6[] _sources = [];
@@ -31,7 +35,10 @@ internal sealed unsafe class UdpReceiver : IDisposable
         var sockets = new List<FileDescriptor>();
         try
         {
-            foreach (IPAddress address in addresses) Open(sockets, options, address, refusals);
+            foreach (IPAddress address in addresses)
+            {
+                foreach (TunnelPort port in options.Ports) Open(sockets, options, address, port.Port, refusals);
+            }
         }
         catch
         {
@@ -40,6 +47,7 @@ internal sealed unsafe class UdpReceiver : IDisposable
         }
         _sockets = [.. sockets];
         _descriptors = [.. sockets.Select(socket => socket.Number)];
+        _encapsulations = [.. addresses.SelectMany(_ => options.Ports.Select(port => port.Encapsulation))];
     }
 
     public IReadOnlyList<int> Descriptors => _descriptors;
@@ -50,11 +58,14 @@ internal sealed unsafe class UdpReceiver : IDisposable
         if (!ReferenceEquals(batch, _prepared)) Prepare(batch);
         batch.Count = 0;
 
-        // Each family is first in turn, so that neither starves the other.
+        // Each socket is first in turn, so that none starves the others.
         _firstSocket = _firstSocket + 1 == _sockets.Length ? 0 : _firstSocket + 1;
         int count = 0;
         for (int i = 0; i < _descriptors.Length && count < batch.Capacity; i++)
-            count += Receive(batch, count, _descriptors[(_firstSocket + i) % _descriptors.Length]);
+        {
+            int socket = (_firstSocket + i) % _descriptors.Length;
+            count += Receive(batch, count, _descriptors[socket], _encapsulations[socket]);
+        }
         return batch.Count = count;
     }
 
@@ -63,7 +74,7 @@ internal sealed unsafe class UdpReceiver : IDisposable
         foreach (FileDescriptor socket in _sockets) socket.Dispose();
     }
 
-    private static void Open(List<FileDescriptor> sockets, UdpUnderlayOptions options, IPAddress address, List<string> refusals)
+    private static void Open(List<FileDescriptor> sockets, UdpUnderlayOptions options, IPAddress address, ushort port, List<string> refusals)
     {
         bool ipv6 = address.AddressFamily == AddressFamily.InterNetworkV6;
         FileDescriptor socket = UdpSocket.Open(ipv6);
@@ -72,11 +83,13 @@ internal sealed unsafe class UdpReceiver : IDisposable
         if (options.QueueCount > 1) UdpSocket.Set(socket, Sockets.SOL_SOCKET, Sockets.SO_REUSEPORT, 1, "SO_REUSEPORT");
         if (ipv6) UdpSocket.Set(socket, Sockets.IPPROTO_IPV6, Sockets.IPV6_RECVTCLASS, 1, "IPV6_RECVTCLASS");
         else UdpSocket.Set(socket, Sockets.IPPROTO_IP, Sockets.IP_RECVTOS, 1, "IP_RECVTOS");
+        if (ipv6 && options.ZeroChecksums.HasFlag(ZeroChecksums.ReceiveIpv6))
+            UdpSocket.Set(socket, Sockets.SOL_UDP, Sockets.UDP_NO_CHECK6_RX, 1, "UDP_NO_CHECK6_RX");
         if (!UdpSocket.TrySet(socket, Sockets.SOL_UDP, Sockets.UDP_GRO, 1))
             refusals.Add($"UDP_GRO is refused ({LinuxException.Describe(Marshal.GetLastSystemError())}): datagrams arrive one at a time");
         if (UdpSocket.SetBuffer(socket, send: false, BufferBytes) is { } refusal && !refusals.Contains(refusal)) refusals.Add(refusal);
-        int errno = UdpSocket.Bind(socket, address, options.Port);
-        if (errno != 0) throw new LinuxException($"bind UDP {new IPEndPoint(address, options.Port)}", errno, Remedy(errno, options.Port));
+        int errno = UdpSocket.Bind(socket, address, port);
+        if (errno != 0) throw new LinuxException($"bind UDP {new IPEndPoint(address, port)}", errno, Remedy(errno, port));
     }
 
     private static string Remedy(int errno, ushort port) => errno switch
@@ -85,7 +98,7 @@ internal sealed unsafe class UdpReceiver : IDisposable
         _ => "",
     };
 
-    private int Receive(ReceiveBatch batch, int first, int descriptor)
+    private int Receive(ReceiveBatch batch, int first, int descriptor, Encapsulation encapsulation)
     {
         int received;
         fixed (MMsgHdr* messages = _messages)
@@ -97,11 +110,11 @@ internal sealed unsafe class UdpReceiver : IDisposable
             int errno = Marshal.GetLastSystemError();
             return errno is Errno.EAGAIN or Errno.EINTR ? 0 : throw new LinuxException("recvmmsg", errno);
         }
-        for (int i = first; i < first + received; i++) Take(batch, i);
+        for (int i = first; i < first + received; i++) Take(batch, i, encapsulation);
         return received;
     }
 
-    private void Take(ReceiveBatch batch, int slot)
+    private void Take(ReceiveBatch batch, int slot, Encapsulation encapsulation)
     {
         ref MMsgHdr message = ref _messages[slot];
         ref ReceivedTrain train = ref batch.Slots[slot];
@@ -109,6 +122,7 @@ internal sealed unsafe class UdpReceiver : IDisposable
         train.Length = (int)message.msg_len;
         train.SegmentSize = (int)message.msg_len;
         train.TrafficClass = 0;
+        train.Encapsulation = encapsulation;
         train.Source = Source(ref _sources[slot]);
 
         byte* control = (byte*)message.msg_hdr.msg_control;

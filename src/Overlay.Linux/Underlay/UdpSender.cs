@@ -15,12 +15,13 @@ internal sealed unsafe class UdpSender
     /// <summary>Messages that are grouped by source port at a time.</summary>
     private const int Window = 128;
 
-    /// <summary>Room for the segment size and the traffic class.</summary>
-    private const int ControlBytes = 2 * ControlMessage.IntSpace;
+    /// <summary>Room for the segment size, the traffic class and the TTL.</summary>
+    private const int ControlBytes = 3 * ControlMessage.IntSpace;
 
     private readonly SourceSockets _sources;
     private readonly uint _scope;
     private readonly TunnelInjector? _injector;
+    private readonly ZeroChecksums _zeroChecksums;
     private readonly SingleDatagramSender _singles = new();
 
     private readonly MMsgHdr[] _messages = GC.AllocateArray<MMsgHdr>(Window, pinned: true);
@@ -33,11 +34,12 @@ internal sealed unsafe class UdpSender
     /// <summary>Whether a train of the window is taken care of.</summary>
     private readonly bool[] _done = new bool[Window];
 
-    public UdpSender(SourceSockets sources, uint scope, TunnelInjector? injector)
+    public UdpSender(SourceSockets sources, uint scope, UdpUnderlayOptions options)
     {
         _sources = sources;
         _scope = scope;
-        _injector = injector;
+        _injector = options.Injector;
+        _zeroChecksums = options.ZeroChecksums;
         for (int i = 0; i < Window; i++)
         {
             _messages[i].msg_hdr.msg_name = Marshal.UnsafeAddrOfPinnedArrayElement(_destinations, i);
@@ -88,7 +90,7 @@ internal sealed unsafe class UdpSender
     {
         _trainOf[message] = index;
         ref MsgHdr header = ref _messages[message].msg_hdr;
-        header.msg_namelen = Destination(train.Peer.Endpoint, ref _destinations[message]);
+        header.msg_namelen = Destination(train, ref _destinations[message]);
         fixed (BufferSlice* slices = batch.Slices(train)) header.msg_iov = (nint)slices;
         header.msg_iovlen = (nuint)train.SliceCount;
 
@@ -100,13 +102,20 @@ internal sealed unsafe class UdpSender
                 ? ControlMessage.WriteInt(end, Sockets.IPPROTO_IP, Sockets.IP_TOS, train.TrafficClass)
                 : ControlMessage.WriteInt(end, Sockets.IPPROTO_IPV6, Sockets.IPV6_TCLASS, train.TrafficClass);
         }
+        if (train.TimeToLive != 0)
+        {
+            end = train.Peer.Endpoint.IsIPv4
+                ? ControlMessage.WriteInt(end, Sockets.IPPROTO_IP, Sockets.IP_TTL, train.TimeToLive)
+                : ControlMessage.WriteInt(end, Sockets.IPPROTO_IPV6, Sockets.IPV6_HOPLIMIT, train.TimeToLive);
+        }
         // Last, so that it can be left away.
         if (train.SegmentSize != 0) end = ControlMessage.WriteUInt16(end, Sockets.SOL_UDP, Sockets.UDP_SEGMENT, train.SegmentSize);
         header.msg_controllen = (nuint)(end - control);
     }
 
-    private uint Destination(UnderlayEndpoint endpoint, ref SockAddrIn6 address)
+    private uint Destination(in DatagramTrain train, ref SockAddrIn6 address)
     {
+        UnderlayEndpoint endpoint = train.Peer.Endpoint;
         if (endpoint.IsIPv4)
         {
             ref SockAddrIn ipv4 = ref Unsafe.As<SockAddrIn6, SockAddrIn>(ref address);
@@ -117,7 +126,8 @@ internal sealed unsafe class UdpSender
         }
         address.sin6_family = Sockets.AF_INET6;
         address.sin6_port = UdpSocket.Network(endpoint.Port);
-        address.sin6_flowinfo = 0;
+        // RFC 6438, 3: from the inner flow, as the source port is.
+        address.sin6_flowinfo = UdpSocket.Network((uint)_sources.Ports[train.SourcePortIndex]);
         address.sin6_addr = UdpSocket.Network(endpoint.Address);
         address.sin6_scope_id = endpoint.Address >> 118 == 0xfe80 >> 6 ? _scope : 0;
         return (uint)sizeof(SockAddrIn6);
@@ -129,7 +139,7 @@ internal sealed unsafe class UdpSender
         while (sent < count)
         {
             ref DatagramTrain head = ref trains[_trainOf[sent]];
-            int run = RunLength(trains, sent, count);
+            int run = RunLength(trains, sent, count, MustSendSingly(head.Peer.Endpoint));
             if (run == 0)
             {
                 head.Outcome = SendSingly(descriptor, sent++, head, batch);
@@ -152,10 +162,14 @@ internal sealed unsafe class UdpSender
         }
     }
 
+    /// <summary>The kernel segments no datagrams without a checksum.</summary>
+    private bool MustSendSingly(UnderlayEndpoint peer) =>
+        SegmentationRefusal is not null || (_zeroChecksums & (peer.IsIPv4 ? ZeroChecksums.SendIpv4 : ZeroChecksums.SendIpv6)) != 0;
+
     /// <summary>Messages from <paramref name="start"/> on that the kernel can be given as they are.</summary>
-    private int RunLength(Span<DatagramTrain> trains, int start, int count)
+    private int RunLength(Span<DatagramTrain> trains, int start, int count, bool singly)
     {
-        if (SegmentationRefusal is null) return count - start;
+        if (!singly) return count - start;
         int end = start;
         while (end < count && trains[_trainOf[end]].SegmentSize == 0) end++;
         return end - start;

@@ -37,7 +37,7 @@ public sealed class UdpUnderlay : IUnderlay, IDisposable
             _receiver.Dispose();
             throw;
         }
-        _sender = new UdpSender(_sources, ipv6?.IsIPv6LinkLocal == true ? (uint)ipv6.ScopeId : 0, options.Injector);
+        _sender = new UdpSender(_sources, ipv6?.IsIPv6LinkLocal == true ? (uint)ipv6.ScopeId : 0, options);
     }
 
     /// <summary>UDP source ports by <see cref="DatagramTrain.SourcePortIndex"/>, the same for both families.</summary>

@@ -1,4 +1,5 @@
 using System.Net;
+using Overlay.Dataplane.Tunnels;
 using Overlay.Wire;
 
 namespace Overlay.Linux.Underlay;
@@ -12,8 +13,11 @@ public sealed record UdpUnderlayOptions
     /// <summary>Interface to bind to (SO_BINDTODEVICE); null for none.</summary>
     public string? Interface { get; init; }
 
-    /// <summary>UDP port that the tunnel is received on.</summary>
-    public ushort Port { get; init; } = VxlanHeader.DefaultPort;
+    /// <summary>UDP ports that tunnels are received on, at least one, each once. VXLAN: 4789 (RFC 7348, 8.1), Geneve: 6081 (RFC 8926, 3.3).</summary>
+    public IReadOnlyList<TunnelPort> Ports { get; init; } = [new TunnelPort(VxlanHeader.DefaultPort, Encapsulation.Vxlan)];
+
+    /// <summary>Where the outer UDP checksum may be zero.</summary>
+    public ZeroChecksums ZeroChecksums { get; init; }
 
     /// <summary>IPv4 TTL or IPv6 hop limit of what is sent.</summary>
     public byte TimeToLive { get; init; } = 64;
@@ -27,7 +31,7 @@ public sealed record UdpUnderlayOptions
     /// </summary>
     public UdpUnderlay? SourcePortsOf { get; init; }
 
-    /// <summary>Queues that receive on <see cref="Port"/> together.</summary>
+    /// <summary>Queues that receive on <see cref="Ports"/> together.</summary>
     public int QueueCount { get; init; } = 1;
 
     /// <summary>Takes tunnel super-packets; null where there is none. It stays its owner's.</summary>

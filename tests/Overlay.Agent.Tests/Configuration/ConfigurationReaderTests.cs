@@ -70,7 +70,7 @@ public sealed class ConfigurationReaderTests
     [InlineData("ttl: 64", "ttl: 0", 8, "'0' is no whole number from 1 to 255")]
     [InlineData("trafficClass: 0", "trafficClass: 187", 9, "'187' sets ECN bits, which are copied from the inner packet; write 184")]
     [InlineData("queues: 1", "queues: two", 10, "'two' is no whole number from 1 to 64")]
-    [InlineData("vxlan", "geneve", 12, "'geneve' is not known; write vxlan")]
+    [InlineData("vxlan", "gre", 12, "'gre' is not known; write vxlan or geneve")]
     [InlineData("egress: auto", "egress: gso", 13, "'gso' is not known; write auto or udp-gso or tunnel-gso")]
     [InlineData("name: lab", "name: pods", 23, "segment 'pods' was listed in line 16 already")]
     [InlineData("vni: 42", "vni: 16777216", 17, "'16777216' is no whole number from 0 to 16777215")]

@@ -50,6 +50,20 @@ public sealed class PlanResolverTests
         Assert.Equal(65_486, Resolve(onlyIPv4, Loopback, Eth0 with { Mtu = 65_536 }).Segments[1].Mtu);
     }
 
+    [Theory]
+    [InlineData("", 1430, null)]
+    [InlineData("    encapsulation: geneve\n", 1430, 6081)]
+    [InlineData("    encapsulation: geneve\n    payload: ip\n", 1444, 6081)]
+    [InlineData("    encapsulation: geneve\n    options: [ { class: 1, type: 2, data: \"01020304\" } ]\n", 1422, 6081)]
+    [InlineData("    vlan: keep\n", 1422, null)]
+    public void Resolve_AnyFormat_LeavesItsHeadersRoomAndKnowsItsPort(string lines, int mtu, int? peerPort)
+    {
+        NodePlan plan = Resolve(SampleConfiguration.With("    vni: 43\n", $"    vni: 43\n{lines}"), Loopback, Eth0);
+
+        Assert.Equal(mtu, plan.Segments[1].Mtu);
+        Assert.Equal(peerPort, (int?)plan.State.Segments[1].PeerPort);
+    }
+
     [Fact]
     public void Resolve_OwnDeviceThereFromBefore_IsNoPartOfTheUnderlay()
     {
@@ -182,7 +196,7 @@ public sealed class PlanResolverTests
     [Theory]
     [InlineData("node: node-a", "node: node-z", "overlay.yaml:1: node is node-z and was node-a, which takes a restart", 2)]
     [InlineData("overlayd.sock", "other.sock", "overlay.yaml:3: api: socket is")]
-    [InlineData("  port: 4789", "  port: 4788", "overlay.yaml:7: underlay: port is 4788 and was 4789")]
+    [InlineData("  port: 4789", "  port: 4788", "overlay.yaml:7: what is listened on is vxlan 4788 and was vxlan 4789")]
     [InlineData("ttl: 64", "ttl: 63", "overlay.yaml:8: underlay: ttl is 63")]
     [InlineData("trafficClass: 0", "trafficClass: 4", "overlay.yaml:9: underlay: trafficClass is 4")]
     [InlineData("queues: 1", "queues: 2", "overlay.yaml:10: underlay: queues is 2")]

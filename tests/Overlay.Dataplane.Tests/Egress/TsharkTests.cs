@@ -1,4 +1,6 @@
 using System.Globalization;
+using Overlay.Dataplane.Tests.Tunnels;
+using Overlay.Dataplane.Tunnels;
 using Overlay.Testing;
 using Overlay.Testing.Captures;
 using Overlay.Wire;
@@ -10,13 +12,15 @@ public sealed class TsharkTests
 {
     private static readonly string[] Fields =
     [
-        "vxlan.vni", "ip.checksum.status", "tcp.checksum.status", "udp.checksum.status", "tcp.analysis.lost_segment", "_ws.expert.message",
+        "vxlan.vni", "geneve.vni", "ip.checksum.status", "tcp.checksum.status", "udp.checksum.status", "tcp.analysis.lost_segment", "_ws.expert.message",
     ];
 
-    [Fact]
-    public void Process_SuperPacketsOfEveryKind_TsharkFindsEveryDatagramValid()
+    [Theory]
+    [MemberData(nameof(Formats.Names), MemberType = typeof(Formats))]
+    public void Process_SuperPacketsOfEveryKind_TsharkFindsEveryDatagramValid(string format)
     {
-        var lab = new EgressLab();
+        var lab = new EgressLab(format: Formats.Of(format));
+        string protocol = Formats.Of(format).Encapsulation == Encapsulation.Geneve ? "geneve" : "vxlan";
         int expected = 0;
         var random = new Random(1);
         foreach (bool isIpv6 in new[] { false, true })
@@ -46,16 +50,16 @@ public sealed class TsharkTests
         lab.Run();
 
         using var capture = new CaptureOnDisk(PcapFile.Write([.. lab.Underlay.Sent.SelectMany(sent => sent.Datagrams).Select(OnTheWire)]));
-        IReadOnlyList<string[]> rows = Tshark.ReadFields(capture.Path, Fields, "-d", $"udp.port=={VxlanHeader.DefaultPort},vxlan");
+        IReadOnlyList<string[]> rows = Tshark.ReadFields(capture.Path, Fields, "-d", $"udp.port=={VxlanHeader.DefaultPort},{protocol}");
         Assert.Equal(expected, rows.Count);
         Assert.All(rows, row =>
         {
-            Assert.Equal(EgressLab.Vni.ToString(CultureInfo.InvariantCulture), row[0]);
-            string[] statuses = [.. row[1..4].SelectMany(field => field.Split(',', StringSplitOptions.RemoveEmptyEntries))];
+            Assert.Equal(protocol == "vxlan" ? EgressLab.Vni.ToString(CultureInfo.InvariantCulture) : $"0x{EgressLab.Vni:x6}", row[0] + row[1]);
+            string[] statuses = [.. row[2..5].SelectMany(field => field.Split(',', StringSplitOptions.RemoveEmptyEntries))];
             Assert.InRange(statuses.Length, 3, 4);
             Assert.All(statuses, status => Assert.Equal(Tshark.Good, status));
-            Assert.Equal("", row[4]);
-            Assert.DoesNotContain("Malformed", row[5], StringComparison.Ordinal);
+            Assert.Equal("", row[5]);
+            Assert.DoesNotContain("Malformed", row[6], StringComparison.Ordinal);
         });
     }
 

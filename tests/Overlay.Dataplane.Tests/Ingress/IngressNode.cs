@@ -4,6 +4,7 @@ using Overlay.Dataplane.Buffers;
 using Overlay.Dataplane.Counters;
 using Overlay.Dataplane.Forwarding;
 using Overlay.Dataplane.Ingress;
+using Overlay.Dataplane.Tunnels;
 using Overlay.Testing;
 using Overlay.Wire;
 
@@ -25,14 +26,16 @@ internal sealed class IngressNode
     private readonly ReceiveBatch _batch = new(Trains);
     private readonly IngressPort[] _ports;
     private readonly ForwardingSnapshot _snapshot;
+    private readonly TunnelFormat _format;
 
     public IngressNode()
         : this(new MacAddress(PlainPacket.DeviceMac))
     {
     }
 
-    public IngressNode(MacAddress deviceMac)
+    public IngressNode(MacAddress deviceMac, TunnelFormat? format = null)
     {
+        _format = format ?? TunnelFormat.Vxlan;
         Peer[] peers = [NewPeer("v4", PeerV4), NewPeer("v6", PeerV6)];
         Segment[] segments = [NewSegment(0, Vni, deviceMac, peers), NewSegment(1, OtherVni, deviceMac, peers)];
         _snapshot = new ForwardingSnapshot(1, segments, new PeerTable(peers));
@@ -114,8 +117,8 @@ internal sealed class IngressNode
 
     private static Peer NewPeer(string name, UnderlayEndpoint endpoint) => new(name, endpoint, new MacAddress(PlainPacket.PeerMac), new PeerTraffic(1));
 
-    private static Segment NewSegment(int index, uint vni, MacAddress deviceMac, Peer[] peers) =>
-        new(index, $"segment{index}", vni, deviceMac, Mtu, new RouteTable([]), peers);
+    private Segment NewSegment(int index, uint vni, MacAddress deviceMac, Peer[] peers) =>
+        new(index, $"segment{index}", vni, deviceMac, Mtu, new RouteTable([]), peers, _format);
 
     private static UnderlayEndpoint Endpoint(string address) => new(IpBits.V6OrMapped(IPAddress.Parse(address)), 4789);
 }

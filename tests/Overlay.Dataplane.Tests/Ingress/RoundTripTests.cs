@@ -1,4 +1,6 @@
 using Overlay.Dataplane.Offload;
+using Overlay.Dataplane.Tests.Tunnels;
+using Overlay.Dataplane.Tunnels;
 using Overlay.Testing;
 using Overlay.Wire;
 
@@ -18,7 +20,15 @@ public sealed class RoundTripTests
     {
         InnerFrame inner = NewFrame(v6, payload) with { IsUdp = udp, Flags = flags };
         VirtioNetHeader offload = inner.Offload((ushort)segmentSize);
-        MemoryFrame frame = Assert.Single(Tunnel(inner.Unfinished(), offload));
+        Assert.All(Formats.Every, format =>
+        {
+            MemoryFrame frame = Assert.Single(Tunnel(inner.Unfinished(), offload, format));
+            AssertSame(inner, offload, frame);
+        });
+    }
+
+    private static void AssertSame(InnerFrame inner, VirtioNetHeader offload, MemoryFrame frame)
+    {
         Assert.Equal(inner.Unfinished()[12..], frame.Bytes[12..]);
         Assert.Equal((offload.Flags, offload.GsoType), (frame.Offload.Flags, frame.Offload.GsoType));
         Assert.Equal(
@@ -34,23 +44,38 @@ public sealed class RoundTripTests
     public void Process_SinglePacketThroughTheTunnel_ComesOutFinishedAndValid(bool v6, bool udp)
     {
         InnerFrame inner = NewFrame(v6, 100) with { IsUdp = udp };
-        MemoryFrame frame = Assert.Single(Tunnel(inner.Unfinished(), inner.Offload(0)));
-        Assert.Equal(inner.Finished()[12..], frame.Bytes[12..]);
-        Assert.Equal(VirtioNetFlags.DataValid, frame.Offload.Flags);
+        Assert.All(Formats.Every, format =>
+        {
+            MemoryFrame frame = Assert.Single(Tunnel(inner.Unfinished(), inner.Offload(0), format));
+            Assert.Equal(inner.Finished()[12..], frame.Bytes[12..]);
+            Assert.Equal([2, 0, 0, 0, 0, 2], frame.Bytes[..6]);
+            Assert.Equal(VirtioNetFlags.DataValid, frame.Offload.Flags);
+        });
     }
 
-    private static List<MemoryFrame> Tunnel(byte[] frame, VirtioNetHeader offload)
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public void Process_TaggedFrameWhereTagsAreKept_ComesOutTagged(int tags)
     {
-        var sender = new EgressLab();
+        InnerFrame inner = NewFrame(v6: false, 100) with { Tags = [.. Enumerable.Repeat(new VlanTag(EtherTypes.ProviderVlan, 9), tags)] };
+        MemoryFrame frame = Assert.Single(Tunnel(inner.Unfinished(), inner.Offload(0), Formats.Of("vxlan, tags kept")));
+        Assert.Equal(inner.Finished()[12..], frame.Bytes[12..]);
+    }
+
+    private static List<MemoryFrame> Tunnel(byte[] frame, VirtioNetHeader offload, TunnelFormat format)
+    {
+        var sender = new EgressLab(format: format);
         sender.Deliver(frame, offload);
         sender.Run();
-        var receiver = new IngressNode(sender.B.Mac);
+        var receiver = new IngressNode(sender.B.Mac, format);
         foreach (SentTrain train in sender.Underlay.Sent)
-            receiver.Underlay.Deliver(IngressNode.PeerV4, train.Bytes, train.Train.SegmentSize, train.Train.TrafficClass);
+            receiver.Underlay.Deliver(IngressNode.PeerV4, train.Bytes, train.Train.SegmentSize, train.Train.TrafficClass, format.Encapsulation);
         receiver.Run();
         receiver.AssertConserved();
         Assert.Equal(sender.Counters.EgressOut.Packets, receiver.Counters.IngressOut.Packets);
-        Assert.Equal(sender.Counters.EgressOut.Bytes, receiver.Counters.IngressOut.Bytes);
+        long ethernetHeaders = format.IsBareIp ? receiver.Counters.IngressOut.Packets * EthernetFrame.MinHeaderLength : 0;
+        Assert.Equal(sender.Counters.EgressOut.Bytes + ethernetHeaders, receiver.Counters.IngressOut.Bytes);
         return receiver.Device.Written;
     }
 

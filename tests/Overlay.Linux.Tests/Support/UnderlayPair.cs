@@ -5,13 +5,14 @@ using System.Net.Sockets;
 using System.Security.Cryptography;
 using Overlay.Dataplane.Buffers;
 using Overlay.Dataplane.Forwarding;
+using Overlay.Dataplane.Tunnels;
 using Overlay.Linux.Underlay;
 using Overlay.Wire;
 
 namespace Overlay.Linux.Tests.Support;
 
 /// <summary>A train as it arrived, its bytes copied.</summary>
-internal sealed record Arrived(byte[] Bytes, int SegmentSize, byte TrafficClass, UnderlayEndpoint Source);
+internal sealed record Arrived(byte[] Bytes, int SegmentSize, byte TrafficClass, UnderlayEndpoint Source, Encapsulation Encapsulation = Encapsulation.Vxlan);
 
 /// <summary>Underlays in two namespaces, 192.0.2.1 and 2001:db8::1 to 192.0.2.2 and 2001:db8::2.</summary>
 internal sealed class UnderlayPair : IDisposable
@@ -23,11 +24,11 @@ internal sealed class UnderlayPair : IDisposable
     private readonly ReceiveBatch _received = new(16);
     private int _used;
 
-    public UnderlayPair()
+    public UnderlayPair(Func<UdpUnderlayOptions, UdpUnderlayOptions>? first = null, Func<UdpUnderlayOptions, UdpUnderlayOptions>? second = null)
     {
         NetworkNamespace.Connect(FirstSpace, SecondSpace);
-        First = Open(FirstSpace, 1, options => options);
-        Second = Open(SecondSpace, 2, options => options);
+        First = Open(FirstSpace, 1, first ?? (options => options));
+        Second = Open(SecondSpace, 2, second ?? (options => options));
     }
 
     public NetworkNamespace FirstSpace { get; } = new();
@@ -96,7 +97,7 @@ internal sealed class UnderlayPair : IDisposable
             poller.Wait(1000);
             Assert.Equal(Second.Receive(batch), batch.Count);
             foreach (ref ReceivedTrain train in batch.Trains)
-                arrived.Add(new Arrived(batch.Memory.Span(train.Offset, train.Length).ToArray(), train.SegmentSize, train.TrafficClass, train.Source));
+                arrived.Add(new Arrived(batch.Memory.Span(train.Offset, train.Length).ToArray(), train.SegmentSize, train.TrafficClass, train.Source, train.Encapsulation));
         }
         Assert.Equal(bytes, arrived.Sum(train => train.Bytes.Length));
         return arrived;

@@ -49,13 +49,13 @@ internal sealed partial class Capture : IAsyncDisposable
     /// <summary>Ends the capture and reads it.</summary>
     /// <returns>What was sent to the tunnel's port, in order.</returns>
     /// <exception cref="InvalidDataException">The capture is not complete.</exception>
-    public async Task<IReadOnlyList<CapturedDatagram>> StopAsync(int port)
+    public async Task<IReadOnlyList<CapturedDatagram>> StopAsync(int port, string encapsulation = "vxlan")
     {
         await WriteMarkAsync();
         _tcpdump.Signal(Libc.SignalTerminate);
         await _tcpdump.WaitForExitAsync(Deadline);
         if (!NothingMissed().IsMatch(_tcpdump.Errors)) throw new InvalidDataException($"the capture has gaps: {_tcpdump.Transcript}");
-        return await Tshark.ReadAsync(File, port);
+        return await Tshark.ReadAsync(File, port, encapsulation);
     }
 
     public ValueTask DisposeAsync()

@@ -45,14 +45,16 @@ internal sealed record DaemonConfiguration
               trafficClass: {Tunnel.TrafficClass}
               queues: {Tunnel.Queues}
             tunnel:
-              encapsulation: vxlan
+              encapsulation: {Tunnel.Encapsulation}
               egress: {Tunnel.Egress}
+            {Lines("  ", Tunnel.TunnelLines)}
             segments:
               - name: pods
                 vni: {Tunnel.Vni}
                 device: overlay0
                 mac: {Node.Mac}
                 persistent: {(Persistent ? "true" : "false")}
+            {Lines("    ", Tunnel.SegmentLines)}
                 addresses: [{Node.Tunnel4}/32, "{Node.Tunnel6}/128"]
 
             """);
@@ -60,6 +62,8 @@ internal sealed record DaemonConfiguration
         AppendList(yaml, "routes", Routes.Select(route => $"{{ prefix: \"{route.Prefix}\", peer: {route.Peer} }}"));
         return yaml.ToString();
     }
+
+    private static string Lines(string indentation, string[] lines) => string.Join('\n', lines.Select(line => indentation + line));
 
     private static void AppendList(StringBuilder yaml, string key, IEnumerable<string> entries)
     {

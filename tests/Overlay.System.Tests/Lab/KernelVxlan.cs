@@ -13,7 +13,7 @@ internal static class KernelVxlan
         string checksums = tunnel.KernelChecksums ? "udpcsum" : "noudpcsum";
         await node.Host.IpAsync(
             $"link add {Device} address {node.Mac} mtu {node.OverlayMtu} type vxlan id {tunnel.Vni} local {node.Underlay} "
-            + $"dev {LabNode.UnderlayDevice} dstport {tunnel.Port} nolearning {checksums}",
+            + $"dev {LabNode.UnderlayDevice} dstport {tunnel.Port} nolearning {checksums} {tunnel.KernelWords}",
             $"address add {node.Tunnel4}/32 dev {Device}",
             $"address add {node.Tunnel6}/128 dev {Device}",
             $"link set {Device} up");

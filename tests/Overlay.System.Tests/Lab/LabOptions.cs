@@ -23,8 +23,11 @@ public sealed record LabOptions
     /// <summary>IP MTU of the underlay.</summary>
     public int UnderlayMtu { get; init; } = 1500;
 
-    /// <summary>IP MTU inside: the underlay's less outer IP, UDP, VXLAN and inner Ethernet headers.</summary>
-    public int OverlayMtu => UnderlayMtu - (Family == UnderlayFamily.Ipv4 ? 50 : 70);
+    /// <summary>Bytes from the tunnel header to the inner IP packet: 22 of VXLAN and of Geneve with Ethernet.</summary>
+    public int TunnelPrefix { get; init; } = 22;
+
+    /// <summary>IP MTU inside: the underlay's less outer IP, UDP and tunnel headers.</summary>
+    public int OverlayMtu => UnderlayMtu - (Family == UnderlayFamily.Ipv4 ? 28 : 48) - TunnelPrefix;
 }
 
 /// <summary>What the nodes agree on about the tunnel.</summary>
@@ -32,6 +35,8 @@ public sealed record TunnelOptions
 {
     /// <summary>The tunnel as Flannel sets it up.</summary>
     public static readonly TunnelOptions Flannel = new() { Port = 8472, Vni = 1 };
+
+    public string Encapsulation { get; init; } = "vxlan";
 
     public int Port { get; init; } = 4789;
 
@@ -45,6 +50,21 @@ public sealed record TunnelOptions
     public int TrafficClass { get; init; }
 
     public int Queues { get; init; } = 1;
+
+    /// <summary>Further lines of the daemon's <c>tunnel:</c>, without indentation.</summary>
+    public string[] TunnelLines { get; init; } = [];
+
+    /// <summary>Further lines of the daemon's segment, without indentation.</summary>
+    public string[] SegmentLines { get; init; } = [];
+
+    /// <summary>The first octets of the tunnel header that are flags, as tshark shows them: VXLAN's I flag by default.</summary>
+    public int Flags { get; init; } = 0x0800;
+
+    /// <summary>Geneve options on the wire, in hexadecimal.</summary>
+    public string Options { get; init; } = "";
+
+    /// <summary>Further words of a kernel VXLAN device.</summary>
+    public string KernelWords { get; init; } = "";
 
     /// <summary>Whether a kernel device fills in the outer UDP checksum over IPv4; Flannel's does not.</summary>
     public bool KernelChecksums { get; init; }

@@ -14,7 +14,8 @@ internal static class Tshark
         "ip.checksum.status", "ipv6.src", "ipv6.dst", "ipv6.plen", "ipv6.hlim", "ipv6.tclass", "ipv6.nxt", "ipv6.fraghdr.offset",
         "ipv6.fraghdr.nxt",
         "udp.srcport", "udp.dstport", "udp.checksum.status", "tcp.srcport", "tcp.dstport", "tcp.checksum.status", "icmp.checksum.status",
-        "icmpv6.checksum.status", "vxlan.flags", "vxlan.vni", "eth.type", "eth.src", "eth.dst", "_ws.malformed",
+        "icmpv6.checksum.status", "vxlan.flags", "vxlan.vni", "vxlan.gbp", "geneve.flags", "geneve.vni", "geneve.options",
+        "ipv6.flow", "eth.type", "eth.src", "eth.dst", "_ws.malformed",
     ];
 
     private static readonly string[] Checksums =
@@ -23,27 +24,27 @@ internal static class Tshark
     ];
 
     /// <summary>Reads what was sent to a port.</summary>
-    public static async Task<IReadOnlyList<CapturedDatagram>> ReadAsync(string file, int port)
+    public static async Task<IReadOnlyList<CapturedDatagram>> ReadAsync(string file, int port, string encapsulation)
     {
         string output = await Command.CheckAsync(Deadline, null, "tshark",
         [
-            "-n", "-r", file, "-Y", $"udp.dstport == {port}", "-d", $"udp.port=={port},vxlan",
+            "-n", "-r", file, "-Y", $"udp.dstport == {port}", "-d", $"udp.port=={port},{encapsulation}",
             "-o", "ip.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE", "-o", "tcp.check_checksum:TRUE",
             "-o", "ip.defragment:FALSE", "-o", "ipv6.defragment:FALSE", "-o", "tcp.desegment_tcp_streams:FALSE",
-            "-o", "tcp.analyze_sequence_numbers:FALSE",
+            "-o", "tcp.analyze_sequence_numbers:FALSE", "-o", "udp.ignore_ipv6_zero_checksum:TRUE",
             "-T", "fields", "-E", "occurrence=a", "-E", "aggregator=,", .. Fields.SelectMany(field => new[] { "-e", field }),
         ]);
-        return [.. output.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(Read)];
+        return [.. output.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => Read(line, encapsulation))];
     }
 
-    private static CapturedDatagram Read(string line)
+    private static CapturedDatagram Read(string line, string encapsulation)
     {
         string[][] values = [.. line.Split('\t').Select(value => value.Split(',', StringSplitOptions.RemoveEmptyEntries))];
         string[] All(string field) => values[Array.IndexOf(Fields, field)];
         string First(string field) => All(field)[0];
 
         bool outer4 = First("eth.type") == "0x0800";
-        bool innerIs4 = All("eth.type").ElementAtOrDefault(1) == "0x0800";
+        bool innerIs4 = All("ip.src").Length > (outer4 ? 1 : 0);
         int at4 = outer4 ? 1 : 0;
         int at6 = outer4 ? 0 : 1;
         bool fragment = innerIs4
@@ -60,13 +61,16 @@ internal static class Tshark
             DontFragment: !outer4 || IsTrue(First("ip.flags.df")),
             HopLimit: Number(First(outer4 ? "ip.ttl" : "ipv6.hlim")),
             TrafficClass: Number(First(outer4 ? "ip.dsfield" : "ipv6.tclass")),
+            FlowLabel: outer4 ? 0 : Number(First("ipv6.flow")),
             SourcePort: Number(First("udp.srcport")),
-            Vni: Number(First("vxlan.vni")),
-            Flags: Number(First("vxlan.flags")),
+            Vni: Number(First(encapsulation + ".vni")),
+            Flags: Number(First(encapsulation + ".flags")),
+            GroupPolicy: encapsulation == "vxlan" ? Number(First("vxlan.gbp")) : 0,
+            Options: string.Concat(All("geneve.options")).Replace(":", "", StringComparison.Ordinal),
             Checksums: [.. Checksums.SelectMany(field => All(field).Select(status => (field, (ChecksumStatus)Number(status))))],
             InnerFragment: fragment,
-            InnerSourceMac: All("eth.src")[1],
-            InnerDestinationMac: All("eth.dst")[1],
+            InnerSourceMac: All("eth.src").ElementAtOrDefault(1) ?? "",
+            InnerDestinationMac: All("eth.dst").ElementAtOrDefault(1) ?? "",
             Flow: flow,
             Malformed: string.Join(',', All("_ws.malformed")));
     }

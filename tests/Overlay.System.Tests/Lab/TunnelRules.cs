@@ -1,10 +1,9 @@
 namespace Overlay.SystemTests.Lab;
 
 /// <summary>What every datagram of a sender must be, on a wire.</summary>
-internal sealed record VxlanRules
+internal sealed record TunnelRules
 {
     private const int LowestSourcePort = 49152;
-    private const int FlagVni = 0x0800;
     private const int EcnMask = 3;
 
     public required LabNode Sender { get; init; }
@@ -14,6 +13,12 @@ internal sealed record VxlanRules
     public required TunnelOptions Tunnel { get; init; }
 
     public required int UnderlayMtu { get; init; }
+
+    /// <summary>Whether outer UDP checksums are expected; null: over IPv4 either way (RFC 7348, 5), over IPv6 they are.</summary>
+    public bool? HasOuterChecksum { get; init; }
+
+    /// <summary>Whether an inner Ethernet header is expected.</summary>
+    public bool CarriesEthernet { get; init; } = true;
 
     /// <summary>Checks a capture.</summary>
     /// <exception cref="InvalidDataException">Rules were broken: says which, how often, and by which frame first.</exception>
@@ -39,8 +44,12 @@ internal sealed record VxlanRules
             ("with DF", datagram.DontFragment),
             ("of the hop limit set", datagram.HopLimit == Tunnel.HopLimit),
             ("of the traffic class set", (datagram.TrafficClass & ~EcnMask) == Tunnel.TrafficClass),
-            ("with flag I alone and the VNI", datagram.Flags == FlagVni && datagram.Vni == Tunnel.Vni),
-            ("between the tunnel devices' MACs", datagram.InnerSourceMac == Sender.Mac && datagram.InnerDestinationMac == Receiver.Mac),
+            ("with the flags and the VNI set", datagram.Flags == Tunnel.Flags && datagram.Vni == Tunnel.Vni),
+            ("with the options set", datagram.Options == Tunnel.Options),
+            ("with a flow label over IPv6", !Sender.Underlay.Contains(':') || datagram.FlowLabel != 0),
+            ("between the tunnel devices' MACs", CarriesEthernet
+                ? datagram.InnerSourceMac == Sender.Mac && datagram.InnerDestinationMac == Receiver.Mac
+                : datagram.InnerSourceMac.Length + datagram.InnerDestinationMac.Length == 0),
             ("from a port of 49152 to 65535", datagram.SourcePort >= LowestSourcePort),
             ("from one port a flow", ports.TryAdd(datagram.Flow, datagram.SourcePort) || ports[datagram.Flow] == datagram.SourcePort),
             .. datagram.Checksums.Select(checksum => ($"good in {checksum.Field}", IsRight(datagram, checksum.Field, checksum.Status))),
@@ -51,9 +60,11 @@ internal sealed record VxlanRules
     // RFC 7348 5: the outer checksum over IPv4 may be absent. A fragment's transport checksum cannot be seen in it.
     private bool IsRight(CapturedDatagram datagram, string field, ChecksumStatus status) => status switch
     {
-        ChecksumStatus.Good => true,
-        ChecksumStatus.NotPresent => field == "udp.checksum.status" && !Sender.Underlay.Contains(':'),
+        ChecksumStatus.Good => HasOuterChecksum != false || field != "udp.checksum.status" || datagram.Checksums.Any(IsAbsent),
+        ChecksumStatus.NotPresent => field == "udp.checksum.status" && !(HasOuterChecksum ?? Sender.Underlay.Contains(':')),
         ChecksumStatus.Unverified => datagram.InnerFragment && field != "ip.checksum.status",
         _ => false,
     };
+
+    private static bool IsAbsent((string Field, ChecksumStatus Status) checksum) => checksum.Status == ChecksumStatus.NotPresent;
 }

@@ -1,0 +1,20 @@
+using Overlay.Dataplane.Tunnels;
+
+namespace Overlay.Agent.Configuration;
+
+/// <summary>How encapsulations are written in the configuration and the status.</summary>
+internal static class EncapsulationNames
+{
+    public static string Of(Encapsulation encapsulation) => encapsulation == Encapsulation.Vxlan ? "vxlan" : "geneve";
+
+    /// <summary>A segment's format in words: the encapsulation, and what differs from its plain form.</summary>
+    public static string Of(TunnelFormat tunnel)
+    {
+        var words = new List<string> { Of(tunnel.Encapsulation) };
+        if (tunnel.IsBareIp) words.Add("bare IP");
+        if (tunnel.GeneveOptions.Length > 0) words.Add($"{tunnel.GeneveOptions.Length} bytes of options");
+        if (tunnel.GroupPolicy is { } policy) words.Add($"group policy {policy}");
+        if (tunnel.KeepsVlanTags) words.Add("VLAN tags kept");
+        return string.Join(", ", words);
+    }
+}

@@ -1,0 +1,68 @@
+using Overlay.Dataplane.Tunnels;
+using Overlay.Wire;
+
+namespace Overlay.Agent.Configuration;
+
+/// <summary>Refuses encapsulations and their extensions that contradict each other.</summary>
+internal sealed class TunnelChecks(OverlaydOptions options, ConfigurationProblems problems)
+{
+    public void Run()
+    {
+        CheckPorts();
+        CheckChecksums();
+        foreach (SegmentOptions segment in options.Segments) CheckSegment(segment.Name, segment.Tunnel);
+    }
+
+    private void CheckPorts()
+    {
+        TunnelOptions tunnel = options.Tunnel;
+        bool isVxlan = tunnel.Encapsulation.Value == Encapsulation.Vxlan;
+        if ((isVxlan ? tunnel.VxlanPort : tunnel.GenevePort) is { } own)
+        {
+            problems.Add(
+                own.Line, $"{(isVxlan ? "vxlanPort" : "genevePort")} {own} is the port of the tunnel's own encapsulation", "write it as 'underlay: port'");
+        }
+        if ((isVxlan ? tunnel.GenevePort : tunnel.VxlanPort) is { } other && other.Value == options.Underlay.Port.Value)
+            problems.Add(other.Line, $"port {other} is that of 'underlay: port' too", "give each encapsulation a port of its own");
+        else if (options.Ports.Select(port => port.Port).Distinct().Count() < options.Ports.Count)
+            problems.Add(
+                options.Underlay.Port.Line, $"port {options.Underlay.Port} is that of both encapsulations",
+                $"write 'tunnel: {(isVxlan ? "genevePort" : "vxlanPort")}:' with another one");
+    }
+
+    private void CheckChecksums()
+    {
+        TunnelOptions tunnel = options.Tunnel;
+        if (!tunnel.Checksum && tunnel.Egress.Value == EgressMode.TunnelGso)
+        {
+            problems.Add(
+                tunnel.Checksum.Line, "'checksum: false' does not go with 'egress: tunnel-gso': tunnel super-packets have checksums",
+                "write 'checksum: true', or another egress");
+        }
+    }
+
+    private void CheckSegment(string name, SegmentTunnelOptions tunnel)
+    {
+        if (tunnel.Encapsulation.Value == Encapsulation.Geneve)
+        {
+            if (tunnel.GroupPolicy is { } policy)
+                problems.Add(policy.Line, $"groupPolicy {policy} of segment '{name}' is VXLAN's, and the segment's encapsulation is geneve", "leave it out");
+        }
+        else
+        {
+            if (tunnel.BareIp)
+                problems.Add(tunnel.BareIp.Line, $"payload ip of segment '{name}' is Geneve's, and VXLAN carries Ethernet only", "write 'payload: ethernet'");
+            if (tunnel.GeneveOptions is [var option, ..])
+                problems.Add(option.Class.Line, $"options of segment '{name}' are Geneve's, and the segment's encapsulation is vxlan", "leave them out");
+        }
+        if (tunnel is { BareIp.Value: true, KeepsVlanTags.Value: true })
+            problems.Add(tunnel.KeepsVlanTags.Line, $"vlan keep of segment '{name}' needs an Ethernet header, and the payload is ip", "write 'vlan: strip'");
+        int length = tunnel.GeneveOptions.Sum(each => GeneveOption.HeaderLength + each.Data.Value.Length);
+        if (length > GeneveHeader.MaxOptionsLength)
+        {
+            problems.Add(
+                tunnel.GeneveOptions[^1].Class.Line, $"the options of segment '{name}' have {length} bytes",
+                $"keep them to {GeneveHeader.MaxOptionsLength}, headers included");
+        }
+    }
+}

@@ -1,0 +1,53 @@
+using Overlay.Agent.Configuration.Yaml;
+using Overlay.Dataplane.Tunnels;
+using Overlay.Wire;
+
+namespace Overlay.Agent.Configuration;
+
+/// <summary>Reads what a configuration says of encapsulations.</summary>
+internal static class TunnelReader
+{
+    private static readonly ValueParser<Encapsulation> Encapsulations =
+        ConfigurationValues.OneOf(("vxlan", Encapsulation.Vxlan), ("geneve", Encapsulation.Geneve));
+
+    /// <summary>The port that IANA assigned.</summary>
+    public static int DefaultPort(Encapsulation encapsulation) =>
+        encapsulation == Encapsulation.Vxlan ? VxlanHeader.DefaultPort : GeneveHeader.DefaultPort;
+
+    public static TunnelOptions Read(YamlSection section)
+    {
+        var options = new TunnelOptions(
+            section.OrDefault("encapsulation", Encapsulation.Vxlan, Encapsulations),
+            section.List("accept", Encapsulations),
+            section.Optional("vxlanPort", ConfigurationValues.Integer(1, 65535)),
+            section.Optional("genevePort", ConfigurationValues.Integer(1, 65535)),
+            section.OrDefault("egress", EgressMode.Auto, ConfigurationValues.OneOf(
+                ("auto", EgressMode.Auto), ("udp-gso", EgressMode.UdpGso), ("tunnel-gso", EgressMode.TunnelGso))),
+            section.OrDefault<bool>("checksum", true, ConfigurationValues.Boolean),
+            section.List("zeroChecksumIPv6", ConfigurationValues.OneOf(
+                ("send", ChecksumDirection.Send), ("receive", ChecksumDirection.Receive))));
+        section.RefuseUnknownKeys();
+        return options;
+    }
+
+    /// <param name="section">Of the segment.</param>
+    /// <param name="encapsulation">The tunnel's, which is the default.</param>
+    public static SegmentTunnelOptions ReadSegment(YamlSection section, Located<Encapsulation> encapsulation)
+    {
+        var options = new List<GeneveOptionOptions>();
+        foreach (YamlSection option in section.Sections("options", "an option"))
+        {
+            Located<int>? optionClass = option.Required("class", "0x0102", ConfigurationValues.Number(0, ushort.MaxValue));
+            Located<int>? type = option.Required("type", "0x80", ConfigurationValues.Number(0, byte.MaxValue));
+            Located<byte[]> data = option.OrDefault<byte[]>("data", [], ConfigurationValues.OptionData);
+            option.RefuseUnknownKeys();
+            if (optionClass is { } c && type is { } t) options.Add(new GeneveOptionOptions(c, t, data));
+        }
+        return new SegmentTunnelOptions(
+            section.OrDefault("encapsulation", encapsulation.Value, Encapsulations),
+            section.OrDefault("payload", false, ConfigurationValues.OneOf(("ethernet", false), ("ip", true))),
+            section.OrDefault("vlan", false, ConfigurationValues.OneOf(("strip", false), ("keep", true))),
+            section.Optional("groupPolicy", ConfigurationValues.Integer(0, ushort.MaxValue)),
+            options);
+    }
+}

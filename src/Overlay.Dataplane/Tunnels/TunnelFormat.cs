@@ -1,0 +1,60 @@
+using Overlay.Wire;
+
+namespace Overlay.Dataplane.Tunnels;
+
+/// <summary>How the packets of a segment are wrapped when they are sent, and which options are known when they are received.</summary>
+public sealed class TunnelFormat
+{
+    /// <summary>VXLAN without extensions; inner VLAN tags are stripped and not accepted (RFC 7348, 6.1).</summary>
+    public static TunnelFormat Vxlan { get; } = new();
+
+    public Encapsulation Encapsulation { get; init; }
+
+    /// <summary>Geneve only: IP packets are sent without an inner Ethernet header.</summary>
+    public bool IsBareIp { get; init; }
+
+    /// <summary>
+    /// Geneve only: options as they are on the wire, written by <see cref="GeneveOption.Write"/>; at most
+    /// <see cref="GeneveHeader.MaxOptionsLength"/> bytes. Critical options of the same class and type are known when received.
+    /// </summary>
+    public byte[] GeneveOptions { get; init; } = [];
+
+    /// <summary>VXLAN only: group policy ID (draft-smith-vxlan-group-policy, 2.1); null: the extension is not used.</summary>
+    public ushort? GroupPolicy { get; init; }
+
+    /// <summary>Inner VLAN tags are sent and accepted. Not with <see cref="IsBareIp"/>.</summary>
+    public bool KeepsVlanTags { get; init; }
+
+    /// <summary>Bytes of the tunnel header with its options.</summary>
+    public int HeaderLength => Encapsulation == Encapsulation.Vxlan ? VxlanHeader.Length : GeneveHeader.FixedLength + GeneveOptions.Length;
+
+    /// <summary>Bytes from the tunnel header to an untagged IP packet.</summary>
+    public int PrefixLength => IsBareIp ? HeaderLength : HeaderLength + EthernetFrame.MinHeaderLength;
+
+    /// <summary>Bytes that precede an IP packet at most, VLAN tags included.</summary>
+    public int MaxPrefixLength => PrefixLength + (KeepsVlanTags ? EthernetFrame.MaxVlanTags * VlanTag.Length : 0);
+
+    /// <summary>
+    /// True where the kernel can segment a super-packet behind this header: it expects an untagged Ethernet header inside the tunnel.
+    /// </summary>
+    public bool KernelSegments => !IsBareIp && !KeepsVlanTags;
+
+    /// <summary>
+    /// What all packets to one peer begin with, but for their EtherType: the tunnel header, and where there is an inner Ethernet header its
+    /// two addresses.
+    /// </summary>
+    /// <param name="vni">24 bits.</param>
+    /// <param name="destination">Inner destination.</param>
+    /// <param name="source">Inner source.</param>
+    public byte[] Template(uint vni, MacAddress destination, MacAddress source)
+    {
+        byte[] template = new byte[HeaderLength + (IsBareIp ? 0 : 2 * MacAddress.Length)];
+        if (Encapsulation == Encapsulation.Geneve) GeneveHeader.Write(template, vni, EtherTypes.TransparentEthernet, GeneveOptions);
+        else if (GroupPolicy is { } policy) VxlanHeader.Write(template, vni, policy);
+        else VxlanHeader.Write(template, vni);
+        if (IsBareIp) return template;
+        destination.CopyTo(template.AsSpan(HeaderLength));
+        source.CopyTo(template.AsSpan(HeaderLength + MacAddress.Length));
+        return template;
+    }
+}
