@@ -121,6 +121,7 @@ internal sealed class QueueWorker : IDisposable
         }
         catch (Exception exception)
         {
+            // Whatever it is: the daemon must not go on without one of its workers.
             _running = false;
             _died(exception);
             return;
