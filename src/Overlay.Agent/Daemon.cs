@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Diagnostics;
 using System.Runtime.InteropServices;
 using Microsoft.Extensions.Logging;
 using Overlay.Agent.Api;
@@ -24,6 +25,9 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
         Reload,
         Stop,
         WorkerDied,
+
+        /// <summary>Links, addresses or routes of the host changed.</summary>
+        HostChanged,
     }
 
     private readonly record struct Event(EventKind Kind, Exception? Cause = null);
@@ -41,11 +45,13 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
             // The socket goes first: it keeps a second daemon from touching the first one's devices.
             await using LocalApiServer api = await LocalApiServer.StartAsync(plan.Options.ApiSocket, logs).ConfigureAwait(false);
             using var node = Node.Start(plan, cause => _events.Add(new Event(EventKind.WorkerDied, cause)), _log);
+            using HostEvents host = node.Watch(
+                () => _events.Add(new Event(EventKind.HostChanged)), cause => _events.Add(new Event(EventKind.WorkerDied, cause)));
             api.Status = new StatusReporter(node).Report;
             HostWarnings.Log(plan, _log);
             LogReady(node);
             notification.Ready();
-            ExitCode code = Serve(node, notification);
+            ExitCode code = Serve(node, host, notification);
             notification.Stopping();
             return code;
         }
@@ -58,22 +64,29 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
 
     public void Dispose() => _events.Dispose();
 
-    private ExitCode Serve(Node node, ServiceNotification notification)
+    private ExitCode Serve(Node node, HostEvents host, ServiceNotification notification)
     {
+        long verified = Stopwatch.GetTimestamp();
         while (true)
         {
-            if (!_events.TryTake(out Event next, VerifyInterval))
+            TimeSpan left = VerifyInterval - Stopwatch.GetElapsedTime(verified);
+            if (left <= TimeSpan.Zero)
             {
                 node.VerifyEgress();
                 node.VerifyDevices();
+                verified = Stopwatch.GetTimestamp();
                 continue;
             }
+            if (!_events.TryTake(out Event next, left)) continue;
             switch (next.Kind)
             {
                 case EventKind.Reload:
                     notification.Reloading();
                     Reload(node);
                     notification.Ready();
+                    break;
+                case EventKind.HostChanged:
+                    node.HostChanged(host.Take());
                     break;
                 case EventKind.WorkerDied:
                     _log.LogCritical(next.Cause, "a worker died, so the daemon ends");

@@ -101,6 +101,16 @@ internal sealed class Node : IDisposable
         _log.LogWarning("super-packets now leave by {Egress}: {Reason}", StatusReporter.ModeName(choice.Mode), choice.Reason);
     }
 
+    /// <summary>Listens for changes of the host, which are to be handed to <see cref="HostChanged"/>.</summary>
+    public HostEvents Watch(Action announce, Action<Exception> died) => new(_netlink, announce, died);
+
+    /// <summary>Follows what changed on the host's links, addresses and routes.</summary>
+    public void HostChanged(IReadOnlyList<NetlinkEvent> events)
+    {
+        // A device that was set up again, or lost an address or a route, is looked at at once rather than at the next interval.
+        if (events.Count > 0) VerifyDevices();
+    }
+
     /// <summary>Puts back what somebody took from the devices.</summary>
     public void VerifyDevices()
     {

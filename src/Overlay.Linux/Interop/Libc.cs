@@ -45,6 +45,9 @@ internal static unsafe partial class Libc
     [LibraryImport(Library, EntryPoint = "bind")]
     public static partial int Bind(int descriptor, void* address, uint length);
 
+    [LibraryImport(Library, EntryPoint = "getsockname")]
+    public static partial int GetSocketName(int descriptor, void* address, uint* length);
+
     [LibraryImport(Library, EntryPoint = "setsockopt")]
     public static partial int SetSocketOption(int descriptor, int level, int option, void* value, uint length);
 

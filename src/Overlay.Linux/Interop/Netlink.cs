@@ -24,6 +24,7 @@ internal static class NetlinkConstants
     public const int NLA_TYPE_MASK = ~0xc000;
 
     public const ushort RTM_NEWLINK = 16;
+    public const ushort RTM_DELLINK = 17;
     public const ushort RTM_GETLINK = 18;
     public const ushort RTM_NEWADDR = 20;
     public const ushort RTM_DELADDR = 21;
@@ -34,6 +35,12 @@ internal static class NetlinkConstants
     public const ushort RTM_NEWNEIGH = 28;
     public const ushort RTM_DELNEIGH = 29;
     public const ushort RTM_GETNEIGH = 30;
+
+    public const uint RTMGRP_LINK = 1;
+    public const uint RTMGRP_IPV4_IFADDR = 0x10;
+    public const uint RTMGRP_IPV4_ROUTE = 0x40;
+    public const uint RTMGRP_IPV6_IFADDR = 0x100;
+    public const uint RTMGRP_IPV6_ROUTE = 0x400;
 
     public const uint IFF_UP = 1;
     public const uint IFF_LOWER_UP = 0x10000;
@@ -59,7 +66,6 @@ internal static class NetlinkConstants
     public const byte RT_TABLE_MAIN = 254;
     public const byte RT_SCOPE_UNIVERSE = 0;
     public const byte RT_SCOPE_LINK = 253;
-    public const byte RTN_UNICAST = 1;
     public const uint RTNH_F_ONLINK = 4;
     public const uint RTM_F_CLONED = 0x200;
 

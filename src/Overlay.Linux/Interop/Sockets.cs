@@ -6,6 +6,7 @@ namespace Overlay.Linux.Interop;
 /// <summary>sys/socket.h, netinet/in.h, netinet/ip.h, linux/udp.h, linux/filter.h.</summary>
 internal static class Sockets
 {
+    public const int AF_UNSPEC = 0;
     public const int AF_INET = 2;
     public const int AF_INET6 = 10;
     public const int AF_NETLINK = 16;
@@ -51,7 +52,13 @@ internal static class Sockets
     public const int UDP_SEGMENT = 103;
     public const int UDP_GRO = 104;
 
+    public const ushort BPF_LD = 0x00;
+    public const ushort BPF_JMP = 0x05;
     public const ushort BPF_RET = 0x06;
+    public const ushort BPF_W = 0x00;
+    public const ushort BPF_H = 0x08;
+    public const ushort BPF_ABS = 0x20;
+    public const ushort BPF_JEQ = 0x10;
     public const ushort BPF_K = 0x00;
 }
 

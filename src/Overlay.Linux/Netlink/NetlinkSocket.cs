@@ -23,12 +23,34 @@ internal sealed unsafe class NetlinkSocket : IDisposable
 
     public NetlinkSocket()
     {
-        _socket = FileDescriptor.Own(
-            Libc.Socket(Sockets.AF_NETLINK, Sockets.SOCK_RAW | Sockets.SOCK_NONBLOCK | Sockets.SOCK_CLOEXEC, NETLINK_ROUTE), "socket NETLINK_ROUTE");
-        var address = new SockAddrNl { nl_family = Sockets.AF_NETLINK };
-        if (Libc.Bind(_socket.Number, &address, (uint)sizeof(SockAddrNl)) < 0) throw LinuxException.Last("bind NETLINK_ROUTE");
+        _socket = Open(groups: 0);
         Enable(NETLINK_EXT_ACK, "NETLINK_EXT_ACK");
         Enable(NETLINK_CAP_ACK, "NETLINK_CAP_ACK");
+    }
+
+    /// <summary>Where answers come to; notifications of a change name the port that asked for it.</summary>
+    public uint PortId
+    {
+        get
+        {
+            var address = new SockAddrNl();
+            uint length = (uint)sizeof(SockAddrNl);
+            if (Libc.GetSocketName(_socket.Number, &address, &length) < 0) throw LinuxException.Last("getsockname NETLINK_ROUTE");
+            return address.nl_pid;
+        }
+    }
+
+    /// <summary>A bound, non-blocking socket.</summary>
+    /// <param name="groups">RTMGRP_* of what it is to be told; 0: only answers.</param>
+    public static FileDescriptor Open(uint groups)
+    {
+        FileDescriptor socket = FileDescriptor.Own(
+            Libc.Socket(Sockets.AF_NETLINK, Sockets.SOCK_RAW | Sockets.SOCK_NONBLOCK | Sockets.SOCK_CLOEXEC, NETLINK_ROUTE), "socket NETLINK_ROUTE");
+        var address = new SockAddrNl { nl_family = Sockets.AF_NETLINK, nl_groups = groups };
+        if (Libc.Bind(socket.Number, &address, (uint)sizeof(SockAddrNl)) >= 0) return socket;
+        var failure = LinuxException.Last("bind NETLINK_ROUTE");
+        socket.Dispose();
+        throw failure;
     }
 
     public void Dispose() => _socket.Dispose();

@@ -45,10 +45,12 @@ public sealed partial class Rtnetlink
         return request;
     }
 
-    private static AssignedAddress? ParseAddress(ReadOnlySpan<byte> body, int interfaceIndex)
+    /// <param name="body">Of an answer or an event.</param>
+    /// <param name="onlyOf">Index of the one interface of interest, or null.</param>
+    internal static AssignedAddress? ParseAddress(ReadOnlySpan<byte> body, int? onlyOf)
     {
         NetlinkAttributes attributes = Split(body, out IfAddrMsg header);
-        if (header.ifa_index != interfaceIndex) return null;
+        if (onlyOf is { } index && header.ifa_index != index) return null;
         IPAddress? peer = null;
         IPAddress? local = null;
         uint flags = header.ifa_flags;
@@ -68,6 +70,6 @@ public sealed partial class Rtnetlink
         IPAddress? address = local ?? peer;
         if (address is null) return null;
         if (address.IsIPv6LinkLocal) address.ScopeId = header.ifa_index;
-        return new AssignedAddress(interfaceIndex, address, header.ifa_prefixlen) { Scope = (AddressScope)header.ifa_scope };
+        return new AssignedAddress((int)header.ifa_index, address, header.ifa_prefixlen) { Scope = (AddressScope)header.ifa_scope };
     }
 }

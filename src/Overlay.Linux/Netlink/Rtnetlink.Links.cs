@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Overlay.Linux.Interop;
 using Overlay.Wire;
 using static Overlay.Linux.Interop.NetlinkConstants;
@@ -52,6 +53,10 @@ public sealed partial class Rtnetlink
 
     private static NetlinkRequest LinkRequest(Span<byte> buffer, int index) =>
         NetlinkRequest.Start(buffer, RTM_NEWLINK, 0, new IfInfoMsg { ifi_index = index });
+
+    /// <summary>As told by an event; null for what a bridge tells of its ports.</summary>
+    internal static Link? ParseLinkEvent(ReadOnlySpan<byte> body) =>
+        MemoryMarshal.Read<IfInfoMsg>(body).ifi_family == Sockets.AF_UNSPEC ? ParseLink(body) : null;
 
     private static Link ParseLink(ReadOnlySpan<byte> body)
     {

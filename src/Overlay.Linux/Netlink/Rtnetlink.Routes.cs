@@ -20,7 +20,7 @@ public sealed partial class Rtnetlink
         _socket.Execute(ref request, $"delete route {route.Destination} of link {route.InterfaceIndex}");
     }
 
-    /// <summary>The unicast routes of the main table, of both families.</summary>
+    /// <summary>The routes of the main table that lead somewhere or refuse, of both families.</summary>
     public IReadOnlyList<Route> ListRoutes()
     {
         NetlinkRequest request = NetlinkRequest.Start(stackalloc byte[NetlinkRequest.BufferBytes], RTM_GETROUTE, 0, default(RtMsg));
@@ -42,23 +42,26 @@ public sealed partial class Rtnetlink
             rtm_dst_len = (byte)route.Destination.PrefixLength,
             rtm_table = RT_TABLE_MAIN,
             rtm_protocol = route.Protocol,
-            rtm_scope = route.Gateway is null && network.AddressFamily == AddressFamily.InterNetwork ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE,
-            rtm_type = RTN_UNICAST,
+            rtm_scope = route.Kind == RouteKind.Unicast && route.Gateway is null && network.AddressFamily == AddressFamily.InterNetwork
+                ? RT_SCOPE_LINK
+                : RT_SCOPE_UNIVERSE,
+            rtm_type = (byte)route.Kind,
             rtm_flags = route.OnLink ? RTNH_F_ONLINK : 0,
         };
         NetlinkRequest request = NetlinkRequest.Start(buffer, type, flags, body);
         request.Add(RTA_DST, network);
-        request.Add(RTA_OIF, (uint)route.InterfaceIndex);
+        if (route.Kind == RouteKind.Unicast) request.Add(RTA_OIF, (uint)route.InterfaceIndex);
         if (route.Gateway is not null) request.Add(RTA_GATEWAY, route.Gateway);
         if (route.PreferredSource is not null) request.Add(RTA_PREFSRC, route.PreferredSource);
         if (route.Metric != 0) request.Add(RTA_PRIORITY, route.Metric);
         return request;
     }
 
-    private static Route? ParseRoute(ReadOnlySpan<byte> body)
+    internal static Route? ParseRoute(ReadOnlySpan<byte> body)
     {
         NetlinkAttributes attributes = Split(body, out RtMsg header);
-        if (header.rtm_type != RTN_UNICAST || (header.rtm_flags & RTM_F_CLONED) != 0) return null;
+        var kind = (RouteKind)header.rtm_type;
+        if (kind is not (RouteKind.Unicast or RouteKind.Blackhole or RouteKind.Unreachable or RouteKind.Prohibit) || (header.rtm_flags & RTM_F_CLONED) != 0) return null;
         bool ipv4 = header.rtm_family == Sockets.AF_INET;
         if (!ipv4 && header.rtm_family != Sockets.AF_INET6) return null;
         IPAddress destination = ipv4 ? IPAddress.Any : IPAddress.IPv6Any;
@@ -80,8 +83,9 @@ public sealed partial class Rtnetlink
                 default: break;
             }
         }
-        return table != RT_TABLE_MAIN ? null : new Route(new IPNetwork(destination, header.rtm_dst_len), interfaceIndex)
+        return table != RT_TABLE_MAIN ? null : new Route(new IPNetwork(destination, header.rtm_dst_len), kind == RouteKind.Unicast ? interfaceIndex : 0)
         {
+            Kind = kind,
             Gateway = gateway,
             OnLink = (header.rtm_flags & RTNH_F_ONLINK) != 0,
             PreferredSource = source,

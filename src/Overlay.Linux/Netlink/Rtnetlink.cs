@@ -14,6 +14,9 @@ public sealed partial class Rtnetlink : IDisposable
 {
     private readonly NetlinkSocket _socket = new();
 
+    /// <summary>Netlink port of its requests, by which the kernel's notifications of their effects can be told.</summary>
+    internal uint PortId => _socket.PortId;
+
     public void Dispose() => _socket.Dispose();
 
     private static byte Family(IPAddress address) =>
