@@ -45,6 +45,11 @@ dotnet_fits() {
   command -v dotnet >/dev/null && (cd "$root" && dotnet --version >/dev/null 2>&1)
 }
 
+# Debian's npm does not go together with other builds of Node.js, so what is there is left alone.
+ensure_node() {
+  command -v node >/dev/null && command -v npm >/dev/null || apt_install nodejs npm
+}
+
 ensure_dotnet() {
   dotnet_fits && return
   export DOTNET_ROOT=$dotnet_home PATH="$dotnet_home:$PATH"

@@ -8,6 +8,7 @@ using Overlay.Agent.Planning;
 using Overlay.Agent.Setup;
 using Overlay.Agent.Status;
 using Overlay.Linux;
+using Overlay.Rpc.Hosting;
 
 namespace Overlay.Agent;
 

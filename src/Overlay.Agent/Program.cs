@@ -2,7 +2,7 @@ using System.CommandLine;
 using Microsoft.Extensions.Logging;
 using Overlay.Agent;
 using Overlay.Agent.Configuration;
-using Overlay.Agent.Logging;
+using Overlay.Rpc.Hosting;
 using Overlay.Agent.Planning;
 using Overlay.Linux;
 

@@ -1,4 +1,3 @@
-using System.Net;
 using System.Net.Sockets;
 using System.Text.Json;
 using Microsoft.AspNetCore.Hosting.Server;
@@ -9,6 +8,7 @@ using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
 using Overlay.Rpc;
+using Overlay.Rpc.Hosting;
 
 namespace Overlay.Agent.Api;
 
@@ -18,8 +18,6 @@ namespace Overlay.Agent.Api;
 /// </summary>
 internal sealed class LocalApiServer : IHttpApplication<HttpContext>, IAsyncDisposable
 {
-    private const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite;
-
     private readonly string _path;
     private readonly KestrelServer _server;
     private volatile Func<StatusDocument>? _status;
@@ -29,8 +27,7 @@ internal sealed class LocalApiServer : IHttpApplication<HttpContext>, IAsyncDisp
         _path = path;
         var options = new KestrelServerOptions { AddServerHeader = false };
         options.ListenUnixSocket(path, listen => listen.Protocols = HttpProtocols.Http1);
-        // The mode is set before anybody can connect: a socket that does not listen yet refuses.
-        var transport = new SocketTransportOptions { CreateBoundListenSocket = Bind };
+        var transport = new SocketTransportOptions { CreateBoundListenSocket = UnixSocketFile.Bind };
         _server = new KestrelServer(Options.Create(options), new SocketTransportFactory(Options.Create(transport), logs), logs);
     }
 
@@ -47,10 +44,19 @@ internal sealed class LocalApiServer : IHttpApplication<HttpContext>, IAsyncDisp
         try
         {
             if (Path.GetDirectoryName(path) is { } folder) Directory.CreateDirectory(folder);
-            RemoveStale(path);
+            UnixSocketFile.RemoveStale(path);
             var server = new LocalApiServer(path, logs);
             await server._server.StartAsync(server, CancellationToken.None).ConfigureAwait(false);
             return server;
+        }
+        catch (SocketFileException exception) when (exception.IsListening)
+        {
+            throw new StartRefusedException(
+                $"another overlayd listens on {path}", "stop it first, or give this one an 'api: socket:' of its own", exception);
+        }
+        catch (SocketFileException exception)
+        {
+            throw new StartRefusedException(exception.Message, "remove it, or choose another 'api: socket:'", exception);
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or SocketException)
         {
@@ -95,53 +101,5 @@ internal sealed class LocalApiServer : IHttpApplication<HttpContext>, IAsyncDisp
         await _server.StopAsync(deadline.Token).ConfigureAwait(false);
         _server.Dispose();
         File.Delete(_path);
-    }
-
-    private static Socket Bind(EndPoint endPoint)
-    {
-        var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-        try
-        {
-            socket.Bind(endPoint);
-            File.SetUnixFileMode(endPoint.ToString()!, OwnerOnly);
-            return socket;
-        }
-        catch
-        {
-            socket.Dispose();
-            throw;
-        }
-    }
-
-    private static void RemoveStale(string path)
-    {
-        if (!File.Exists(path)) return;
-        using var probe = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-        try
-        {
-            probe.Connect(new UnixDomainSocketEndPoint(path));
-        }
-        catch (SocketException exception) when (exception.SocketErrorCode == SocketError.ConnectionRefused)
-        {
-            if (IsFile(path)) throw new StartRefusedException($"{path} exists and is no socket", "remove it, or choose another 'api: socket:'");
-            File.Delete(path);
-            return;
-        }
-        throw new StartRefusedException(
-            $"another overlayd listens on {path}", "stop it first, or give this one an 'api: socket:' of its own");
-    }
-
-    /// <summary>A file opens; a socket does not (ENXIO). For writing as well, so that a FIFO opens at once.</summary>
-    private static bool IsFile(string path)
-    {
-        try
-        {
-            using FileStream file = new(path, FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite);
-            return true;
-        }
-        catch (IOException)
-        {
-            return false;
-        }
     }
 }

@@ -1,10 +1,10 @@
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Console;
 
-namespace Overlay.Agent.Logging;
+namespace Overlay.Rpc.Hosting;
 
 /// <summary>The daemon's log: structured lines on standard error.</summary>
-internal static class Logs
+public static class Logs
 {
     /// <summary>Disposing the factory writes out what is still queued.</summary>
     public static ILoggerFactory Create() => LoggerFactory.Create(builder => builder

@@ -4,10 +4,10 @@ using System.Net.Sockets;
 using System.Text;
 using Microsoft.Extensions.Logging;
 
-namespace Overlay.Agent;
+namespace Overlay.Rpc.Hosting;
 
 /// <summary>Tells the service manager how the daemon is (sd_notify(3)); does nothing where none asked for it.</summary>
-internal sealed class ServiceNotification(ILogger log)
+public sealed class ServiceNotification(ILogger log)
 {
     private readonly string? _socket = Environment.GetEnvironmentVariable("NOTIFY_SOCKET");
 

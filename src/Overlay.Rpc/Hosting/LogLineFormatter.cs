@@ -3,7 +3,7 @@ using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Logging.Console;
 
-namespace Overlay.Agent.Logging;
+namespace Overlay.Rpc.Hosting;
 
 /// <summary>
 /// One line an event: <c>level=info msg="..." key=value ...</c>. Under journald each line starts with its priority (sd-daemon(3)) and
