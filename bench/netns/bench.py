@@ -157,8 +157,9 @@ def parse_options():
     parser.add_argument("--quick", action="store_true", help="two rounds of 0.4 s: under five minutes")
     parser.add_argument("--rounds", type=int, help="rounds, each with new daemons (5)")
     parser.add_argument("--seconds", type=float, help="measured window; a step of a UDP search is a fifth of it (2)")
-    parser.add_argument("--variants", type=chosen_variants, default=list(VARIANTS), metavar="NAME,...",
-                        help=f"of {', '.join(v.name for v in VARIANTS)}; the first two always run")
+    parser.add_argument("--variants", type=chosen_variants, metavar="NAME,...",
+                        help=f"of {', '.join(v.name for v in VARIANTS)}; the first two always run; by default all, with "
+                             f"--quick all but {', '.join(v.name for v in VARIANTS if not v.quick)}")
     parser.add_argument("--modes", type=lambda text: chosen(text, modes, "mode"), default=list(modes),
                         metavar="NAME,...", help="of wire, veth")
     parser.add_argument("--workloads", type=lambda text: chosen(text, workloads, "workload"), default=list(WORKLOADS),
@@ -168,6 +169,7 @@ def parse_options():
     parser.add_argument("--overlayd", help=argparse.SUPPRESS, required=True)
     parser.add_argument("--tools", help=argparse.SUPPRESS, required=True)
     options = parser.parse_args()
+    options.variants = options.variants or [variant for variant in VARIANTS if variant.quick or not options.quick]
     options.rounds = options.rounds or (2 if options.quick else 5)
     options.seconds = options.seconds or (0.4 if options.quick else 2.0)
     return options

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-from tunnels import KernelVxlan, KernelVxlanWithoutChecksums, OverlayTunnelGso, OverlayUdpGso
+from tunnels import (
+    KernelVxlan, KernelVxlanWithoutChecksums, OverlayGeneveBareIp, OverlayGeneveTunnelGso, OverlayGeneveUdpGso, OverlayTunnelGso,
+    OverlayUdpGso)
 
 IPV6_OVERHEAD = 20  # bytes by which an outer IPv6 header is longer than an IPv4 one
 PERTURBATION = ("--loss", "0.3", "--duplicate", "1", "--reorder", "2", "--mark", "5")
@@ -31,7 +33,8 @@ class Pair:
 
     def runs_over(self, underlay):
         """Injection and zero checksums are for IPv4 only."""
-        return underlay.family == 4 or (self.checksummed and OverlayTunnelGso not in (self.a, self.b))
+        injected = any(getattr(end, "egress", None) == "tunnel-gso" for end in (self.a, self.b))
+        return underlay.family == 4 or (self.checksummed and not injected)
 
     def overhead(self, underlay):
         return max(self.a.overhead, self.b.overhead) + (IPV6_OVERHEAD if underlay.family == 6 else 0)
@@ -59,6 +62,9 @@ PAIRS = {pair.name: pair for pair in (
     Pair("overlay-udp-gso", OverlayUdpGso, OverlayUdpGso),
     Pair("overlay-tunnel-gso", OverlayTunnelGso, OverlayTunnelGso),
     Pair("overlay-udp-gso-tunnel-gso", OverlayUdpGso, OverlayTunnelGso),
+    Pair("overlay-geneve-udp-gso", OverlayGeneveUdpGso, OverlayGeneveUdpGso),
+    Pair("overlay-geneve-tunnel-gso", OverlayGeneveTunnelGso, OverlayGeneveTunnelGso),
+    Pair("overlay-geneve-bare-ip", OverlayGeneveBareIp, OverlayGeneveBareIp),
     Pair("overlay-udp-gso-kernel", OverlayUdpGso, KernelVxlan),
     Pair("overlay-tunnel-gso-kernel", OverlayTunnelGso, KernelVxlan),
     Pair("overlay-udp-gso-kernel-zero-checksum", OverlayUdpGso, KernelVxlanWithoutChecksums),
@@ -68,7 +74,8 @@ PAIRS = {pair.name: pair for pair in (
 SHORT = tuple((PAIRS[pair], UNDERLAYS[underlay]) for pair, underlay in (
     ("overlay-udp-gso", "wire-1500"),
     ("overlay-tunnel-gso", "veth-9000"),
-    ("overlay-udp-gso", "wire-1500-ipv6"),
+    ("overlay-geneve-tunnel-gso", "wire-1500"),
+    ("overlay-geneve-bare-ip", "wire-1500-ipv6"),
     ("overlay-tunnel-gso-kernel-zero-checksum", "wire-1500"),
     ("overlay-udp-gso", "perturbed-1500"),
     ("overlay-tunnel-gso", "perturbed-1500"),

@@ -7,6 +7,7 @@ from lab import LabError, resident_kib, run, stop_process, wait_until
 
 VNI = 42
 PORT = 4789
+GENEVE_PORT = 6081
 START_SECONDS = 20
 
 
@@ -102,8 +103,11 @@ class KernelVxlanWithoutChecksums(KernelVxlan):
 
 
 class Overlay(Tunnel):
-    """overlayd with VXLAN; `egress` is how it hands datagrams to the kernel."""
+    """overlayd; `egress` is how it hands datagrams to the kernel."""
 
+    encapsulation = "vxlan"
+    payload = "ethernet"
+    port = PORT
     egress = "auto"
     program = None
 
@@ -131,13 +135,14 @@ api:
 underlay:
   interface: {self.host.underlay_device}
   addresses: ["{self.host.underlay_address}"]
-  port: {PORT}
+  port: {self.port}
 tunnel:
-  encapsulation: vxlan
+  encapsulation: {self.encapsulation}
   egress: {self.egress}
 segments:
   - name: pods
     vni: {VNI}
+    payload: {self.payload}
     device: overlay0
     mac: {self.host.tunnel_mac}
     addresses: [{addresses}]
@@ -162,8 +167,32 @@ class OverlayTunnelGso(Overlay):
     egress = "tunnel-gso"
 
 
+class OverlayGeneve(Overlay):
+    encapsulation = "geneve"
+    port = GENEVE_PORT
+
+
+class OverlayGeneveUdpGso(OverlayGeneve):
+    egress = "udp-gso"
+
+
+class OverlayGeneveTunnelGso(OverlayGeneve):
+    egress = "tunnel-gso"
+
+
+class OverlayGeneveBareIp(OverlayGeneve):
+    """Without inner Ethernet headers, which the kernel segments in no tunnel."""
+
+    payload = "ip"
+    egress = "udp-gso"
+    overhead = 36
+
+
 class OpenVSwitch(Tunnel):
-    """Open vSwitch's userspace datapath (datapath_type=netdev) with a VXLAN port; its own database and directory."""
+    """Open vSwitch's userspace datapath (datapath_type=netdev) with a tunnel port; its own database and directory."""
+
+    tunnel = "vxlan"
+    port = PORT
 
     @classmethod
     def missing(cls):
@@ -191,9 +220,9 @@ class OpenVSwitch(Tunnel):
             "--", "add-port", "br-phy", "eth0",
             "--", "add-br", "br-pod", "--", "set", "bridge", "br-pod", "datapath_type=netdev",
             f"other-config:hwaddr={self.host.tunnel_mac}",
-            "--", "add-port", "br-pod", "vxlan", "--", "set", "interface", "vxlan", "type=vxlan",
+            "--", "add-port", "br-pod", "tunnel", "--", "set", "interface", "tunnel", f"type={self.tunnel}",
             f"options:remote_ip={self.peer.underlay_address}", f"options:local_ip={self.host.underlay_address}",
-            f"options:key={VNI}", f"options:dst_port={PORT}")
+            f"options:key={VNI}", f"options:dst_port={self.port}")
         self.host.ip(
             f"addr flush dev {self.host.underlay_device}",
             f"addr replace {self.host.underlay_address}/24 dev br-phy",
@@ -208,6 +237,11 @@ class OpenVSwitch(Tunnel):
         if getattr(self, "_server", None) is not None:
             stop_process(self._server)
             self._server = None
+
+
+class OpenVSwitchGeneve(OpenVSwitch):
+    tunnel = "geneve"
+    port = GENEVE_PORT
 
 
 class WireGuardGo(Tunnel):

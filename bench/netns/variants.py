@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from tunnels import KernelVxlan, OpenVSwitch, OverlayTunnelGso, OverlayUdpGso, Routed, WireGuardGo
+from tunnels import (
+    KernelVxlan, OpenVSwitch, OpenVSwitchGeneve, OverlayGeneveTunnelGso, OverlayTunnelGso, OverlayUdpGso, Routed, WireGuardGo)
 
 BARE = "bare"
 KERNEL = "kernel-vxlan"
@@ -15,6 +16,7 @@ class Variant:
     a: type  # the tunnel of each host
     b: type
     workloads: tuple = ()  # empty: all
+    quick: bool = True  # whether --quick has it unless variants are named
 
     @property
     def overhead(self):
@@ -31,9 +33,11 @@ VARIANTS = (
     Variant(KERNEL, "kernel VXLAN", KernelVxlan, KernelVxlan),
     Variant("overlay-udp-gso", "Overlay VXLAN, udp-gso", OverlayUdpGso, OverlayUdpGso),
     Variant("overlay-tunnel-gso", "Overlay VXLAN, tunnel-gso", OverlayTunnelGso, OverlayTunnelGso),
-    Variant("overlay-udp-gso-kernel", "Overlay udp-gso ↔ kernel VXLAN", OverlayUdpGso, KernelVxlan, DIRECTIONS),
+    Variant("overlay-geneve", "Overlay Geneve, tunnel-gso", OverlayGeneveTunnelGso, OverlayGeneveTunnelGso),
+    Variant("overlay-udp-gso-kernel", "Overlay udp-gso ↔ kernel VXLAN", OverlayUdpGso, KernelVxlan, DIRECTIONS, quick=False),
     Variant("overlay-tunnel-gso-kernel", "Overlay tunnel-gso ↔ kernel VXLAN", OverlayTunnelGso, KernelVxlan, DIRECTIONS),
     Variant("ovs-userspace", "Open vSwitch userspace VXLAN", OpenVSwitch, OpenVSwitch),
+    Variant("ovs-userspace-geneve", "Open vSwitch userspace Geneve", OpenVSwitchGeneve, OpenVSwitchGeneve, quick=False),
     Variant("wireguard-go", "wireguard-go (encrypts)", WireGuardGo, WireGuardGo),
 )
 

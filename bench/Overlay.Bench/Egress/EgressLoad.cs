@@ -6,9 +6,9 @@ using Overlay.Testing;
 namespace Overlay.Bench.Egress;
 
 /// <summary>Frames in memory and the egress path that makes trains of them, time and again.</summary>
-internal sealed class EgressLoad(Encapsulation encapsulation, TunnelOffload tunnel = TunnelOffload.None)
+internal sealed class EgressLoad(Tunnel tunnel, TunnelOffload kernel = TunnelOffload.None)
 {
-    private readonly EgressLab _lab = LabFor(encapsulation, tunnel);
+    private readonly EgressLab _lab = new(kernel, format: tunnel.Format());
 
     /// <summary>Adds a frame that needs nothing, or only its checksum.</summary>
     public void Add(InnerFrame frame, bool finished)
@@ -41,10 +41,4 @@ internal sealed class EgressLoad(Encapsulation encapsulation, TunnelOffload tunn
         bytes.CopyTo(_lab.Input.Memory.Span(frame.Offset, bytes.Length));
         _lab.Input.Commit(bytes.Length);
     }
-
-    private static EgressLab LabFor(Encapsulation encapsulation, TunnelOffload tunnel) => encapsulation switch
-    {
-        Encapsulation.Vxlan => new EgressLab(tunnel),
-        _ => throw new ArgumentOutOfRangeException(nameof(encapsulation)),
-    };
 }

@@ -13,7 +13,7 @@ public class EncapsulateBenchmarks
     private EgressLoad? _oneFlow, _eightFlows, _unfinished;
 
     [ParamsAllValues]
-    public Encapsulation Encapsulation { get; set; }
+    public Tunnel Tunnel { get; set; }
 
     [ParamsAllValues]
     public bool Ipv6 { get; set; }
@@ -25,9 +25,9 @@ public class EncapsulateBenchmarks
     [GlobalSetup]
     public void Fill()
     {
-        _oneFlow = new EgressLoad(Encapsulation);
-        _eightFlows = new EgressLoad(Encapsulation);
-        _unfinished = new EgressLoad(Encapsulation);
+        _oneFlow = new EgressLoad(Tunnel);
+        _eightFlows = new EgressLoad(Tunnel);
+        _unfinished = new EgressLoad(Tunnel);
         for (int i = 0; i < Packets; i++)
         {
             _oneFlow.Add(InnerFrames.Outgoing(Ipv6, udp: true, Bytes), finished: true);

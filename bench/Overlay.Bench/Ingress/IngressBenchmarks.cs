@@ -14,7 +14,7 @@ public class IngressBenchmarks
     private IngressLoad? _unchecked, _udp, _tcp, _sixteen;
 
     [ParamsAllValues]
-    public Encapsulation Encapsulation { get; set; }
+    public Tunnel Tunnel { get; set; }
 
     [ParamsAllValues]
     public bool Ipv6 { get; set; }
@@ -26,11 +26,11 @@ public class IngressBenchmarks
     [GlobalSetup]
     public void Prepare()
     {
-        _unchecked = new IngressLoad(Encapsulation, _ => WithoutChecksum(InnerFrames.Incoming(Ipv6, udp: true, Bytes)));
-        _udp = new IngressLoad(Encapsulation, index => Next(InnerFrames.Incoming(Ipv6, udp: true, Bytes), index).Finished());
-        _tcp = new IngressLoad(Encapsulation, index => Next(InnerFrames.Incoming(Ipv6, udp: false, Bytes), index).Finished());
+        _unchecked = new IngressLoad(Tunnel, _ => WithoutChecksum(InnerFrames.Incoming(Ipv6, udp: true, Bytes)));
+        _udp = new IngressLoad(Tunnel, index => Next(InnerFrames.Incoming(Ipv6, udp: true, Bytes), index).Finished());
+        _tcp = new IngressLoad(Tunnel, index => Next(InnerFrames.Incoming(Ipv6, udp: false, Bytes), index).Finished());
         _sixteen = new IngressLoad(
-            Encapsulation,
+            Tunnel,
             index => Next(InnerFrames.Incoming(Ipv6, udp: false, Bytes, flow: index % SixteenFlows), index / SixteenFlows).Finished());
     }
 

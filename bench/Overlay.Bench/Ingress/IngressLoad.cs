@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Net;
 using Overlay.Dataplane.Buffers;
 using Overlay.Dataplane.Counters;
@@ -30,26 +31,32 @@ internal sealed class IngressLoad
     private readonly IngressPort[] _ports;
     private readonly ForwardingSnapshot _snapshot;
     private readonly int _tunnelHeader;
+
+    /// <summary>Of a frame for the device, what was received: an Ethernet header that a packet came without is before it.</summary>
+    private readonly int _firstSlice;
     private readonly int _datagramLength;
 
-    /// <param name="encapsulation">Of the datagrams.</param>
+    /// <param name="tunnel">Of the datagrams.</param>
     /// <param name="frame">The inner frame of each index; all of one length, addressed to the device.</param>
-    public IngressLoad(Encapsulation encapsulation, Func<int, byte[]> frame)
+    public IngressLoad(Tunnel tunnel, Func<int, byte[]> frame)
     {
+        TunnelFormat format = tunnel.Format();
         Peer peer = new("peer", Source, DeviceMac, new PeerTraffic(1));
-        _snapshot = new ForwardingSnapshot(1, [new Segment(0, "pods", Vni, DeviceMac, 1450, new RouteTable([]), [peer], TunnelFormat.Vxlan)], new PeerTable([peer]));
+        _snapshot = new ForwardingSnapshot(1, [new Segment(0, "pods", Vni, DeviceMac, 1450, new RouteTable([]), [peer], format)], new PeerTable([peer]));
         _ports = [new IngressPort(Trains, new QueueCounters())];
-        byte[] tunnel = TunnelHeader(encapsulation);
-        _tunnelHeader = tunnel.Length;
+        _tunnelHeader = format.HeaderLength;
+        _firstSlice = format.IsBareIp ? 1 : 0;
         var underlay = new MemoryUnderlay();
         for (int train = 0; train < Trains; train++)
         {
-            byte[][] datagrams = [.. Enumerable.Range(train * PerTrain, PerTrain).Select(index => Datagram(tunnel, frame(index)))];
+            byte[][] datagrams = [.. Enumerable.Range(train * PerTrain, PerTrain).Select(index => Datagram(format, frame(index)))];
             _datagramLength = datagrams[0].Length;
-            underlay.Deliver(Source, [.. datagrams.SelectMany(datagram => datagram)], _datagramLength);
+            underlay.Deliver(Source, [.. datagrams.SelectMany(datagram => datagram)], _datagramLength, encapsulation: format.Encapsulation);
         }
         underlay.Receive(_batch);
         for (int i = 0; i < Datagrams; i++) Header(i).CopyTo(_headers.AsSpan(i * HeaderBytes));
+        Run();
+        if (_ports[0].Counters.IngressOut.Packets != Datagrams) throw new InvalidOperationException("the path drops what it is to carry");
     }
 
     /// <summary>Takes every datagram once, and puts back the headers that coalescing rewrites: those of the first packets of super-packets.</summary>
@@ -60,8 +67,8 @@ internal sealed class IngressLoad
         int frames = _ports[0].Frames.Count;
         foreach (ref readonly GatheredFrame frame in _ports[0].Frames.Frames)
         {
-            if (frame.SliceCount == 1) continue;
-            long offset = _ports[0].Frames.Slices(frame)[0].Address - _batch.Memory.Address - _tunnelHeader;
+            if (frame.SliceCount == _firstSlice + 1) continue;
+            long offset = _ports[0].Frames.Slices(frame)[_firstSlice].Address - _batch.Memory.Address - _tunnelHeader;
             (long slot, long inSlot) = Math.DivRem(offset, ReceiveBatch.SlotLength);
             int index = (int)((slot * PerTrain) + (inSlot / _datagramLength));
             _headers.AsSpan(index * HeaderBytes, HeaderBytes).CopyTo(Header(index));
@@ -70,23 +77,14 @@ internal sealed class IngressLoad
         return frames;
     }
 
-    private static byte[] TunnelHeader(Encapsulation encapsulation)
-    {
-        byte[] header = new byte[VxlanHeader.Length];
-        switch (encapsulation)
-        {
-            case Encapsulation.Vxlan:
-                VxlanHeader.Write(header, Vni);
-                return header;
-            default:
-                throw new ArgumentOutOfRangeException(nameof(encapsulation));
-        }
-    }
-
-    private static byte[] Datagram(byte[] tunnel, byte[] frame)
+    private static byte[] Datagram(TunnelFormat format, byte[] frame)
     {
         DeviceMac.CopyTo(frame);
-        return [.. tunnel, .. frame];
+        byte[] prefix = format.Template(Vni, DeviceMac, DeviceMac)[..format.HeaderLength];
+        if (!format.IsBareIp) return [.. prefix, .. frame];
+        ushort etherType = BinaryPrimitives.ReadUInt16BigEndian(frame.AsSpan(2 * MacAddress.Length));
+        GeneveHeader.Write(prefix, Vni, etherType, format.GeneveOptions);
+        return [.. prefix, .. frame.AsSpan(EthernetFrame.MinHeaderLength)];
     }
 
     private Span<byte> Header(int index) =>
