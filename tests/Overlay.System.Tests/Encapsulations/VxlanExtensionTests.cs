@@ -15,6 +15,14 @@ public sealed class VxlanExtensionTests
     public Task Vxlan_KernelAtTheLargestVni_TalksBothWays(UnderlayFamily family, int mtu) => RunWithKernelAsync(
         new LabOptions { Family = family, UnderlayMtu = mtu }, new TunnelOptions { Vni = 16_777_215, KernelChecksums = true });
 
+    [Theory]
+    [InlineData(UnderlayFamily.Ipv4, KernelForwarding.PointToPoint)]
+    [InlineData(UnderlayFamily.Ipv6, KernelForwarding.PointToPoint)]
+    [InlineData(UnderlayFamily.Ipv4, KernelForwarding.Learned)]
+    public Task Vxlan_KernelThatForwardsOtherwise_TalksBothWays(UnderlayFamily family, KernelForwarding forwarding) => RunWithKernelAsync(
+        new LabOptions { Family = family },
+        new TunnelOptions { Port = 8472, KernelForwarding = forwarding, KernelChecksums = true });
+
     [Fact]
     public Task Vxlan_NoChecksumsOverIpv4_TalksWithTheKernel() => RunWithKernelAsync(
         new LabOptions(), new TunnelOptions { TunnelLines = ["checksum: false"] }, hasOuterChecksum: false);

@@ -44,7 +44,7 @@ internal sealed class LabNetwork : IAsyncDisposable
 
     /// <summary>Makes a node a kernel VXLAN one, with every other node as its peer.</summary>
     public Task StartKernelVxlanAsync(LabNode node, TunnelOptions tunnel) =>
-        KernelVxlan.ConfigureAsync(node, _nodes.Where(peer => peer != node), tunnel);
+        KernelVxlan.ConfigureAsync(node, [.. _nodes.Where(peer => peer != node)], tunnel);
 
     public async ValueTask DisposeAsync()
     {

@@ -7,6 +7,19 @@ public enum UnderlayFamily
     Ipv6,
 }
 
+/// <summary>Where a kernel VXLAN device sends what it has for a MAC.</summary>
+public enum KernelForwarding
+{
+    /// <summary>Forwarding entries made by hand, as Flannel does.</summary>
+    Static,
+
+    /// <summary>All to the one other node (<c>remote</c>).</summary>
+    PointToPoint,
+
+    /// <summary>Whence a frame of that MAC came last.</summary>
+    Learned,
+}
+
 /// <summary>How the network beneath the overlay is.</summary>
 public sealed record LabOptions
 {
@@ -62,6 +75,9 @@ public sealed record TunnelOptions
 
     /// <summary>Geneve options on the wire, in hexadecimal.</summary>
     public string Options { get; init; } = "";
+
+    /// <summary>How a kernel VXLAN device finds the node behind a MAC.</summary>
+    public KernelForwarding KernelForwarding { get; init; } = KernelForwarding.Static;
 
     /// <summary>Further words of a kernel VXLAN device.</summary>
     public string KernelWords { get; init; } = "";

@@ -1,0 +1,247 @@
+using System.Buffers.Binary;
+
+namespace Overlay.SystemTests.Traffic;
+
+/// <summary>A frame for the underlay and what the RFCs say of it.</summary>
+/// <param name="Frames">To put on the underlay, one after another; several where the outer packet is in fragments.</param>
+/// <param name="Inner">What must come out at the device, from its IP header on; null: nothing.</param>
+/// <param name="Reason">By which the daemon must count it; null where it comes out, or the host's kernel has to drop it.</param>
+internal sealed record HostileFrame(byte[][] Frames, byte[]? Inner, string? Reason);
+
+/// <summary>How the tunnel under test wraps.</summary>
+internal enum HostileTunnel
+{
+    Vxlan,
+    Geneve,
+    GeneveIp,
+}
+
+/// <summary>
+/// Makes outer frames, sound and unsound, and knows of each by its making whether it may pass. Every inner packet has a number of its own
+/// and a protocol that nobody merges.
+/// </summary>
+internal sealed class HostileFrames(Random random, HostileTunnel tunnel, bool ipv6, byte[] ethernet, string source, string stranger, string target)
+{
+    public const uint Vni = 42;
+    public const string InnerTarget4 = "10.244.1.99";
+    public const string InnerTarget6 = "fd00:244:1::99";
+
+    private const byte Experimental = 253;
+    private const int KnownClass = 0x0102;
+    private const int KnownType = 0x83;
+
+    private readonly byte[] _device = PlainBytes.Mac("02:00:00:00:00:01");
+    private readonly byte[] _peer = PlainBytes.Mac("02:00:00:00:00:02");
+    private int _number;
+    private int _identification = 1;
+
+    private int Port => tunnel == HostileTunnel.Vxlan ? 4789 : 6081;
+
+    /// <summary>The next of a fixed round of kinds, so that each is met equally often.</summary>
+    public HostileFrame Next(int index)
+    {
+        int kind = index % 16;
+        int turn = index / 16;
+        (byte[] inner, bool innerV6) = Inner(ecn: 0);
+        byte[] tunnelled = Wrap(inner, innerV6);
+        return kind switch
+        {
+            0 => Marked(turn),
+            1 => Truncated(tunnelled, turn % tunnelled.Length),
+            2 => Lost(Frame(tunnelled)[0][..(14 + (turn % (Frame(tunnelled)[0].Length - 15)))]),
+            // Over IPv6 a UDP length of 0 means that of the IP payload (RFC 2675, 4).
+            3 when turn % 2 == 0 => Lost(Frame(tunnelled, udpLength: random.Next(ipv6 ? 1 : 0, 8))[0]),
+            3 => Lost(Frame(tunnelled, udpLength: tunnelled.Length + 9 + random.Next(500))[0]),
+            4 => WrongChecksum(tunnelled),
+            5 => Flags(inner, innerV6, turn),
+            6 => Reserved(inner, innerV6),
+            7 => new(Frame(Wrap(inner, innerV6, vni: Vni + 1 + (uint)random.Next(0xffff00))), null, "ingress-unknown-segment"),
+            8 => new(Frame(tunnelled, from: stranger), null, "ingress-unknown-peer"),
+            9 => Fragmented(tunnelled, inner, turn),
+            10 => Nested(),
+            11 => WrongInner(turn),
+            12 or 13 when tunnel != HostileTunnel.Vxlan => Options(inner, innerV6, turn),
+            12 => new(Frame(Wrap(inner, innerV6, tag: [0x81, 0, 0, (byte)turn])), null, "ingress-inner-vlan"),
+            13 => new(Frame(Wrap(inner, innerV6, device: PlainBytes.Mac("02:00:00:00:00:63"))), null, "ingress-inner-mac"),
+            14 => InnerCutShort(inner, innerV6),
+            _ => new(Frame(tunnelled), inner, null),
+        };
+    }
+
+    /// <summary>RFC 6040, figure 4, all sixteen in turn.</summary>
+    private HostileFrame Marked(int turn)
+    {
+        int innerEcn = turn & 3, outerEcn = (turn >> 2) & 3;
+        (byte[] inner, bool innerV6) = Inner(innerEcn);
+        byte[][] frame = Frame(Wrap(inner, innerV6), trafficClass: 0xb8 | outerEcn);
+        if (innerEcn == 0 && outerEcn == 3) return new(frame, null, "ingress-ecn-conflict");
+        int leaves = innerEcn == 3 || (innerEcn != 0 && outerEcn == 3) ? 3 : innerEcn == 2 && outerEcn == 1 ? 1 : innerEcn;
+        return new(frame, Inner(leaves, _number).Bytes, null);
+    }
+
+    private HostileFrame Truncated(byte[] tunnelled, int kept)
+    {
+        int header = tunnel == HostileTunnel.Vxlan ? 8 : 8 + ((tunnelled[0] & 0x3f) * 4);
+        return new(Frame(tunnelled[..kept]), null, kept < header ? "ingress-malformed" : "ingress-inner-malformed");
+    }
+
+    private HostileFrame WrongChecksum(byte[] tunnelled)
+    {
+        byte[][] frames = Frame(tunnelled);
+        int at = 14 + (ipv6 ? 40 : 20) + 6;
+        int checksum = BinaryPrimitives.ReadUInt16BigEndian(frames[0].AsSpan(at));
+        PlainBytes.Word(checksum == 0x1234 ? 0x4321 : 0x1234).CopyTo(frames[0], at);
+        return Lost(frames[0]);
+    }
+
+    private HostileFrame Flags(byte[] inner, bool innerV6, int turn)
+    {
+        byte[] tunnelled = Wrap(inner, innerV6);
+        if (tunnel == HostileTunnel.Vxlan)
+        {
+            tunnelled[0] = (byte)turn;
+            return (turn & 8) != 0 ? new(Frame(tunnelled), inner, null) : new(Frame(tunnelled), null, "ingress-malformed");
+        }
+        switch (turn % 4)
+        {
+            case 0:
+                tunnelled[0] |= (byte)(random.Next(1, 4) << 6);
+                return new(Frame(tunnelled), null, "ingress-tunnel-version");
+            case 1:
+                tunnelled[1] |= 0x80;
+                return new(Frame(tunnelled), null, "ingress-control");
+            case 2:
+                // The C bit without a critical option: options are read all the same, and none stands in the way.
+                tunnelled[1] |= 0x40;
+                return new(Frame(tunnelled), inner, null);
+            default:
+                PlainBytes.Word(random.Next(2) == 0 ? 0x0806 : 0x8847).CopyTo(tunnelled, 2);
+                return new(Frame(tunnelled), null, "ingress-payload-type");
+        }
+    }
+
+    private HostileFrame Reserved(byte[] inner, bool innerV6)
+    {
+        byte[] tunnelled = Wrap(inner, innerV6);
+        tunnelled[7] = (byte)random.Next(256);
+        if (tunnel == HostileTunnel.Vxlan) random.NextBytes(tunnelled.AsSpan(1, 3));
+        else tunnelled[1] |= (byte)random.Next(64);
+        return new(Frame(tunnelled), inner, null);
+    }
+
+    private HostileFrame Options(byte[] inner, bool innerV6, int turn)
+    {
+        byte[] known = Option(KnownClass, KnownType, 1);
+        byte[] harmless = Option(random.Next(65_536), random.Next(0x80), random.Next(32));
+        byte[] critical = Option(0xfff0, 0x80 | random.Next(0x80), random.Next(8));
+        switch (turn % 6)
+        {
+            case 0:
+                return new(Frame(Wrap(inner, innerV6, options: [.. known, .. harmless])), inner, null);
+            case 1:
+                return new(Frame(Wrap(inner, innerV6, options: [.. harmless, .. critical])), null, "ingress-critical-option");
+            case 2:
+                byte[] overrun = [.. known, .. Option(1, 1, 1)];
+                overrun[11] = (byte)(2 + random.Next(30));
+                return new(Frame(Wrap(inner, innerV6, options: overrun)), null, "ingress-tunnel-options");
+            case 3:
+                byte[] past = Wrap(inner[..20], innerV6, options: known);
+                past[0] = 63;
+                return new(Frame(past), null, "ingress-malformed");
+            case 4 when tunnel == HostileTunnel.Geneve:
+                return new(Frame(Wrap(inner, innerV6, tag: [0x88, 0xa8, 0, 7])), null, "ingress-inner-vlan");
+            case 5 when tunnel == HostileTunnel.Geneve:
+                return new(Frame(Wrap(inner, innerV6, device: PlainBytes.Mac("02:00:00:00:00:63"))), null, "ingress-inner-mac");
+            default:
+                return new(Frame(Wrap(inner, innerV6, options: [.. Enumerable.Repeat(known, 31).SelectMany(each => each)])), inner, null);
+        }
+    }
+
+    /// <summary>Fragments of the outer packet: whole in either order they are one datagram again, else nothing.</summary>
+    private HostileFrame Fragmented(byte[] tunnelled, byte[] inner, int turn)
+    {
+        byte[] datagram = PlainBytes.Udp(source, target, 50_000, Port, tunnelled);
+        const int Cut = 24;
+        byte[] first = Fragment(datagram[..Cut], 0, more: true), second = Fragment(datagram[Cut..], Cut, more: false);
+        _identification++;
+        return (turn % 4) switch
+        {
+            0 => new([first, second], inner, null),
+            1 => new([second, first], inner, null),
+            2 => Lost(first),
+            _ => Lost(second),
+        };
+    }
+
+    private byte[] Fragment(byte[] part, int offset, bool more)
+    {
+        if (!ipv6)
+            return [.. ethernet, 8, 0, .. PlainBytes.Ipv4(
+                source, target, 17, part, identification: _identification, fragment: (offset / 8) | (more ? 0x2000 : 0))];
+        byte[] extension = [17, 0, .. PlainBytes.Word(offset | (more ? 1 : 0)), 0, 0, .. PlainBytes.Word(_identification)];
+        return [.. ethernet, 0x86, 0xdd, .. PlainBytes.Ipv6(source, target, 44, [.. extension, .. part])];
+    }
+
+    /// <summary>A tunnel in the tunnel is a packet like any other.</summary>
+    private HostileFrame Nested()
+    {
+        byte[] deeper = [8, 0, 0, 0, 0, 0, (byte)Vni, 0, .. _device, .. _peer, 8, 0, .. Inner(0).Bytes];
+        byte[] udp = PlainBytes.Udp("10.244.2.2", InnerTarget4, 1024 + (_number % 60_000), 4789, deeper);
+        byte[] inner = PlainBytes.Ipv4("10.244.2.2", InnerTarget4, 17, udp, identification: _number);
+        return new(Frame(Wrap(inner, innerV6: false)), inner, null);
+    }
+
+    private HostileFrame WrongInner(int turn)
+    {
+        byte[] number = [.. PlainBytes.Word(++_number), .. new byte[20]];
+        byte[] inner = (turn % 4) switch
+        {
+            0 => PlainBytes.Ipv4("10.244.2.2", InnerTarget4, Experimental, number, first: 0x40 | random.Next(5)),
+            1 => PlainBytes.Ipv4("10.244.2.2", InnerTarget4, Experimental, number, first: (random.Next(5, 16) << 4) | 5),
+            2 => PlainBytes.Ipv4("10.244.2.2", InnerTarget4, Experimental, number, length: 43 + random.Next(60_000)),
+            _ => PlainBytes.Ipv4("10.244.2.2", InnerTarget4, Experimental, number, length: random.Next(20)),
+        };
+        return new(Frame(Wrap(inner, innerV6: false)), null, "ingress-inner-malformed");
+    }
+
+    private HostileFrame InnerCutShort(byte[] inner, bool innerV6) =>
+        new(Frame(Wrap(inner[..^random.Next(1, 20)], innerV6)), null, "ingress-inner-malformed");
+
+    /// <summary>An inner packet of an unused protocol (RFC 3692), numbered.</summary>
+    private (byte[] Bytes, bool IsIpv6) Inner(int ecn, int? number = null)
+    {
+        int of = number ?? ++_number;
+        byte[] payload = [(byte)(of >> 24), (byte)(of >> 16), (byte)(of >> 8), (byte)of, .. new byte[28]];
+        return of % 2 == 0
+            ? (PlainBytes.Ipv4("10.244.2.2", InnerTarget4, Experimental, payload, 0x28 | ecn), false)
+            : (PlainBytes.Ipv6("fd00:244:2::2", InnerTarget6, Experimental, payload, 0x28 | ecn), true);
+    }
+
+    private byte[] Wrap(byte[] inner, bool innerV6, uint vni = Vni, byte[]? options = null, byte[]? tag = null, byte[]? device = null)
+    {
+        byte[] type = innerV6 ? [0x86, 0xdd] : [8, 0];
+        byte[] identifier = [(byte)(vni >> 16), (byte)(vni >> 8), (byte)vni, 0];
+        byte[] frame = [.. device ?? _device, .. _peer, .. tag ?? [], .. type, .. inner];
+        byte words = (byte)((options?.Length ?? 0) / 4);
+        return tunnel switch
+        {
+            HostileTunnel.Vxlan => [8, 0, 0, 0, .. identifier, .. frame],
+            HostileTunnel.Geneve => [words, 0, 0x65, 0x58, .. identifier, .. options ?? [], .. frame],
+            _ => [words, 0, .. type, .. identifier, .. options ?? [], .. inner],
+        };
+    }
+
+    private static byte[] Option(int optionClass, int type, int words) =>
+        [.. PlainBytes.Word(optionClass), (byte)type, (byte)words, .. new byte[4 * words]];
+
+    private byte[][] Frame(byte[] tunnelled, string? from = null, int trafficClass = 0, int? udpLength = null)
+    {
+        string sender = from ?? source;
+        byte[] udp = PlainBytes.Udp(sender, target, 49_152 + random.Next(1000), Port, tunnelled, udpLength);
+        return ipv6
+            ? [[.. ethernet, 0x86, 0xdd, .. PlainBytes.Ipv6(sender, target, 17, udp, trafficClass)]]
+            : [[.. ethernet, 8, 0, .. PlainBytes.Ipv4(sender, target, 17, udp, trafficClass)]];
+    }
+
+    private static HostileFrame Lost(byte[] frame) => new([frame], null, null);
+}

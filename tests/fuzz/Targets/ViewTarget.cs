@@ -1,0 +1,37 @@
+using Overlay.Dataplane.Inner;
+using Overlay.Wire;
+using Overlay.Wire.Tests;
+
+namespace Overlay.Fuzz.Targets;
+
+/// <summary>Every view of Overlay.Wire, every accessor, the checksum, and the inner packet with its offsets.</summary>
+internal sealed class ViewTarget(GuardedMemory memory) : IFuzzTarget
+{
+    public string Name => "views and inner packets";
+
+    public int Share => 500;
+
+    public void Run(Random random, InputSource inputs, int count)
+    {
+        for (int i = 0; i < count; i++)
+        {
+            Span<byte> bytes = memory.AtEnd(inputs.Frame());
+            EveryView.ReadLayers(bytes);
+            // Anywhere in the frame, so that each parser meets headers of its own kind and of others.
+            Span<byte> tail = bytes[Math.Min(bytes.Length, random.Next(4) switch { 0 => 0, 1 => 14, 2 => 42, _ => random.Next(100) })..];
+            EveryView.Read(tail);
+            _ = InternetChecksum.Add(tail);
+            if (InnerPacket.TryParse(tail, out InnerPacket packet) == WireStatus.Ok) Check(packet, tail.Length);
+            ushort etherType = random.Next(2) == 0 ? EtherTypes.Ipv4 : EtherTypes.Ipv6;
+            if (tail.Length >= EthernetFrame.MinHeaderLength && InnerPacket.TryParseBare(tail, etherType, out packet) == WireStatus.Ok)
+                Check(packet, tail.Length);
+        }
+    }
+
+    private static void Check(in InnerPacket packet, int length)
+    {
+        bool isOrdered = packet.NetworkOffset <= packet.TransportOffset && packet.TransportOffset <= packet.HeadersEnd
+            && packet.HeadersEnd <= packet.TransportEnd && packet.TransportEnd <= packet.End && packet.End <= length;
+        if (!isOrdered) throw new InvalidOperationException($"the offsets of an inner packet lie outside its {length} bytes");
+    }
+}
