@@ -9,7 +9,7 @@ public sealed class RouteTableTests
     [Fact]
     public void Lookup_RandomPrefixes_EqualsLinearScan() => Seeded.Check(150, random =>
     {
-        RoutePrefix[] prefixes = RandomPrefixes(random, random.Next(0, 200));
+        RoutePrefix[] prefixes = RandomPrefixes(random, random.Next(0, random.Next(4) == 0 ? 2_000 : 200));
         var table = new RouteTable(prefixes);
         for (int i = 0; i < 2_000; i++)
         {
@@ -57,6 +57,77 @@ public sealed class RouteTableTests
     [InlineData(24, -1)]
     public void Constructor_PrefixOutOfRange_Throws(int length, int value) =>
         Assert.ThrowsAny<ArgumentException>(() => new RouteTable([new(IpBits.Mapped(0x0a0b0c00), length, value)]));
+
+    [Fact]
+    public void With_RandomInsertsAndRemovals_EqualsLinearScan() => Seeded.Check(40, random =>
+    {
+        RoutePrefix[] pool = RandomPrefixes(random, random.Next(1, 1500));
+        var oracle = new Dictionary<(UInt128, int), RoutePrefix>();
+        var table = new RouteTable([]);
+        for (int step = 0; step < 3_000; step++)
+        {
+            RoutePrefix prefix = pool[random.Next(pool.Length)] with { Value = step };
+            // Grows, then shrinks, so that regions are split and put together again.
+            if (random.Next(10) < (step < 1_500 ? 8 : 1))
+            {
+                table = table.With(prefix);
+                oracle[(prefix.Address, prefix.Length)] = prefix;
+            }
+            else
+            {
+                table = table.Without(prefix.Address, prefix.Length);
+                oracle.Remove((prefix.Address, prefix.Length));
+            }
+            if (step % 100 != 0) continue;
+            Assert.Equal(oracle.Count, table.Count);
+            RoutePrefix[] now = [.. oracle.Values];
+            for (int i = 0; i < 100; i++)
+            {
+                UInt128 address = Near(random, now);
+                Assert.Equal(Scan(now, address), IpBits.IsMapped(address) ? table.LookupV4((uint)address) : table.LookupV6(address));
+            }
+        }
+    });
+
+    [Fact]
+    public void Lookup_WhileAnotherThreadPublishes_SeesOneWholeTable() => Seeded.Check(1, random =>
+    {
+        // Each table maps everything below 10.0.0.0/8 to its own generation, by 1,024 prefixes: a torn one would show two.
+        RouteTable[] tables = [.. Enumerable.Range(0, 8).Select(_ => new RouteTable([]))];
+        for (int generation = 0; generation < tables.Length; generation++)
+        {
+            for (uint i = 0; i < 1_024; i++) tables[generation] = tables[generation].With(new RoutePrefix(IpBits.Mapped(0x0a000000 | i << 14), 18, generation));
+        }
+        RouteTable published = tables[0];
+        bool stop = false;
+        int seed = random.Next();
+        Task<long>[] readers = [.. Enumerable.Range(0, 2).Select(reader => Task.Run(() =>
+        {
+            var own = new Random(seed + reader);
+            long torn = 0;
+            while (!Volatile.Read(ref stop))
+            {
+                RouteTable seen = Volatile.Read(ref published);
+                int generation = seen.LookupV4(0x0a000000);
+                for (int i = 0; i < 64; i++) torn += seen.LookupV4(0x0a000000 | (uint)own.Next(1 << 24)) == generation ? 0 : 1;
+            }
+            return torn;
+        }))];
+        for (int step = 0; step < 20_000; step++)
+        {
+            RouteTable next = tables[random.Next(tables.Length)];
+            // A prefix beside them, added and taken away, rebuilds the way to them.
+            uint beside = 0x0b000000 | (uint)random.Next(256) << 8;
+            next = next.With(new RoutePrefix(IpBits.Mapped(beside), 24, 99)).Without(IpBits.Mapped(beside), 24);
+            Volatile.Write(ref published, next);
+        }
+        Volatile.Write(ref stop, true);
+        Assert.All(Task.WhenAll(readers).WaitAsync(TimeSpan.FromSeconds(60)).GetAwaiter().GetResult(), torn => Assert.Equal(0, torn));
+    });
+
+    [Fact]
+    public void With_PrefixOutOfRange_Throws() =>
+        Assert.ThrowsAny<ArgumentException>(() => new RouteTable([]).With(new RoutePrefix(IpBits.Mapped(0x0a0b0c00), 8, 0)));
 
     private static RoutePrefix[] RandomPrefixes(Random random, int count)
     {

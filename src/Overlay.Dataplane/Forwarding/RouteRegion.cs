@@ -1,0 +1,153 @@
+namespace Overlay.Dataplane.Forwarding;
+
+/// <summary>What eight bits of an address lead to.</summary>
+internal struct RouteSlot
+{
+    /// <summary>A <see cref="RouteSlot"/> array for eight bits more, a <see cref="FlatTrie"/>, or null.</summary>
+    public object? Next;
+
+    /// <summary>Of the longest prefix that ends in these eight bits; <see cref="RouteTable.NoRoute"/> where none does.</summary>
+    public int Value;
+}
+
+/// <summary>
+/// All prefixes that agree in their first bits and are longer than those. Immutable; knows the prefixes themselves, which
+/// <see cref="Forward"/>, that lookups read, does not.
+/// </summary>
+internal sealed class RouteRegion
+{
+    /// <summary>Address bits that an array of slots takes.</summary>
+    private const int Stride = 8;
+
+    private const int Slots = 1 << Stride;
+
+    /// <summary>Above it a region is split: a trie is built anew in some ten microseconds at most.</summary>
+    private const int MostTogether = 256;
+
+    /// <summary>Below it a split region is put together again.</summary>
+    private const int LeastApart = MostTogether / 2;
+
+    private readonly int _depth;
+
+    /// <summary>Sorted: all, or those that end in the slots where the region is split.</summary>
+    private readonly RouteEntry[] _entries;
+
+    private readonly RouteRegion?[]? _children;
+
+    private RouteRegion(int depth, RouteEntry[] entries, RouteRegion?[]? children, object forward, int count)
+    {
+        _depth = depth;
+        _entries = entries;
+        _children = children;
+        Forward = forward;
+        Count = count;
+    }
+
+    /// <summary>As <see cref="RouteSlot.Next"/>; it depends on nothing outside the region.</summary>
+    public object Forward { get; }
+
+    public int Count { get; }
+
+    /// <param name="sorted">Longer than <paramref name="depth"/> and equal in their first bits.</param>
+    /// <param name="depth">Bits on the way here.</param>
+    /// <returns>Null for no entries.</returns>
+    public static RouteRegion? Build(ReadOnlySpan<RouteEntry> sorted, int depth)
+    {
+        if (sorted.Length == 0) return null;
+        if (sorted.Length <= MostTogether) return Together(sorted.ToArray(), depth);
+        var own = new List<RouteEntry>();
+        var children = new RouteRegion?[Slots];
+        for (int start = 0; start < sorted.Length;)
+        {
+            int slot = Slot(sorted[start], depth);
+            int end = start;
+            while (end < sorted.Length && Slot(sorted[end], depth) == slot) end++;
+            // Those that end here sort before those that go on.
+            for (; start < end && sorted[start].Length <= depth + Stride; start++) own.Add(sorted[start]);
+            children[slot] = Build(sorted[start..end], depth + Stride);
+            start = end;
+        }
+        return Apart([.. own], children, depth, sorted.Length);
+    }
+
+    /// <summary>With an entry added, or its value changed.</summary>
+    public RouteRegion With(RouteEntry entry)
+    {
+        if (_children is null || entry.Length <= _depth + Stride)
+        {
+            RouteEntry[] entries = Insert(entry);
+            int count = Count + entries.Length - _entries.Length;
+            return _children is null ? Build(entries, _depth)! : Apart(entries, _children, _depth, count);
+        }
+        int slot = Slot(entry, _depth);
+        RouteRegion? child = _children[slot];
+        return WithChild(slot, child?.With(entry) ?? Together([entry], _depth + Stride));
+    }
+
+    /// <summary>Without the entry of this prefix. Null where nothing is left, this same region where it had none such.</summary>
+    public RouteRegion? Without(RouteEntry entry)
+    {
+        RouteRegion less;
+        if (_children is null || entry.Length <= _depth + Stride)
+        {
+            int index = Array.BinarySearch(_entries, entry);
+            if (index < 0) return this;
+            RouteEntry[] entries = [.. _entries.AsSpan(0, index), .. _entries.AsSpan(index + 1)];
+            if (_children is null) return Build(entries, _depth);
+            less = Apart(entries, _children, _depth, Count - 1);
+        }
+        else
+        {
+            int slot = Slot(entry, _depth);
+            if (_children[slot] is not { } child) return this;
+            RouteRegion? next = child.Without(entry);
+            if (next == child) return this;
+            less = WithChild(slot, next);
+        }
+        if (less.Count >= LeastApart) return less;
+        var all = new List<RouteEntry>(less.Count);
+        less.Collect(all);
+        all.Sort();
+        return Build([.. all], _depth);
+    }
+
+    private static int Slot(in RouteEntry entry, int depth) => (int)(entry.From(depth) >> (64 - Stride));
+
+    private static RouteRegion Together(RouteEntry[] entries, int depth) => new(depth, entries, null, FlatTrie.Build(entries, depth), entries.Length);
+
+    private static RouteRegion Apart(RouteEntry[] own, RouteRegion?[] children, int depth, int count)
+    {
+        var slots = new RouteSlot[Slots];
+        for (int slot = 0; slot < Slots; slot++) slots[slot] = new RouteSlot { Value = RouteTable.NoRoute, Next = children[slot]?.Forward };
+        foreach (RouteEntry entry in own)
+        {
+            foreach (ref RouteSlot slot in slots.AsSpan(Slot(entry, depth), 1 << (depth + Stride - entry.Length))) slot.Value = entry.Value;
+        }
+        return new RouteRegion(depth, own, children, slots, count);
+    }
+
+    private RouteRegion WithChild(int slot, RouteRegion? child)
+    {
+        var children = (RouteRegion?[])_children!.Clone();
+        var slots = (RouteSlot[])((RouteSlot[])Forward).Clone();
+        int count = Count - (children[slot]?.Count ?? 0) + (child?.Count ?? 0);
+        children[slot] = child;
+        slots[slot].Next = child?.Forward;
+        return new RouteRegion(_depth, _entries, children, slots, count);
+    }
+
+    private RouteEntry[] Insert(RouteEntry entry)
+    {
+        int index = Array.BinarySearch(_entries, entry);
+        if (index < 0) return [.. _entries.AsSpan(0, ~index), entry, .. _entries.AsSpan(~index)];
+        var changed = (RouteEntry[])_entries.Clone();
+        changed[index] = entry;
+        return changed;
+    }
+
+    private void Collect(List<RouteEntry> into)
+    {
+        into.AddRange(_entries);
+        foreach (RouteRegion? child in _children ?? []) child?.Collect(into);
+    }
+}
