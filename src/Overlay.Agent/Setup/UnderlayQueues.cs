@@ -95,6 +95,7 @@ internal sealed class UnderlayQueues : IDisposable
     {
         TunnelOptions tunnel = plan.Options.Tunnel;
         string? refusal = plan.Underlay.AddressV4 is null ? "the underlay has no IPv4 address"
+            : plan.Options.Underlay.Ttl.Value == byte.MaxValue ? "'underlay: ttl: 255', and tunnel super-packets are forwarded once on this host"
             : tunnel.Checksum ? null
             : "'tunnel: checksum: false', and tunnel super-packets have checksums";
         for (int i = 0; i < plan.Options.Underlay.Queues && refusal is null; i++)

@@ -26,7 +26,7 @@ public sealed record EgressOptions
     /// <summary>DSCP is the inner packet's (RFC 2983, uniform model), and <see cref="TrafficClass"/> not used.</summary>
     public bool CopiesDscp { get; init; }
 
-    /// <summary>Outer TTL or hop limit of tunnel super-packets on the wire, at most 254; of datagrams the underlay sets it.</summary>
+    /// <summary>Outer TTL or hop limit of tunnel super-packets on the wire; with 255 there are none. Of datagrams the underlay sets it.</summary>
     public byte TimeToLive { get; init; } = 64;
 
     /// <summary>TTL and hop limit are the inner IP packet's; <see cref="TimeToLive"/> is for what is not IP.</summary>

@@ -40,6 +40,7 @@ internal sealed class TunnelSegmenter(EgressOptions options, HeaderArena arena, 
         TunnelOffload kernel)
     {
         bool isIpv4 = flow.Peer.Endpoint.IsIPv4;
+        if (TimeToLive(flow) == byte.MaxValue) return false;
         if ((Families & kernel & (isIpv4 ? TunnelOffload.Ipv4 : TunnelOffload.Ipv6)) == 0 || segments < 2) return false;
         int room = MaxIpLength - (isIpv4 ? Ipv4Packet.MinHeaderLength : Ipv6Packet.HeaderLength) - UdpHeader.HeaderLength - super.HeaderLength;
         int most = room / super.SegmentSize;
@@ -129,7 +130,8 @@ internal sealed class TunnelSegmenter(EgressOptions options, HeaderArena arena, 
         return InternetChecksum.PseudoHeaderV6(options.LocalV6, destination, IpProtocols.Udp, udpLength);
     }
 
-    /// <summary>One hop more than on the wire: the kernel forwards what is injected.</summary>
-    private byte HopsBeforeForwarding(in OuterFlow flow) =>
-        (byte)Math.Min((flow.TimeToLive == 0 ? options.TimeToLive : flow.TimeToLive) + 1, byte.MaxValue);
+    /// <summary>One hop more than on the wire: the kernel forwards what is injected. So 255 cannot be had this way.</summary>
+    private byte HopsBeforeForwarding(in OuterFlow flow) => (byte)(TimeToLive(flow) + 1);
+
+    private byte TimeToLive(in OuterFlow flow) => flow.TimeToLive == 0 ? options.TimeToLive : flow.TimeToLive;
 }

@@ -97,6 +97,20 @@ public sealed class TunnelSuperPacketTests
         Assert.Equal(3 + 3 + 1 + 3, lab.Counters.EgressOut.Packets);
     }
 
+    [Theory]
+    [InlineData(254, TrainKind.TunnelSuperPacket)]
+    [InlineData(255, TrainKind.Datagrams)]
+    public void Process_TimeToLiveThatForwardingWouldLower_LeavesAsDatagrams(byte timeToLive, TrainKind kind)
+    {
+        var lab = new EgressLab(TunnelOffload.Ipv4, change: options => options with { TimeToLive = timeToLive });
+        InnerFrame frame = Frame(5000, node: 2);
+        lab.Deliver(frame.Unfinished(), frame.Offload(1000));
+        lab.Run();
+        SentTrain sent = Assert.Single(lab.Underlay.Sent);
+        Assert.Equal(kind, sent.Train.Kind);
+        if (kind == TrainKind.TunnelSuperPacket) Assert.Equal(255, sent.Bytes[VirtioLength + 14 + 8]);
+    }
+
     [Fact]
     public void Process_PacketsAroundASuperPacket_KeepTheirPlaces()
     {
