@@ -26,6 +26,7 @@ create_nodes() {
     in_namespace "$host" sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
     ip -n "$host" -batch - <<BATCH
 address add 192.0.2.$n/24 dev underlay0
+address add 2001:db8::$n/64 dev underlay0
 link set underlay0 up
 link add pod0 mtu $overlay_mtu type veth peer name eth0 netns $pod mtu $overlay_mtu
 address add 10.244.$n.1/24 dev pod0
@@ -55,7 +56,7 @@ underlay:
   interface: underlay0
   port: $port
 tunnel:
-  encapsulation: vxlan
+  encapsulation: $encap
   egress: auto
 segments:
   - name: pods
@@ -65,7 +66,7 @@ segments:
     addresses: [10.244.$n.0/32, "fd00:244:$n::/128"]
 peers:
   - name: node-$peer
-    address: 192.0.2.$p
+    address: "$underlay_net$p"
     mac: 02:00:00:00:00:0$p
 routes:
   - prefix: 10.244.$p.0/24
@@ -96,13 +97,13 @@ $(cat "$directory/node-$node.log")"
 start_kernel_vxlan() {
   local host=$1-host-$2 n=${number[$2]} p=${number[${other[$2]}]}
   ip -n "$host" -batch - <<BATCH
-link add vxlan0 address 02:00:00:00:00:0$n mtu $overlay_mtu type vxlan id $vni local 192.0.2.$n dev underlay0 dstport $port nolearning noudpcsum
+link add vxlan0 address 02:00:00:00:00:0$n mtu $overlay_mtu type vxlan id $vni local $underlay_net$n dev underlay0 dstport $kernel_port nolearning noudpcsum
 address add 10.244.$n.0/32 dev vxlan0
 link set vxlan0 up
 neighbour replace 10.244.$p.0 lladdr 02:00:00:00:00:0$p dev vxlan0 nud permanent
 route replace 10.244.$p.0/24 via 10.244.$p.0 dev vxlan0 onlink
 BATCH
-  bridge -n "$host" fdb append "02:00:00:00:00:0$p" dev vxlan0 dst "192.0.2.$p"
+  bridge -n "$host" fdb append "02:00:00:00:00:0$p" dev vxlan0 dst "$underlay_net$p"
 }
 
 # remove_nodes PREFIX: ends what runs in the namespaces and removes them.

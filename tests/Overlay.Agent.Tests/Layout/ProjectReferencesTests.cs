@@ -43,12 +43,5 @@ public sealed class ProjectReferencesTests
         Assert.Equal(["Overlay.Linux"], unsafeProjects);
     }
 
-    private static string Source()
-    {
-        for (DirectoryInfo? folder = new(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)
-        {
-            if (File.Exists(Path.Combine(folder.FullName, "Overlay.sln"))) return Path.Combine(folder.FullName, "src");
-        }
-        throw new DirectoryNotFoundException($"no Overlay.sln above {AppContext.BaseDirectory}");
-    }
+    private static string Source() => Path.Combine(Repository.Root(), "src");
 }
