@@ -107,14 +107,16 @@ internal sealed class Node : IDisposable
     /// <summary>Follows what changed on the host's links, addresses and routes.</summary>
     public void HostChanged(IReadOnlyList<NetlinkEvent> events)
     {
+        if (events.Count == 0) return;
         // A device that was set up again, or lost an address or a route, is looked at at once rather than at the next interval.
-        if (events.Count > 0) VerifyDevices();
+        bool routes = events.Any(each => each is EventsLost or RouteEvent { IsGone: true, Route.Protocol: DeviceState.RouteProtocol });
+        foreach (SegmentPlan segment in _plan.Segments) _watch.Verify(segment, routes);
     }
 
     /// <summary>Puts back what somebody took from the devices.</summary>
     public void VerifyDevices()
     {
-        foreach (SegmentPlan segment in _plan.Segments) _watch.Verify(segment);
+        foreach (SegmentPlan segment in _plan.Segments) _watch.Verify(segment, routes: false);
     }
 
     public void Dispose()

@@ -14,7 +14,9 @@ internal sealed class DeviceWatch(Rtnetlink netlink, ILogger log)
     private readonly Dictionary<string, string> _troubles = [];
 
     /// <summary>Looks at one device. A device that is down is left so: that is the operator's decision, which is logged once.</summary>
-    public void Verify(SegmentPlan segment)
+    /// <param name="segment">Whose device it is.</param>
+    /// <param name="routes">Whether to look at each route too, of which there may be many.</param>
+    public void Verify(SegmentPlan segment, bool routes)
     {
         Link? link = netlink.FindLink(segment.Device);
         // Its worker dies when the device is gone, which ends the daemon.
@@ -28,7 +30,7 @@ internal sealed class DeviceWatch(Rtnetlink netlink, ILogger log)
         var configurator = new DeviceConfigurator(netlink, undo);
         try
         {
-            if (IsWhole(segment, link.Index))
+            if (IsWhole(segment, link.Index, routes))
             {
                 _troubles.Remove(segment.Device);
                 return;
@@ -45,10 +47,11 @@ internal sealed class DeviceWatch(Rtnetlink netlink, ILogger log)
     }
 
     /// <summary>Addresses and neighbours are few and go with the routes, of which there may be many.</summary>
-    private bool IsWhole(SegmentPlan segment, int index)
+    private bool IsWhole(SegmentPlan segment, int index, bool routes)
     {
         DeviceState wanted = DeviceState.Of(segment, index);
         return !wanted.Neighbours.Except(netlink.ListNeighbours(index)).Any()
+            && (!routes || !wanted.Routes.Except(netlink.ListRoutes()).Any())
             && segment.Addresses.All(own => netlink.ListAddresses(index).Any(has => has.Address.Equals(own.Address)));
     }
 

@@ -13,13 +13,16 @@ internal sealed class HostEvents : IDisposable
 
     private const int WaitMilliseconds = 60_000;
 
+    /// <summary>Least time between two announcements: a fight with another program over a route costs little.</summary>
+    private const int GatherMilliseconds = 100;
+
     private readonly NetlinkMonitor _monitor;
     private readonly Action _announce;
     private readonly Action<Exception> _died;
     private readonly Thread _thread;
     private readonly Lock _lock = new();
     private List<NetlinkEvent> _events = [];
-    private volatile bool _stop;
+    private readonly ManualResetEventSlim _stop = new();
 
     /// <param name="own">Of the requests whose effects are not of interest.</param>
     /// <param name="announce">Called by the listening thread: there is something to take.</param>
@@ -46,10 +49,11 @@ internal sealed class HostEvents : IDisposable
 
     public void Dispose()
     {
-        _stop = true;
+        _stop.Set();
         _monitor.Wake();
         if (!_thread.Join(TimeSpan.FromSeconds(10))) throw new TimeoutException($"the thread {_thread.Name} did not end within 10 s");
         _monitor.Dispose();
+        _stop.Dispose();
     }
 
     private void Run()
@@ -57,10 +61,12 @@ internal sealed class HostEvents : IDisposable
         try
         {
             var read = new List<NetlinkEvent>();
-            while (!_stop)
+            while (!_stop.IsSet)
             {
                 read.Clear();
-                if (_monitor.Wait(read, WaitMilliseconds) && Keep(read)) _announce();
+                if (!_monitor.Wait(read, WaitMilliseconds) || !Keep(read)) continue;
+                _announce();
+                _stop.Wait(GatherMilliseconds);
             }
         }
         catch (Exception exception)
