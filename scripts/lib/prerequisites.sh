@@ -3,7 +3,7 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 dotnet_home=/usr/local/share/dotnet
 dotnet_channel=10.0
-lab_packages=(iproute2 iputils-ping iperf3 tcpdump tshark ethtool nftables procps gcc libc6-dev openvswitch-switch)
+lab_packages=(iproute2 iputils-ping iperf3 tcpdump tshark ethtool nftables procps gcc libc6-dev openvswitch-switch etcd-server)
 
 export DOTNET_NOLOGO=1 DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_GENERATE_ASPNET_CERTIFICATE=false
 # Nothing of the build may outlive the script that asked for it.
@@ -28,8 +28,21 @@ apt_install() {
   [ "$(id -u)" -eq 0 ] || die "packages are missing (${missing[*]}): run it as root, or install them"
   echo "installing ${missing[*]}"
   apt_update
-  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null \
+  apt_dormant "${missing[@]}" \
     || die "apt-get could not install ${missing[*]}: see above, check the package sources and the network"
+}
+
+# apt_dormant PACKAGE...: installs them without starting the services they bring, which the tests start by themselves as they need them.
+apt_dormant() {
+  local policy=/usr/sbin/policy-rc.d own='' status=0
+  if [ ! -e "$policy" ]; then
+    own=1
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+  fi
+  DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >/dev/null || status=$?
+  [ -z "$own" ] || rm -f "$policy"
+  return "$status"
 }
 
 apt_update() {

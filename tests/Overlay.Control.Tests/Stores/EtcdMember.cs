@@ -1,0 +1,104 @@
+using System.Diagnostics;
+using System.Net;
+using System.Net.Sockets;
+
+namespace Overlay.Control.Tests.Stores;
+
+/// <summary>A real etcd on loopback, with a data folder and ports of its own.</summary>
+public sealed class EtcdMember : IDisposable
+{
+    private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(60);
+
+    private readonly string _folder = Directory.CreateTempSubdirectory("ovt-etcd-").FullName;
+    private readonly string[] _arguments;
+    private Process? _process;
+
+    private EtcdMember(string name, int clientPort, int peerPort, string cluster)
+    {
+        string client = $"http://127.0.0.1:{clientPort}";
+        Client = new Uri(client);
+        string peer = $"http://127.0.0.1:{peerPort}";
+        _arguments =
+        [
+            "--name", name, "--data-dir", _folder, "--listen-client-urls", client, "--advertise-client-urls", client,
+            "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", cluster, "--log-level", "error",
+            "--heartbeat-interval", "100", "--election-timeout", "1000",
+        ];
+    }
+
+    public Uri Client { get; }
+
+    /// <summary>Members of one cluster, which have a leader.</summary>
+    public static async Task<EtcdMember[]> StartAsync(int count)
+    {
+        int[] ports = FreePorts(2 * count);
+        string cluster = string.Join(',', Enumerable.Range(0, count).Select(i => $"m{i}=http://127.0.0.1:{ports[2 * i]}"));
+        EtcdMember[] members = [.. Enumerable.Range(0, count).Select(i => new EtcdMember($"m{i}", ports[(2 * i) + 1], ports[2 * i], cluster))];
+        foreach (EtcdMember member in members) member.Start();
+        using var http = new HttpClient { Timeout = TimeSpan.FromSeconds(5) };
+        foreach (EtcdMember member in members) await WaitForLeaderAsync(http, member);
+        return members;
+    }
+
+    /// <summary>Whether it leads its cluster.</summary>
+    public async Task<bool> IsLeaderAsync()
+    {
+        using var http = new HttpClient { Timeout = TimeSpan.FromSeconds(5) };
+        using var answer = System.Text.Json.JsonDocument.Parse(await PostAsync(http, "v3/maintenance/status"));
+        return answer.RootElement.GetProperty("leader").GetString()
+            == answer.RootElement.GetProperty("header").GetProperty("member_id").GetString();
+    }
+
+    public void Start() => _process = Process.Start(new ProcessStartInfo("etcd", _arguments)
+    {
+        RedirectStandardError = true,
+        RedirectStandardOutput = true,
+    });
+
+    public void Kill()
+    {
+        _process?.Kill();
+        _process?.WaitForExit();
+        _process?.Dispose();
+        _process = null;
+    }
+
+    public void Dispose()
+    {
+        Kill();
+        Directory.Delete(_folder, true);
+    }
+
+    private static async Task WaitForLeaderAsync(HttpClient http, EtcdMember member)
+    {
+        var waited = Stopwatch.StartNew();
+        while (true)
+        {
+            try
+            {
+                await member.PostAsync(http, "v3/kv/range");
+                return;
+            }
+            catch (Exception error) when (error is HttpRequestException or TaskCanceledException)
+            {
+                if (waited.Elapsed > Deadline) throw new TimeoutException($"etcd at {member.Client} has no leader after {Deadline}", error);
+                await Task.Delay(50);
+            }
+        }
+    }
+
+    private async Task<string> PostAsync(HttpClient http, string path)
+    {
+        using HttpResponseMessage answer = await http.PostAsync(new Uri(Client, path), new StringContent("{\"key\":\"eA==\"}"));
+        return await answer.EnsureSuccessStatusCode().Content.ReadAsStringAsync();
+    }
+
+    private static int[] FreePorts(int count)
+    {
+        TcpListener[] listeners = [.. Enumerable.Range(0, count).Select(_ => new TcpListener(IPAddress.Loopback, 0))];
+        foreach (TcpListener listener in listeners) listener.Start();
+        int[] ports = [.. listeners.Select(listener => ((IPEndPoint)listener.LocalEndpoint).Port)];
+        foreach (TcpListener listener in listeners) listener.Dispose();
+        return ports;
+    }
+}
