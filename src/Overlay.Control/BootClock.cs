@@ -1,10 +1,10 @@
-namespace Overlay.Control.Stores.Sqlite;
+namespace Overlay.Control;
 
 /// <summary>
 /// Time that no one can set: milliseconds of a clock that runs from the boot of the host and is the same in all its processes, with the
 /// boot's identity, as times of two boots do not compare.
 /// </summary>
-internal sealed class BootClock(TimeProvider time)
+public sealed class BootClock(TimeProvider time)
 {
     public string Boot { get; } = File.ReadAllText("/proc/sys/kernel/random/boot_id").Trim();
 

@@ -1,0 +1,194 @@
+using System.Buffers.Binary;
+using System.Security.Cryptography;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+
+namespace Overlay.Control.Ipam;
+
+/// <summary>
+/// One fact of the journal. Which members are set depends on <see cref="Kind"/>; addresses and prefixes are in their canonical text.
+/// </summary>
+internal sealed record JournalRecord(JournalKind Kind)
+{
+    public string? Network { get; init; }
+
+    public string? Block { get; init; }
+
+    /// <summary>Block: addresses of it that are not to be handed out.</summary>
+    public string[]? Unusable { get; init; }
+
+    public string? Address { get; init; }
+
+    public string? Owner { get; init; }
+
+    /// <summary>Window: addresses of the block, from its start, that may have been handed out.</summary>
+    public int UpTo { get; init; }
+
+    /// <summary>Released: the boot of the host, and milliseconds of its clock.</summary>
+    public string? Boot { get; init; }
+
+    public long At { get; init; }
+}
+
+[JsonConverter(typeof(JsonStringEnumConverter<JournalKind>))]
+internal enum JournalKind
+{
+    Block,
+    BlockGone,
+    Window,
+    Allocated,
+    Released,
+}
+
+[JsonSourceGenerationOptions(DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingDefault)]
+[JsonSerializable(typeof(JournalRecord))]
+internal sealed partial class JournalJson : JsonSerializerContext;
+
+/// <summary>The journal is damaged in its middle, or its file cannot be used.</summary>
+public sealed class JournalException(string message, Exception? cause = null) : Exception(message, cause);
+
+/// <summary>
+/// An append-only file of records, each with its length and the first four bytes of its
+/// SHA-256 before it. An append is in the kernel's hands when it returns, so that
+/// it outlives this process; <see cref="Flush"/> puts everything on the disk, so that it outlives the host. A record cut short at the end
+/// of the file, by a crash of the host, is dropped when the file is opened.
+/// </summary>
+internal sealed class AllocationJournal : IDisposable
+{
+    /// <summary>More than any record has: a longer rest that does not parse is damage and no torn end.</summary>
+    private const int MostRecord = 4096;
+
+    private const int HeaderLength = 8;
+
+    private readonly string _path;
+    private FileStream _file;
+
+    private AllocationJournal(string path, FileStream file)
+    {
+        _path = path;
+        _file = file;
+    }
+
+    public long Length => _file.Length;
+
+    /// <summary>Opens the file, makes it where there is none, and reads what it holds.</summary>
+    /// <exception cref="JournalException">It is damaged, or another process has it.</exception>
+    public static AllocationJournal Open(string path, out List<JournalRecord> records)
+    {
+        try
+        {
+            if (Path.GetDirectoryName(Path.GetFullPath(path)) is { } folder) Directory.CreateDirectory(folder);
+            FileStream file = OpenFile(path);
+            byte[] content = new byte[file.Length];
+            file.ReadExactly(content);
+            records = Parse(content, path, out int sound);
+            file.SetLength(sound);
+            file.Position = sound;
+            return new AllocationJournal(path, file);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw new JournalException($"the journal {path} cannot be opened: {error.Message}", error);
+        }
+    }
+
+    /// <exception cref="JournalException">It cannot be written; nothing of the record is left in the file.</exception>
+    public void Append(JournalRecord record)
+    {
+        long before = _file.Position;
+        try
+        {
+            _file.Write(Encode(record));
+        }
+        catch (IOException error)
+        {
+            // What was written of it goes with the next successful append's truncation, or as a torn end.
+            _file.Position = before;
+            throw new JournalException($"the journal {_path} cannot be written: {error.Message}", error);
+        }
+    }
+
+    /// <summary>Returns when everything appended before is on the disk. May be called beside <see cref="Append"/>.</summary>
+    public void Flush()
+    {
+        try
+        {
+            RandomAccess.FlushToDisk(_file.SafeFileHandle);
+        }
+        catch (IOException error)
+        {
+            throw new JournalException($"the journal {_path} cannot be flushed: {error.Message}", error);
+        }
+    }
+
+    /// <summary>Replaces the file, in one step, by one that holds these records only; on the disk when it returns.</summary>
+    public void Replace(IEnumerable<JournalRecord> records)
+    {
+        string next = _path + ".next";
+        File.Delete(next);
+        FileStream file = OpenFile(next);
+        try
+        {
+            foreach (JournalRecord record in records) file.Write(Encode(record));
+            file.Flush(flushToDisk: true);
+            File.Move(next, _path, overwrite: true);
+            // Once more, now that it has its name: journaling file systems write the renaming with it.
+            file.Flush(flushToDisk: true);
+        }
+        catch (IOException error)
+        {
+            file.Dispose();
+            throw new JournalException($"the journal {_path} cannot be rewritten: {error.Message}", error);
+        }
+        (FileStream old, _file) = (_file, file);
+        old.Dispose();
+    }
+
+    public void Dispose() => _file.Dispose();
+
+    internal static List<JournalRecord> Parse(ReadOnlySpan<byte> content, string path, out int sound)
+    {
+        var records = new List<JournalRecord>();
+        sound = 0;
+        while (content.Length - sound >= HeaderLength)
+        {
+            ReadOnlySpan<byte> rest = content[sound..];
+            int length = BinaryPrimitives.ReadInt32LittleEndian(rest);
+            if (length is <= 0 or > MostRecord || rest.Length < HeaderLength + length) break;
+            ReadOnlySpan<byte> body = rest.Slice(HeaderLength, length);
+            if (Checksum(body) != BinaryPrimitives.ReadUInt32LittleEndian(rest[4..])) break;
+            records.Add(JsonSerializer.Deserialize(body, JournalJson.Default.JournalRecord)!);
+            sound += HeaderLength + length;
+        }
+        if (content.Length - sound > MostRecord + HeaderLength && content[sound..].ContainsAnyExcept((byte)0))
+            throw new JournalException($"the journal {path} is damaged at byte {sound}: drain the node, remove the file and start again");
+        return records;
+    }
+
+    private static byte[] Encode(JournalRecord record)
+    {
+        byte[] body = JsonSerializer.SerializeToUtf8Bytes(record, JournalJson.Default.JournalRecord);
+        if (body.Length > MostRecord) throw new ArgumentException("the record is too long", nameof(record));
+        byte[] whole = new byte[HeaderLength + body.Length];
+        BinaryPrimitives.WriteInt32LittleEndian(whole, body.Length);
+        BinaryPrimitives.WriteUInt32LittleEndian(whole.AsSpan(4), Checksum(body));
+        body.CopyTo(whole, HeaderLength);
+        return whole;
+    }
+
+    private static uint Checksum(ReadOnlySpan<byte> body)
+    {
+        Span<byte> digest = stackalloc byte[SHA256.HashSizeInBytes];
+        SHA256.HashData(body, digest);
+        return BinaryPrimitives.ReadUInt32LittleEndian(digest);
+    }
+
+    private static FileStream OpenFile(string path) => new(path, new FileStreamOptions
+    {
+        Mode = FileMode.OpenOrCreate,
+        Access = FileAccess.ReadWrite,
+        Share = FileShare.Read,
+        BufferSize = 0,
+        UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
+    });
+}

@@ -1,0 +1,66 @@
+using System.Net;
+using Overlay.Wire;
+
+namespace Overlay.Control.Ipam;
+
+/// <summary>A block that this node holds: which of its addresses were never handed out.</summary>
+internal sealed class HeldBlock
+{
+    private readonly UInt128 _first;
+    private readonly int _size;
+    private HashSet<UInt128> _unusable = [];
+
+    public HeldBlock(string network, IPNetwork prefix, IEnumerable<string> unusable)
+    {
+        Network = network;
+        Prefix = prefix;
+        int bits = (IsIPv6 ? 128 : 32) - prefix.PrefixLength;
+        if (bits > 16) throw new ArgumentOutOfRangeException(nameof(prefix), $"{prefix} has more than 65536 addresses");
+        _first = IpBits.V6OrMapped(prefix.BaseAddress);
+        _size = 1 << bits;
+        SetUnusable(unusable);
+    }
+
+    public string Network { get; }
+
+    public IPNetwork Prefix { get; }
+
+    public bool IsIPv6 => Prefix.BaseAddress.AddressFamily == System.Net.Sockets.AddressFamily.InterNetworkV6;
+
+    /// <summary>Addresses from the start that may have been handed out, as the journal has it on the disk.</summary>
+    public int Window { get; set; }
+
+    /// <summary>A window that is being written.</summary>
+    public int WindowAsked { get; set; }
+
+    /// <summary>Addresses from the start that were handed out once, or passed over.</summary>
+    public int Next { get; set; }
+
+    /// <summary>Whether no more of its addresses are to be handed out, as the block is on its way back.</summary>
+    public bool IsReturning { get; set; }
+
+    public int Size => _size;
+
+    public int InUse { get; set; }
+
+    public IEnumerable<string> Unusable => _unusable.Select(bits => IpBits.ToAddress(bits).ToString());
+
+    public void SetUnusable(IEnumerable<string> addresses) => _unusable = [.. addresses.Select(each => IpBits.V6OrMapped(IPAddress.Parse(each)))];
+
+    public bool IsUsable(UInt128 address) => !_unusable.Contains(address);
+
+    public UInt128 At(int index) => _first + (UInt128)index;
+
+    public bool Contains(UInt128 address) => address >= _first && address - _first < (UInt128)_size;
+
+    /// <summary>The next address that was never handed out; null where the window, or the block, is at its end.</summary>
+    public UInt128? TakeNew()
+    {
+        while (Next < Window)
+        {
+            UInt128 address = At(Next++);
+            if (IsUsable(address)) return address;
+        }
+        return null;
+    }
+}

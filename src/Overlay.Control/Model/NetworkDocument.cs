@@ -1,0 +1,85 @@
+using System.Net;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using Overlay.Control.Stores;
+
+namespace Overlay.Control.Model;
+
+/// <summary>A virtual network, as it is in the store.</summary>
+/// <param name="Vni">24-bit virtual network identifier.</param>
+/// <param name="Encapsulation">vxlan or geneve.</param>
+/// <param name="Mtu">Bytes of an inner IP packet; null: what each node's underlay leaves.</param>
+public sealed record NetworkDocument(string Name, uint Vni, string Encapsulation, IReadOnlyList<PoolDocument> Pools, int? Mtu = null);
+
+/// <summary>A prefix out of which nodes lease blocks.</summary>
+/// <param name="Prefix">In CIDR notation.</param>
+/// <param name="BlockLength">Prefix length of its blocks.</param>
+/// <param name="Excluded">Prefixes of it that are given to nobody.</param>
+public sealed record PoolDocument(string Prefix, int BlockLength, IReadOnlyList<string> Excluded)
+{
+    public const int DefaultIPv4BlockLength = 26;
+    public const int DefaultIPv6BlockLength = 122;
+
+    [JsonIgnore]
+    public IPNetwork Network => IPNetwork.Parse(Prefix);
+
+    [JsonIgnore]
+    public bool IsIPv6 => Network.BaseAddress.AddressFamily == System.Net.Sockets.AddressFamily.InterNetworkV6;
+}
+
+/// <summary>A node, as it is in the store.</summary>
+/// <param name="Machine">Identity of the machine that has the name.</param>
+/// <param name="Generation">Grows each time the machine registers anew.</param>
+/// <param name="Underlay">Outer addresses.</param>
+/// <param name="Mac">Of its tunnel devices.</param>
+public sealed record NodeDocument(
+    string Name, string Machine, long Generation, IReadOnlyList<string> Underlay, string Mac, string? Zone, IReadOnlyDictionary<string, string> Labels);
+
+/// <summary>A block that a node holds or once held.</summary>
+/// <param name="Holder">The node; null: it is free.</param>
+/// <param name="Since">When its holder got it, or it became free.</param>
+/// <param name="History">Earlier holders, the last first, at most <see cref="MostHistory"/>.</param>
+public sealed record BlockDocument(
+    string Network, string Prefix, string? Holder, DateTimeOffset Since, IReadOnlyList<BlockTenure> History)
+{
+    public const int MostHistory = 8;
+}
+
+public sealed record BlockTenure(string Node, DateTimeOffset From, DateTimeOffset To);
+
+/// <summary>Where documents are in the store.</summary>
+public static class StateKeys
+{
+    public const string Networks = "state/networks/";
+    public const string Nodes = "state/nodes/";
+
+    public static string Network(string name) => Networks + name;
+
+    public static string Node(string name) => Nodes + name;
+
+    public static string Blocks(string network) => $"state/blocks/{network}/";
+
+    public static string Block(string network, IPNetwork prefix) => $"{Blocks(network)}{prefix.BaseAddress}-{prefix.PrefixLength}";
+}
+
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
+[JsonSerializable(typeof(NetworkDocument))]
+[JsonSerializable(typeof(NodeDocument))]
+[JsonSerializable(typeof(BlockDocument))]
+internal sealed partial class StateJson : JsonSerializerContext;
+
+/// <summary>Documents as the store has them: JSON, so that an administrator can read them there.</summary>
+public static class StateDocuments
+{
+    public static byte[] Encode(NetworkDocument network) => JsonSerializer.SerializeToUtf8Bytes(network, StateJson.Default.NetworkDocument);
+
+    public static byte[] Encode(NodeDocument node) => JsonSerializer.SerializeToUtf8Bytes(node, StateJson.Default.NodeDocument);
+
+    public static byte[] Encode(BlockDocument block) => JsonSerializer.SerializeToUtf8Bytes(block, StateJson.Default.BlockDocument);
+
+    public static NetworkDocument Network(StoreEntry entry) => JsonSerializer.Deserialize(entry.Value.Span, StateJson.Default.NetworkDocument)!;
+
+    public static NodeDocument Node(StoreEntry entry) => JsonSerializer.Deserialize(entry.Value.Span, StateJson.Default.NodeDocument)!;
+
+    public static BlockDocument Block(StoreEntry entry) => JsonSerializer.Deserialize(entry.Value.Span, StateJson.Default.BlockDocument)!;
+}
