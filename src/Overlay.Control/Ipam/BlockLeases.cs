@@ -111,9 +111,9 @@ public sealed class BlockLeases(IControlStore store, TimeProvider? time = null)
         foreach (PoolDocument pool in pools)
         {
             var space = new BlockSpace(pool);
-            for (UInt128 index = 0; index < space.Count && choices.Count < Choice; index++)
+            for (UInt128 index = space.NextUsable(0); index < space.Count && choices.Count < Choice; index = space.NextUsable(index + 1))
             {
-                if (!space.IsExcluded(index) && !known.ContainsKey(space.At(index))) choices.Add(space.At(index));
+                if (!known.ContainsKey(space.At(index))) choices.Add(space.At(index));
             }
             if (choices.Count > 0) return choices[Random.Shared.Next(choices.Count)];
         }

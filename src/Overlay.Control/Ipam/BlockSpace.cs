@@ -38,11 +38,25 @@ internal sealed class BlockSpace
     }
 
     /// <summary>Whether an excluded prefix covers the whole block.</summary>
-    public bool IsExcluded(UInt128 index)
+    public bool IsExcluded(UInt128 index) => Excluding(index) is not null;
+
+    /// <summary>The first block from a number on that is not wholly excluded; it may be past the last.</summary>
+    public UInt128 NextUsable(UInt128 index)
+    {
+        // Exclusions may be of more blocks than can be counted through.
+        while (index < Count && Excluding(index) is { } range) index = ((range.Last - _first) >> _hostBits) + 1;
+        return index;
+    }
+
+    private (UInt128 First, UInt128 Last)? Excluding(UInt128 index)
     {
         UInt128 first = _first + (index << _hostBits);
         UInt128 last = first + ((UInt128.One << _hostBits) - 1);
-        return Array.Exists(_excluded, range => range.First <= first && range.Last >= last);
+        foreach ((UInt128 First, UInt128 Last) range in _excluded)
+        {
+            if (range.First <= first && range.Last >= last) return range;
+        }
+        return null;
     }
 
     private static (UInt128 First, UInt128 Last) Range(IPNetwork prefix, int bits)

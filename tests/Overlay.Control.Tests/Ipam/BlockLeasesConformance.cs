@@ -38,6 +38,18 @@ public abstract class BlockLeasesConformance(StoreLab lab)
         Assert.Equal("a", Assert.Single(document.History).Node);
     }
 
+    [Fact]
+    public async Task LeaseAsync_IPv6PoolWithMostOfItExcluded_LeasesFromTheRest()
+    {
+        using var deadline = new CancellationTokenSource(Deadline);
+        await using IControlStore store = lab.Open();
+        await SetUpAsync(store, "fd00::/64", ["fd00::/65"], ["a"], deadline.Token);
+
+        BlockLease lease = await new BlockLeases(store).LeaseAsync("pods", "a", AddressFamily.InterNetworkV6, deadline.Token);
+
+        Assert.True(IPNetwork.Parse("fd00::8000:0:0:0/65").Contains(lease.Block!.Value.BaseAddress));
+    }
+
     [Theory]
     [InlineData("other", "a", BlockLeaseStatus.NoSuchNetwork)]
     [InlineData("pods", "z", BlockLeaseStatus.NoSuchNode)]
@@ -113,7 +125,8 @@ public abstract class BlockLeasesConformance(StoreLab lab)
 
     private static async Task SetUpAsync(IControlStore store, string pool, string[] excluded, string[] nodes, CancellationToken cancellation)
     {
-        var network = new NetworkDocument("pods", 42, "vxlan", [new PoolDocument(pool, PoolDocument.DefaultIPv4BlockLength, excluded)]);
+        int length = pool.Contains(':', StringComparison.Ordinal) ? PoolDocument.DefaultIPv6BlockLength : PoolDocument.DefaultIPv4BlockLength;
+        var network = new NetworkDocument("pods", 42, "vxlan", [new PoolDocument(pool, length, excluded)]);
         StoreTransaction transaction = new StoreTransaction().RequireAbsent(StateKeys.Network("pods"))
             .Put(StateKeys.Network("pods"), StateDocuments.Encode(network));
         foreach (string node in nodes)

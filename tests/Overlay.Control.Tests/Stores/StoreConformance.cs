@@ -113,6 +113,18 @@ public abstract class StoreConformance(StoreLab lab) : IAsyncLifetime, IDisposab
     }
 
     [Fact]
+    public async Task WatchAsync_RevisionLostToARestoredBackup_SaysThatItMustStartOver()
+    {
+        CommitResult only = await PutAsync(("b", "1"));
+        long lost = only.Revision + 1000;
+
+        await using IAsyncEnumerator<StoreChange> watch = Store.WatchAsync("b", lost, End).GetAsyncEnumerator(End);
+
+        Assert.Same(StoreChange.StartOver, await NextAsync(watch));
+        await Assert.ThrowsAsync<StoreException>(() => Store.ReadAsync("b", lost, End));
+    }
+
+    [Fact]
     public async Task GrantLeaseAsync_NotRenewed_ItsKeysAreDeletedAndWatchersTold()
     {
         long lease = await Store.GrantLeaseAsync(TimeSpan.FromSeconds(2), End);

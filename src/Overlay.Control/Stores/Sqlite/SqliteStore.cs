@@ -109,6 +109,7 @@ public sealed class SqliteStore : IControlStore
     {
         long newest = State(connection, "revision");
         long revision = at ?? newest;
+        if (revision > newest) throw new StoreException($"{connection.DataSource} is at revision {newest}, and {revision} is not there yet");
         if (revision < State(connection, "compacted")) return null;
         using SqliteCommand command = connection.CreateCommand();
         command.CommandText = revision >= newest
@@ -125,14 +126,16 @@ public sealed class SqliteStore : IControlStore
         {
             if (Entry(reader) is { } entry) entries.Add(entry);
         }
-        return new StoreRange(Math.Min(revision, newest), entries);
+        return new StoreRange(revision, entries);
     }
 
     private static (List<StoreChange> Changes, long UpTo, bool StartOver) ReadChanges(SqliteConnection connection, string prefix, long after)
     {
         var changes = new List<StoreChange>();
-        if (after < State(connection, "compacted")) return (changes, after, true);
-        long upTo = Math.Max(after, Math.Min(State(connection, "revision"), after + WatchLimit));
+        long newest = State(connection, "revision");
+        // A revision that is not there yet was lost to a backup that was restored.
+        if (after < State(connection, "compacted") || after > newest) return (changes, after, true);
+        long upTo = Math.Min(newest, after + WatchLimit);
         using SqliteCommand command = connection.CreateCommand();
         command.CommandText =
             """
