@@ -88,6 +88,20 @@ public readonly ref struct Ipv4Packet
         return WireStatus.Ok;
     }
 
+    /// <summary>A view of a header whose packet lies elsewhere; only the fields of the header may be read.</summary>
+    /// <returns>As <see cref="TryParse"/> does, but the total length is not looked at.</returns>
+    public static WireStatus TryParseHeader(ReadOnlySpan<byte> header, out Ipv4Packet view)
+    {
+        view = default;
+        if (header.Length < MinHeaderLength) return WireStatus.Truncated;
+        if (header[0] >> 4 != 4) return WireStatus.BadVersion;
+        int headerLength = (header[0] & 0x0f) * 4;
+        if (headerLength < MinHeaderLength) return WireStatus.BadHeaderLength;
+        if (headerLength > header.Length) return WireStatus.Truncated;
+        view = new Ipv4Packet(header[..headerLength]);
+        return WireStatus.Ok;
+    }
+
     /// <summary>Writes a header with its checksum.</summary>
     /// <param name="packet">At least 20 bytes and the options.</param>
     /// <param name="fields">What to write. The reserved flag is written as zero.</param>
@@ -122,5 +136,16 @@ public readonly ref struct Ipv4Packet
         BinaryPrimitives.WriteUInt16BigEndian(header[4..], identification);
         InternetChecksum.Store(header[ChecksumOffset..], 0);
         InternetChecksum.Store(header[ChecksumOffset..], InternetChecksum.Finish(InternetChecksum.Add(header)));
+    }
+
+    /// <summary>Makes a header that of a fragment, and updates its checksum. DF is cleared.</summary>
+    /// <param name="header">The header with its options, exactly.</param>
+    /// <param name="totalLength">Bytes of the fragment, header included.</param>
+    /// <param name="offset">Where its payload belongs, in bytes; a multiple of 8.</param>
+    /// <param name="more">Another fragment follows.</param>
+    public static void WriteFragment(Span<byte> header, int totalLength, int offset, bool more)
+    {
+        BinaryPrimitives.WriteUInt16BigEndian(header[6..], (ushort)((more ? MoreFragmentsBit : 0) | (offset / 8)));
+        Resize(header, totalLength, BinaryPrimitives.ReadUInt16BigEndian(header[4..]));
     }
 }

@@ -1,5 +1,6 @@
 using Overlay.Control.Model;
 using Overlay.Dataplane.Forwarding;
+using Overlay.Dataplane.Mtu;
 using Overlay.Wire;
 
 namespace Overlay.Control.Compilation;
@@ -16,14 +17,18 @@ public static class SnapshotCompiler
     /// <param name="previous">The snapshot in force, whose peers' counters are carried on by name; null at start.</param>
     public static ForwardingSnapshot Compile(NetworkState state, int queues, ForwardingSnapshot? previous = null)
     {
-        var before = new Dictionary<string, PeerTraffic>();
-        foreach (Peer peer in previous?.Peers.All ?? []) before[peer.Name] = peer.Traffic;
+        Dictionary<string, Peer> before = (previous?.Peers.All ?? []).ToDictionary(peer => peer.Name);
 
         var peers = new Dictionary<string, Peer>();
         foreach (PeerState peer in state.Peers)
         {
-            PeerTraffic traffic = before.GetValueOrDefault(peer.Name) ?? new PeerTraffic(queues);
-            peers.Add(peer.Name, new Peer(peer.Name, peer.Endpoint, peer.Mac, traffic));
+            Peer? known = before.GetValueOrDefault(peer.Name);
+            peers.Add(peer.Name, new Peer(peer.Name, peer.Endpoint, peer.Mac, known?.Traffic ?? new PeerTraffic(queues))
+            {
+                // Another address is another path.
+                Path = known?.Endpoint.Address == peer.Endpoint.Address ? known.Path : new PeerPath(),
+                MtuPolicy = peer.MtuPolicy,
+            });
         }
 
         ILookup<string, RouteState> routes = state.Routes.ToLookup(route => route.Segment);

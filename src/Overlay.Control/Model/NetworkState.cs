@@ -1,5 +1,6 @@
 using System.Net;
 using Overlay.Dataplane.Forwarding;
+using Overlay.Dataplane.Mtu;
 using Overlay.Dataplane.Tunnels;
 using Overlay.Wire;
 
@@ -22,7 +23,11 @@ public sealed record SegmentState(string Name, uint Vni, MacAddress DeviceMac, i
 
 /// <summary>Another node's tunnel endpoint.</summary>
 /// <param name="Mac">MAC of its tunnel device.</param>
-public sealed record PeerState(string Name, UnderlayEndpoint Endpoint, MacAddress Mac);
+public sealed record PeerState(string Name, UnderlayEndpoint Endpoint, MacAddress Mac)
+{
+    /// <summary>What is done about packets that the way to it does not carry.</summary>
+    public MtuPolicy MtuPolicy { get; init; } = MtuPolicy.Default;
+}
 
 /// <summary>A prefix of inner destinations that lives behind a peer.</summary>
 /// <param name="Peer">Name of a <see cref="PeerState"/>.</param>

@@ -50,6 +50,11 @@ public struct DatagramTrain
     /// <summary>Outer TTL or hop limit; 0: the one that the underlay was given.</summary>
     public byte TimeToLive;
 
+    /// <summary>
+    /// The outer packets may be fragmented: they carry IPv6 of no more than 1280 bytes, which the path does not carry whole (RFC 2473, 7.1).
+    /// </summary>
+    public bool MayFragment;
+
     /// <summary>Index into the underlay's source ports.</summary>
     public ushort SourcePortIndex;
 

@@ -8,7 +8,7 @@ public sealed class QueueCounters
 {
     private readonly long[] _drops = new long[Enum.GetValues<DropReason>().Length];
 
-    /// <summary>Frames read from the device, in packets after segmentation.</summary>
+    /// <summary>Frames read from the device, in packets after segmentation and fragmentation.</summary>
     public TrafficCounters EgressIn;
 
     /// <summary>Packets handed to the underlay.</summary>
@@ -16,6 +16,9 @@ public sealed class QueueCounters
 
     /// <summary>ARP and neighbour solicitations that were answered here.</summary>
     public long EgressAnswered;
+
+    /// <summary>ICMP errors written to the device; each is about a packet that is counted as dropped, or that was cut smaller than asked.</summary>
+    public long IcmpErrors;
 
     /// <summary>Datagrams received from the underlay.</summary>
     public TrafficCounters IngressIn;

@@ -3,6 +3,7 @@ using Overlay.Dataplane.Buffers;
 using Overlay.Dataplane.Counters;
 using Overlay.Dataplane.Forwarding;
 using Overlay.Dataplane.Inner;
+using Overlay.Dataplane.Mtu;
 using Overlay.Dataplane.Offload;
 using Overlay.Wire;
 
@@ -17,7 +18,7 @@ namespace Overlay.Dataplane.Egress;
 /// until all frames are taken; then the answers are written to the device. Each packet is counted in when it is taken and once more as
 /// sent, answered or dropped, at the latest by <see cref="Account"/>.
 /// </remarks>
-public sealed class EgressPath
+public sealed partial class EgressPath
 {
     private const int ArenaLength = 1 << 20;
     private const byte EcnMask = 3;
@@ -28,6 +29,8 @@ public sealed class EgressPath
     private readonly Segmenter _segmenter;
     private readonly TunnelSegmenter _tunnelSegmenter;
     private readonly NeighborResponder _neighbors = new();
+    private readonly Fragmenter _fragmenter;
+    private readonly IcmpErrors _errors = new();
     private readonly byte _trafficClass;
     private readonly byte _copiedTrafficClass;
     private readonly byte _copiedTimeToLive;
@@ -41,6 +44,7 @@ public sealed class EgressPath
         _copiedTimeToLive = options.CopiesTimeToLive ? byte.MaxValue : (byte)0;
         _trains = new TrainBuilder(options.SourcePorts.Length);
         _segmenter = new Segmenter(_arena, _trains);
+        _fragmenter = new Fragmenter(_arena, _trains);
         _tunnelSegmenter = new TunnelSegmenter(options, _arena, _trains);
     }
 
@@ -113,8 +117,8 @@ public sealed class EgressPath
         if (route == RouteTable.NoRoute) return Drop(DropReason.EgressNoRoute, segments, innerBytes, counters);
         OuterFlow flow = FlowTo(segment.Peers[route], packet);
         return frame.Offload.GsoType == VirtioGsoType.None || segments == 1
-            ? TakePacket(frame, bytes, packet, flow, route, memory, segment, output, counters)
-            : TakeSuperPacket(frame, packet, segments, flow, route, memory, segment, output, counters);
+            ? TakePacket(frame, bytes, packet, flow, route, memory, segment, output, answers, counters)
+            : TakeSuperPacket(frame, packet, segments, flow, route, memory, segment, output, answers, counters);
     }
 
     /// <summary>ARP is answered, or follows the route of its target; nothing else without IP is carried.</summary>
@@ -129,19 +133,25 @@ public sealed class EgressPath
         int route = segment.Routes.LookupV4(arp.TargetAddress);
         if (route == RouteTable.NoRoute) return Drop(DropReason.EgressNoRoute, 1, frame.Length, counters);
         Frame plain = frame with { Offload = default };
-        return TakePacket(plain, bytes, packet, FlowTo(segment.Peers[route], packet), route, memory, segment, output, counters);
+        return TakePacket(plain, bytes, packet, FlowTo(segment.Peers[route], packet), route, memory, segment, output, answers, counters);
     }
 
     private bool TakePacket(
         in Frame frame, Span<byte> bytes, in InnerPacket packet, in OuterFlow flow, int route, PacketMemory memory, Segment segment, SendBatch output,
-        QueueCounters counters)
+        GatherBatch answers, QueueCounters counters)
     {
         int prefix = PrefixLength(packet, segment);
         int length = prefix + frame.Length - packet.NetworkOffset;
+        int room = segment.RoomTo(flow.Peer);
+        if (length > room && !flow.MayFragment)
+            return TakeOversize(frame, bytes, packet, flow, room - prefix, route, memory, segment, output, answers, counters);
         if (length > TrainBuilder.MaxLength) return Drop(DropReason.EgressTooBig, 1, frame.Length, counters);
         if (output.FreeTrains == 0 || output.FreeSlices == 0) return NoRoom(output, 1, frame.Length, counters);
 
-        if ((frame.Offload.Flags & VirtioNetFlags.NeedsChecksum) != 0) ChecksumOffload.Finish(bytes, packet, frame.Offload);
+        bool unfinished = (frame.Offload.Flags & VirtioNetFlags.NeedsChecksum) != 0;
+        if (MssClamp.IsSyn(bytes, packet))
+            MssClamp.Apply(bytes, packet, flow.Peer.MtuPolicy, Math.Min(segment.Mtu, room - prefix), unfinished);
+        if (unfinished) ChecksumOffload.Finish(bytes, packet, frame.Offload);
         int start = WritePrefix(frame, packet, route, prefix, memory, segment);
         counters.EgressIn.Add(1, frame.Length, 0);
         output.AddSlice(_trains.Place(output, flow, length, length - segment.HeaderLength), memory.Slice(start, length));
@@ -150,11 +160,14 @@ public sealed class EgressPath
 
     private bool TakeSuperPacket(
         in Frame frame, in InnerPacket packet, int segments, in OuterFlow flow, int route, PacketMemory memory, Segment segment, SendBatch output,
-        QueueCounters counters)
+        GatherBatch answers, QueueCounters counters)
     {
         int prefix = PrefixLength(packet, segment);
         int headers = prefix + packet.HeadersEnd - packet.NetworkOffset;
         int payload = packet.End - packet.HeadersEnd;
+        int room = segment.RoomTo(flow.Peer);
+        if (headers + frame.Offload.SegmentSize > room && !flow.MayFragment)
+            return TakeOversizeSuperPacket(frame, packet, segments, flow, room, prefix, route, memory, segment, output, answers, counters);
         long innerBytes = ((long)segments * (headers - segment.HeaderLength)) + payload;
         int datagram = headers + frame.Offload.SegmentSize;
         if (datagram > TrainBuilder.MaxLength) return Drop(DropReason.EgressTooBig, segments, innerBytes, counters);

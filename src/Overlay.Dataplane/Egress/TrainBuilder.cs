@@ -63,6 +63,7 @@ internal sealed class TrainBuilder(int sourcePorts)
         train.SourcePortIndex = flow.SourcePortIndex;
         train.TrafficClass = flow.TrafficClass;
         train.TimeToLive = flow.TimeToLive;
+        train.MayFragment = flow.MayFragment;
         return ref train;
     }
 
@@ -71,6 +72,7 @@ internal sealed class TrainBuilder(int sourcePorts)
         int size = train.Packets == 1 ? train.Length : train.SegmentSize;
         bool lastIsFull = train.Length == train.Packets * size;
         return length <= size && lastIsFull && train.Packets < MaxDatagrams && train.Length + length <= MaxLength
-            && ((train.TrafficClass ^ flow.TrafficClass) | (train.TimeToLive ^ flow.TimeToLive)) == 0 && ReferenceEquals(train.Peer, flow.Peer);
+            && ((train.TrafficClass ^ flow.TrafficClass) | (train.TimeToLive ^ flow.TimeToLive)) == 0 && train.MayFragment == flow.MayFragment
+            && ReferenceEquals(train.Peer, flow.Peer);
     }
 }

@@ -65,6 +65,15 @@ public sealed class Segment(
     /// <summary>Bytes from the tunnel header to an untagged IP packet.</summary>
     public int PrefixLength { get; } = tunnel.PrefixLength;
 
+    /// <summary>Bytes of the outer IP and UDP header, over IPv4.</summary>
+    public int OuterLengthV4 { get; } = TunnelFormat.OuterLength(ipv4: true);
+
+    /// <summary>Bytes of the outer IP and UDP header, over IPv6.</summary>
+    public int OuterLengthV6 { get; } = TunnelFormat.OuterLength(ipv4: false);
+
+    /// <summary>Most bytes from the tunnel header on that the way to a peer carries in one piece.</summary>
+    public int RoomTo(Peer peer) => peer.Path.Mtu - (peer.Endpoint.IsIPv4 ? OuterLengthV4 : OuterLengthV6);
+
     /// <summary>Free bytes that a frame of the device must have in front of it.</summary>
     public int Headroom { get; } = Math.Max(tunnel.PrefixLength - EthernetFrame.MinHeaderLength, 0);
 

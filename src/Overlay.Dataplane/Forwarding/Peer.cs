@@ -1,11 +1,12 @@
 using Overlay.Dataplane.Counters;
+using Overlay.Dataplane.Mtu;
 using Overlay.Wire;
 
 namespace Overlay.Dataplane.Forwarding;
 
 /// <summary>
-/// Another node's tunnel endpoint. Immutable but for its counters; a snapshot that follows reuses the <see cref="Traffic"/> of the peer
-/// of the same name, so that counts outlive a reload.
+/// Another node's tunnel endpoint. Immutable but for its counters and its path; a snapshot that follows reuses the <see cref="Traffic"/> and
+/// <see cref="Path"/> of the peer of the same name, so that they outlive a reload.
 /// </summary>
 public sealed class Peer(string name, UnderlayEndpoint endpoint, MacAddress mac, PeerTraffic traffic)
 {
@@ -18,8 +19,15 @@ public sealed class Peer(string name, UnderlayEndpoint endpoint, MacAddress mac,
 
     public PeerTraffic Traffic { get; } = traffic;
 
-    /// <summary>The same peer, with the same counters, on another UDP port.</summary>
-    public Peer At(ushort port) => port == Endpoint.Port ? this : new Peer(Name, Endpoint with { Port = port }, Mac, Traffic);
+    /// <summary>How large a packet the way to it carries.</summary>
+    public PeerPath Path { get; init; } = new();
+
+    /// <summary>What is done about packets that are larger.</summary>
+    public MtuPolicy MtuPolicy { get; init; } = MtuPolicy.Default;
+
+    /// <summary>The same peer, with the same counters and path, on another UDP port.</summary>
+    public Peer At(ushort port) => port == Endpoint.Port ? this
+        : new Peer(Name, Endpoint with { Port = port }, Mac, Traffic) { Path = Path, MtuPolicy = MtuPolicy };
 }
 
 /// <summary>A peer's counters, one of each a queue, so that no two threads write one line.</summary>

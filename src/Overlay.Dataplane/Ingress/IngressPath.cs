@@ -2,6 +2,7 @@ using Overlay.Dataplane.Buffers;
 using Overlay.Dataplane.Counters;
 using Overlay.Dataplane.Forwarding;
 using Overlay.Dataplane.Inner;
+using Overlay.Dataplane.Mtu;
 using Overlay.Dataplane.Offload;
 using Overlay.Dataplane.Tunnels;
 using Overlay.Wire;
@@ -96,7 +97,7 @@ public sealed class IngressPath(int queue)
                 if (!TEncapsulation.KnowsOptions(datagram, segment))
                     Drop(port, DropReason.IngressCriticalOption);
                 else if (!port.Coalescer.TryContinue(memory, frameOffset, frameLength, train.TrafficClass))
-                    packets = Admit<TEncapsulation>(memory, frameOffset, frameLength, tunnel, train.TrafficClass, segment, port, sizes, ref bytes);
+                    packets = Admit<TEncapsulation>(memory, frameOffset, frameLength, tunnel, train.TrafficClass, segment, port, sizes, peer, ref bytes);
                 superPackets = port.Coalescer.SuperPackets - before;
             }
             counters.IngressIn.Add(packets, bytes, 0);
@@ -108,7 +109,7 @@ public sealed class IngressPath(int queue)
     /// <returns>Packets that the frame stands for.</returns>
     private static int Admit<TEncapsulation>(
         PacketMemory memory, int offset, int length, in TunnelHeader tunnel, byte outerTrafficClass, Segment segment, IngressPort port,
-        in SegmentSizes sizes, ref long bytes)
+        in SegmentSizes sizes, Peer peer, ref long bytes)
         where TEncapsulation : struct, IEncapsulation
     {
         Span<byte> frame = memory.Span(offset, length);
@@ -116,6 +117,11 @@ public sealed class IngressPath(int queue)
         if (packet.VlanTags > segment.MaxVlanTags) return Drop(port, DropReason.IngressInnerVlan);
         if (!packet.IsBareIp && !IsForDevice(frame, segment)) return Drop(port, DropReason.IngressInnerMac);
         if (!EcnDecapsulation.TryApply(frame, ref packet, outerTrafficClass)) return Drop(port, DropReason.IngressEcnConflict);
+        if (MssClamp.IsSyn(frame, packet))
+        {
+            bool unfinished = TransportChecksum.Check(frame, packet) == ChecksumState.Unfinished;
+            MssClamp.Apply(frame, packet, peer.MtuPolicy, Math.Min(segment.Mtu, segment.RoomTo(peer) - segment.PrefixLength), unfinished);
+        }
         int packets = port.Coalescer.Add(memory, offset, length, packet, sizes);
         bytes += (packets - 1) * (long)packet.HeadersEnd;
         return packets;
