@@ -8,6 +8,7 @@ using Overlay.Agent.Planning;
 using Overlay.Agent.Setup;
 using Overlay.Agent.Status;
 using Overlay.Linux;
+using Overlay.Linux.Netlink;
 using Overlay.Rpc.Hosting;
 
 namespace Overlay.Agent;
@@ -87,7 +88,9 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
                     notification.Ready();
                     break;
                 case EventKind.HostChanged:
-                    node.HostChanged(host.Take());
+                    IReadOnlyList<NetlinkEvent> events = host.Take();
+                    node.HostChanged(events);
+                    if (events.Any(each => each is LinkEvent or EventsLost)) FollowUnderlay(node);
                     break;
                 case EventKind.WorkerDied:
                     _log.LogCritical(next.Cause, "a worker died, so the daemon ends");
@@ -97,6 +100,37 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
                     return ExitCode.Ok;
             }
         }
+    }
+
+    /// <summary>
+    /// Takes over another MTU of the underlay's interfaces: into the devices, and thereby their routes. Where a configured MTU no longer fits,
+    /// the devices stay as they are and senders are told packet by packet.
+    /// </summary>
+    private void FollowUnderlay(Node node)
+    {
+        IReadOnlyList<HostInterface> interfaces = HostInterfaces.Read();
+        NodePlan before = node.Plan;
+        int mtu = interfaces.Where(each => each.Addresses.Any(own => before.Underlay.Addresses.Contains(own.Address)))
+            .Select(each => each.Mtu).DefaultIfEmpty(node.UnderlayMtu).Min();
+        if (mtu == node.UnderlayMtu) return;
+        _log.LogWarning("the underlay's MTU is now {Mtu} and was {Before}", mtu, node.UnderlayMtu);
+        var problems = new ConfigurationProblems(file);
+        if (PlanResolver.Resolve(before.Options, interfaces, node.Snapshot.Revision + 1, problems) is { } read
+            && ReloadCheck.Accept(before, read, problems) is { } plan)
+        {
+            try
+            {
+                node.Apply(plan);
+                foreach (SegmentPlan segment in plan.Segments) _log.LogInformation("{Device} has MTU {Mtu}", segment.Device, segment.Mtu);
+                return;
+            }
+            catch (Exception exception) when (exception is LinuxException or StartRefusedException)
+            {
+                _log.LogError("{Problem}", exception.Message);
+            }
+        }
+        foreach (string problem in problems.Lines) _log.LogWarning("{Problem}", problem);
+        node.LimitPaths(mtu);
     }
 
     private void Reload(Node node)

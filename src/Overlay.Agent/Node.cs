@@ -61,6 +61,7 @@ internal sealed class Node : IDisposable
         var node = new Node(plan, UnderlayQueues.Open(plan), log);
         try
         {
+            node.LimitPaths(plan.Underlay.Mtu);
             foreach (SegmentPlan segment in plan.Segments) node.OpenDevice(segment);
             node.StartWorkers(workerDied);
             using var undo = new UndoStack(log);
@@ -90,6 +91,17 @@ internal sealed class Node : IDisposable
         ConfigureDevices(plan, undo);
         undo.Commit();
         _plan = plan;
+        LimitPaths(plan.Underlay.Mtu);
+    }
+
+    /// <summary>MTU of the underlay's interfaces that is in force: most bytes of an outer packet to any peer.</summary>
+    public int UnderlayMtu { get; private set; }
+
+    /// <summary>Has senders told of packets that the underlay's interfaces do not carry, whatever the devices' MTUs are.</summary>
+    public void LimitPaths(int mtu)
+    {
+        UnderlayMtu = mtu;
+        foreach (Peer peer in _snapshot.Current.Peers.All) peer.Path.Mtu = mtu;
     }
 
     /// <summary>Finds out whether tunnel super-packets still get through, and has the workers use the other way if that changed.</summary>

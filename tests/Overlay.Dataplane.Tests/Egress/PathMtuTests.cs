@@ -2,7 +2,6 @@ using System.Buffers.Binary;
 using Overlay.Dataplane.Counters;
 using Overlay.Testing;
 using Overlay.Wire;
-using Xunit;
 
 namespace Overlay.Dataplane.Tests.Egress;
 
