@@ -11,6 +11,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
@@ -21,6 +22,7 @@
 #include <linux/if_link.h>
 #include <linux/if_tun.h>
 #include <linux/in6.h>
+#include <linux/loop.h>
 #include <linux/neighbour.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
@@ -41,6 +43,15 @@ static void structs(void)
     FIELD(__user_cap_data_struct, effective)
     FIELD(__user_cap_data_struct, permitted)
     FIELD(__user_cap_data_struct, inheritable)
+    STRUCT(statx)
+    FIELD(statx, stx_ino)
+    FIELD(statx, stx_size)
+    FIELD(statx, stx_blocks)
+    FIELD(statx, stx_dev_major)
+    FIELD(statx, stx_dev_minor)
+    STRUCT(loop_info64)
+    FIELD(loop_info64, lo_device)
+    FIELD(loop_info64, lo_inode)
     STRUCT(pollfd)
     FIELD(pollfd, fd)
     FIELD(pollfd, events)
@@ -153,6 +164,7 @@ static void errno_constants(void)
     CONST(ESRCH)
     CONST(EINTR)
     CONST(EIO)
+    CONST(ENXIO)
     CONST(EAGAIN)
     CONST(EBUSY)
     CONST(EEXIST)
@@ -331,6 +343,14 @@ static void tun_constants(void)
     CONST(IFNAMSIZ)
 }
 
+static void storage_constants(void)
+{
+    CONST(O_DIRECTORY)
+    CONST(AT_FDCWD)
+    CONST(STATX_BASIC_STATS)
+    CONST(LOOP_GET_STATUS64)
+}
+
 int main(void)
 {
     structs();
@@ -340,5 +360,6 @@ int main(void)
     netlink_constants();
     sockets_constants();
     tun_constants();
+    storage_constants();
     return 0;
 }

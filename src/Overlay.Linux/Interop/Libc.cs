@@ -39,6 +39,12 @@ internal static unsafe partial class Libc
     [LibraryImport(Library, EntryPoint = "write")]
     public static partial nint Write(int descriptor, void* buffer, nuint length);
 
+    [LibraryImport(Library, EntryPoint = "fsync")]
+    public static partial int FileSync(int descriptor);
+
+    [LibraryImport(Library, EntryPoint = "statx", StringMarshalling = StringMarshalling.Utf8)]
+    public static partial int Statx(int folder, string path, int flags, uint mask, StatxBuffer* buffer);
+
     [LibraryImport(Library, EntryPoint = "socket")]
     public static partial int Socket(int family, int type, int protocol);
 
