@@ -49,7 +49,9 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
             using var node = Node.Start(plan, cause => _events.Add(new Event(EventKind.WorkerDied, cause)), _log);
             using HostEvents host = node.Watch(
                 () => _events.Add(new Event(EventKind.HostChanged)), cause => _events.Add(new Event(EventKind.WorkerDied, cause)));
-            api.Status = new StatusReporter(node).Report;
+            var reporter = new StatusReporter(node);
+            api.Status = reporter.Report;
+            api.Fdb = reporter.ReportFdb;
             HostWarnings.Log(plan, _log);
             LogReady(node);
             notification.Ready();

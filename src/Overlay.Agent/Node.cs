@@ -129,15 +129,26 @@ internal sealed class Node : IDisposable
     public void VerifyDevices()
     {
         foreach (SegmentPlan segment in _plan.Segments) _watch.Verify(segment, routes: false);
+        foreach (Segment segment in Snapshot.Segments) segment.Bridge?.Sweep();
     }
 
     public void Dispose()
     {
         _workers.ForEach(worker => worker.Stop());
         _workers.ForEach(worker => worker.Dispose());
+        ReleasePorts();
         _devices.ForEach(device => device.Dispose());
         _underlay.Dispose();
         _netlink.Dispose();
+    }
+
+    /// <summary>Takes devices that stay out of their bridges; the others go with their descriptors.</summary>
+    private void ReleasePorts()
+    {
+        foreach (SegmentPlan segment in _plan.Segments.Where(segment => segment is { Persistent: true, Bridge: not null }))
+        {
+            if (_netlink.FindLink(segment.Device) is { Master: not 0 } link) _netlink.SetMaster(link.Index, 0);
+        }
     }
 
     private void OpenDevice(SegmentPlan segment) => _devices.Add(TapDevice.Open(new TapOptions
@@ -165,7 +176,7 @@ internal sealed class Node : IDisposable
         {
             if (configurator.Prepare(segment.Device, segment.Mac) is { } refusal) _settingRefusals.Add(refusal);
             DeviceState now = configurator.Read(segment.Device);
-            configurator.Apply(now, DeviceState.Of(segment, now.InterfaceIndex));
+            configurator.Apply(now, configurator.Wanted(segment, now.InterfaceIndex));
         }
     }
 

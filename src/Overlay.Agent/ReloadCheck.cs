@@ -62,6 +62,8 @@ internal sealed class ReloadCheck(NodePlan before, NodePlan after, Configuration
         Same($"vni of segment '{running.Name}'", (int)running.Vni, options.Vni);
         Same($"device of segment '{running.Name}'", running.Device, options.Device);
         Same($"mac of segment '{running.Name}'", running.Mac, new(next.Mac, options.Mac?.Line ?? options.Name.Line));
+        Same($"kind of segment '{running.Name}'", Kind(running), new(Kind(next), options.Bridging?.Line ?? options.Name.Line));
+        Same($"bridge of segment '{running.Name}'", running.Bridge ?? "(none)", new(next.Bridge ?? "(none)", options.Bridging?.Bridge?.Line ?? options.Name.Line));
         Same($"persistent of segment '{running.Name}'", running.Persistent, options.Persistent);
     }
 
@@ -70,6 +72,8 @@ internal sealed class ReloadCheck(NodePlan before, NodePlan after, Configuration
         if (EqualityComparer<T>.Default.Equals(old, changed.Value)) return;
         problems.Add(changed.Line, $"{what} is {changed} and was {old}, which takes a restart", $"restart overlayd, or put back {old}");
     }
+
+    private static string Kind(SegmentPlan segment) => segment.Bridging is null ? "routed" : "bridged";
 
     private static string Ports(OverlaydOptions options) =>
         string.Join(", ", options.Ports.Select(port => $"{EncapsulationNames.Of(port.Encapsulation)} {port.Port}"));

@@ -1,6 +1,7 @@
 using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
+using System.Text.Json.Serialization.Metadata;
 using Overlay.Rpc;
 
 namespace Overlay.Cli;
@@ -27,16 +28,23 @@ internal sealed class LocalApiClient : IDisposable
     }
 
     /// <exception cref="LocalApiException">The daemon is not there, or answered something else.</exception>
-    public async Task<StatusDocument> GetStatusAsync(CancellationToken cancellation)
+    public Task<StatusDocument> GetStatusAsync(CancellationToken cancellation) =>
+        GetAsync(LocalApi.StatusPath, "status", StatusJson.Default.StatusDocument, cancellation);
+
+    /// <exception cref="LocalApiException">The daemon is not there, or answered something else.</exception>
+    public Task<FdbDocument> GetFdbAsync(CancellationToken cancellation) =>
+        GetAsync(LocalApi.FdbPath, "list of MAC addresses", StatusJson.Default.FdbDocument, cancellation);
+
+    private async Task<T> GetAsync<T>(string path, string what, JsonTypeInfo<T> type, CancellationToken cancellation)
     {
         try
         {
             using HttpResponseMessage response =
-                await _http.GetAsync(new Uri(LocalApi.StatusPath, UriKind.Relative), cancellation).ConfigureAwait(false);
+                await _http.GetAsync(new Uri(path, UriKind.Relative), cancellation).ConfigureAwait(false);
             if (!response.IsSuccessStatusCode)
                 throw new LocalApiException($"overlayd at {_socket} answered {(int)response.StatusCode} {response.ReasonPhrase}; see its log");
             using Stream body = await response.Content.ReadAsStreamAsync(cancellation).ConfigureAwait(false);
-            return await JsonSerializer.DeserializeAsync(body, StatusJson.Default.StatusDocument, cancellation).ConfigureAwait(false)
+            return await JsonSerializer.DeserializeAsync(body, type, cancellation).ConfigureAwait(false)
                 ?? throw new LocalApiException($"overlayd at {_socket} answered nothing; see its log");
         }
         catch (HttpRequestException exception)
@@ -45,7 +53,7 @@ internal sealed class LocalApiClient : IDisposable
         }
         catch (JsonException exception)
         {
-            throw new LocalApiException($"the answer at {_socket} is no status ({exception.Message}); is it overlayd's socket, of this version?", exception);
+            throw new LocalApiException($"the answer at {_socket} is no {what} ({exception.Message}); is it overlayd's socket, of this version?", exception);
         }
     }
 

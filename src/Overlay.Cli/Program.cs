@@ -5,6 +5,7 @@ using Overlay.Cli;
 var root = new RootCommand("Shows what overlayd on this node does.")
 {
     StatusCommand.Create(Console.Out, Console.Error),
+    FdbCommand.Create(Console.Out, Console.Error),
     DecodeCommand.Create(Console.OpenStandardOutput, Console.Error),
 };
 ParseResult parsed = root.Parse(args);

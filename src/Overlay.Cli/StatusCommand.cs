@@ -7,17 +7,10 @@ namespace Overlay.Cli;
 /// <summary><c>overlay status</c>: what the daemon on this node does, as tables or as the JSON it answered.</summary>
 internal static class StatusCommand
 {
-    private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(5);
-
     public static Command Create(TextWriter output, TextWriter errors)
     {
         var json = new Option<bool>("--json") { Description = "Print the daemon's answer as JSON." };
-        var socket = new Option<string>("--socket")
-        {
-            Description = "Unix socket of the daemon.",
-            HelpName = "PATH",
-            DefaultValueFactory = _ => LocalApi.DefaultSocket,
-        };
+        Option<string> socket = LocalApiCommand.SocketOption();
         var command = new Command("status", "Print node, underlay, segments, counters, peers and routes.") { json, socket };
         command.SetAction((parsed, cancellation) =>
             RunAsync(parsed.GetValue(socket)!, parsed.GetValue(json), output, errors, cancellation));
@@ -28,26 +21,13 @@ internal static class StatusCommand
     public static async Task<int> RunAsync(
         string socket, bool asJson, TextWriter output, TextWriter errors, CancellationToken cancellation)
     {
-        using var deadline = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
-        deadline.CancelAfter(Deadline);
-        try
+        return await LocalApiCommand.AskAsync(socket, PrintAsync, errors, cancellation).ConfigureAwait(false);
+
+        async Task PrintAsync(LocalApiClient client, CancellationToken deadline)
         {
-            using var client = new LocalApiClient(socket);
-            StatusDocument status = await client.GetStatusAsync(deadline.Token).ConfigureAwait(false);
+            StatusDocument status = await client.GetStatusAsync(deadline).ConfigureAwait(false);
             if (asJson) await output.WriteLineAsync(JsonSerializer.Serialize(status, StatusJson.Default.StatusDocument)).ConfigureAwait(false);
             else StatusReport.Write(status, output);
-            return 0;
-        }
-        catch (LocalApiException exception)
-        {
-            await errors.WriteLineAsync($"overlay: {exception.Message}").ConfigureAwait(false);
-            return 1;
-        }
-        catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
-        {
-            await errors.WriteLineAsync(
-                $"overlay: overlayd at {socket} did not answer within {Deadline.TotalSeconds:0} s; see its log").ConfigureAwait(false);
-            return 1;
         }
     }
 }

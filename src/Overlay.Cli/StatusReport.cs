@@ -34,17 +34,23 @@ internal static class StatusReport
     {
         Heading("SEGMENTS", output);
         var table = new TextTable(
-            TextTable.Text("NAME"), TextTable.Text("DEVICE"), TextTable.Number("VNI"), TextTable.Text("ENCAPSULATION"), TextTable.Text("EGRESS"), TextTable.Number("MTU"), TextTable.Text("MAC"),
+            TextTable.Text("NAME"), TextTable.Text("KIND"), TextTable.Text("DEVICE"), TextTable.Number("VNI"), TextTable.Text("ENCAPSULATION"), TextTable.Text("EGRESS"), TextTable.Number("MTU"), TextTable.Text("MAC"),
             TextTable.Text("ADDRESSES"), TextTable.Text("OFFLOADS"));
         foreach (SegmentStatus segment in segments)
         {
             table.Add(
-                segment.Name, segment.Device, segment.Vni.ToString(CultureInfo.InvariantCulture), segment.Encapsulation, segment.Mode,
+                segment.Name, segment.Kind, segment.Device, segment.Vni.ToString(CultureInfo.InvariantCulture), segment.Encapsulation, segment.Mode,
                 segment.Mtu.ToString(CultureInfo.InvariantCulture), segment.Mac, OrDash(segment.Addresses), OrDash(segment.Offloads));
         }
         table.Write(output);
         foreach (SegmentStatus segment in segments)
         {
+            if (segment.Bridging is { } bridging)
+            {
+                string limit = bridging.LearnLimit is { } most ? $"{bridging.LearnedMacs} of {most} learned" : "learning is off";
+                output.WriteLine(
+                    $"  {segment.Device}: {(bridging.Bridge is { } bridge ? $"port of {bridge}, " : "")}MACs: {bridging.FixedMacs} fixed, {limit}; floods to {OrDash(bridging.Flood)}");
+            }
             foreach (string refusal in segment.Refusals) output.WriteLine($"  {segment.Device}: {refusal}");
         }
     }
@@ -54,7 +60,7 @@ internal static class StatusReport
         Heading("QUEUES", output);
         var table = new TextTable(
             TextTable.Number("QUEUE"), TextTable.Text("SEGMENT"), TextTable.Text("DIRECTION"),
-            TextTable.Number("PACKETS IN"), TextTable.Number("PACKETS OUT"), TextTable.Number("ANSWERED"), TextTable.Number("DROPPED"),
+            TextTable.Number("PACKETS IN"), TextTable.Number("PACKETS OUT"), TextTable.Number("ANSWERED"), TextTable.Number("REPLICATED"), TextTable.Number("DROPPED"),
             TextTable.Number("BYTES OUT"), TextTable.Number("SUPER-PACKETS"));
         foreach (QueueStatus queue in queues)
         {
@@ -64,11 +70,11 @@ internal static class StatusReport
             if (queue.Segment is { } segment)
             {
                 table.Add(
-                    number, segment, "egress", Count(queue.EgressIn.Packets), Count(queue.EgressOut.Packets), Count(queue.Answered),
+                    number, segment, "egress", Count(queue.EgressIn.Packets), Count(queue.EgressOut.Packets), Count(queue.Answered), Count(queue.Replicated),
                     Count(egressDrops), Bytes(queue.EgressOut.Bytes), Count(queue.EgressOut.SuperPackets));
             }
             table.Add(
-                number, queue.Segment ?? "(none)", "ingress", Count(queue.IngressIn.Packets), Count(queue.IngressOut.Packets), "-",
+                number, queue.Segment ?? "(none)", "ingress", Count(queue.IngressIn.Packets), Count(queue.IngressOut.Packets), "-", "-",
                 Count(ingressDrops), Bytes(queue.IngressOut.Bytes), Count(queue.IngressOut.SuperPackets));
         }
         table.Write(output);

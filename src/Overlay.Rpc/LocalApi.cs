@@ -9,6 +9,9 @@ public static class LocalApi
     /// <summary>Path of <see cref="StatusDocument"/>.</summary>
     public const string StatusPath = "/v1/status";
 
+    /// <summary>Path of <see cref="FdbDocument"/>.</summary>
+    public const string FdbPath = "/v1/fdb";
+
     /// <summary>Most bytes a Unix socket's path may have: <c>sun_path</c> less its terminating zero.</summary>
     public const int MaxSocketPathBytes = 107;
 }

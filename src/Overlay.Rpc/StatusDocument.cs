@@ -45,7 +45,18 @@ public sealed record UnderlayStatus(
 /// <param name="Port">UDP port.</param>
 public sealed record TunnelPortStatus(string Encapsulation, int Port);
 
+/// <param name="Bridge">Bridge of the host that the device is a port of; null: none.</param>
+/// <param name="Flood">Names of the peers that broadcast, multicast and unknown addresses are sent to.</param>
+/// <param name="FixedMacs">MAC addresses given by the configuration.</param>
+/// <param name="LearnedMacs">MAC addresses learned and not too old.</param>
+/// <param name="LearnLimit">Most MAC addresses learned; null: none are.</param>
+/// <param name="AgeingSeconds">How long a MAC address is known after its last frame.</param>
+/// <param name="Neighbours">Addresses that ARP requests and neighbour solicitations are answered for.</param>
+public sealed record BridgingStatus(
+    string? Bridge, IReadOnlyList<string> Flood, int FixedMacs, int LearnedMacs, int? LearnLimit, int AgeingSeconds, int Neighbours);
+
 /// <param name="Name">Name of the segment.</param>
+/// <param name="Kind"><c>routed</c> or <c>bridged</c>.</param>
 /// <param name="Device">Name of its network interface.</param>
 /// <param name="Vni">24-bit virtual network identifier.</param>
 /// <param name="Encapsulation">What it sends: <c>vxlan</c> or <c>geneve</c>, with what differs from the plain form.</param>
@@ -55,8 +66,10 @@ public sealed record TunnelPortStatus(string Encapsulation, int Port);
 /// <param name="Addresses">Addresses of the interface, with prefix length.</param>
 /// <param name="Offloads">Offloads that the kernel granted the interface.</param>
 /// <param name="Refusals">Offloads it refused, and what that means.</param>
+/// <param name="Bridging">Null in a routed segment.</param>
 public sealed record SegmentStatus(
     string Name,
+    string Kind,
     string Device,
     long Vni,
     string Encapsulation,
@@ -65,10 +78,11 @@ public sealed record SegmentStatus(
     string Mac,
     IReadOnlyList<string> Addresses,
     IReadOnlyList<string> Offloads,
-    IReadOnlyList<string> Refusals);
+    IReadOnlyList<string> Refusals,
+    BridgingStatus? Bridging);
 
 /// <summary>
-/// One queue of one segment. <c>EgressIn.Packets = EgressOut.Packets + Answered</c> + the egress drops, and
+/// One queue of one segment. <c>EgressIn.Packets + Replicated = EgressOut.Packets + Answered</c> + the egress drops, and
 /// <c>IngressIn.Packets = IngressOut.Packets</c> + the ingress drops; while traffic flows the figures may be a batch apart.
 /// </summary>
 /// <param name="Queue">From 0.</param>
@@ -76,6 +90,9 @@ public sealed record SegmentStatus(
 /// <param name="EgressIn">Read from the device.</param>
 /// <param name="EgressOut">Handed to the underlay.</param>
 /// <param name="Answered">ARP requests and neighbour solicitations answered by the daemon.</param>
+/// <param name="Replicated">Further copies of packets that went to several peers.</param>
+/// <param name="MacMoves">Source MACs that were known elsewhere before.</param>
+/// <param name="MacsNotLearned">Packets whose source MAC was not learned for want of room; they were forwarded.</param>
 /// <param name="IngressIn">Received from the underlay.</param>
 /// <param name="IngressOut">Written to the device.</param>
 /// <param name="Drops">Packets dropped, by every reason there is, also where none was.</param>
@@ -85,6 +102,9 @@ public sealed record QueueStatus(
     TrafficStatus EgressIn,
     TrafficStatus EgressOut,
     long Answered,
+    long Replicated,
+    long MacMoves,
+    long MacsNotLearned,
     TrafficStatus IngressIn,
     TrafficStatus IngressOut,
     IReadOnlyDictionary<string, long> Drops);

@@ -6,4 +6,5 @@ namespace Overlay.Rpc;
 [JsonSourceGenerationOptions(
     PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, WriteIndented = true, RespectRequiredConstructorParameters = true)]
 [JsonSerializable(typeof(StatusDocument))]
+[JsonSerializable(typeof(FdbDocument))]
 public sealed partial class StatusJson : JsonSerializerContext;

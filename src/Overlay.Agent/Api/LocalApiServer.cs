@@ -1,5 +1,6 @@
 using System.Net.Sockets;
 using System.Text.Json;
+using System.Text.Json.Serialization.Metadata;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
@@ -21,6 +22,7 @@ internal sealed class LocalApiServer : IHttpApplication<HttpContext>, IAsyncDisp
     private readonly string _path;
     private readonly KestrelServer _server;
     private volatile Func<StatusDocument>? _status;
+    private volatile Func<FdbDocument>? _fdb;
 
     private LocalApiServer(string path, ILoggerFactory logs)
     {
@@ -35,6 +37,12 @@ internal sealed class LocalApiServer : IHttpApplication<HttpContext>, IAsyncDisp
     public Func<StatusDocument> Status
     {
         set => _status = value;
+    }
+
+    /// <summary>As <see cref="Status"/>, for MAC addresses.</summary>
+    public Func<FdbDocument> Fdb
+    {
+        set => _fdb = value;
     }
 
     /// <summary>Opens the socket, replacing one that nobody listens on.</summary>
@@ -69,25 +77,30 @@ internal sealed class LocalApiServer : IHttpApplication<HttpContext>, IAsyncDisp
     public async Task ProcessRequestAsync(HttpContext context)
     {
         HttpRequest request = context.Request;
+        if (request.Path == LocalApi.StatusPath) await AnswerAsync(context, _status, StatusJson.Default.StatusDocument).ConfigureAwait(false);
+        else if (request.Path == LocalApi.FdbPath) await AnswerAsync(context, _fdb, StatusJson.Default.FdbDocument).ConfigureAwait(false);
+        else context.Response.StatusCode = StatusCodes.Status404NotFound;
+    }
+
+    /// <param name="context">Of the request.</param>
+    /// <param name="source">Null while the daemon starts.</param>
+    /// <param name="type">How the document is written.</param>
+    private static async Task AnswerAsync<T>(HttpContext context, Func<T>? source, JsonTypeInfo<T> type)
+    {
         HttpResponse response = context.Response;
-        if (request.Path != LocalApi.StatusPath)
-        {
-            response.StatusCode = StatusCodes.Status404NotFound;
-        }
-        else if (!HttpMethods.IsGet(request.Method))
+        if (!HttpMethods.IsGet(context.Request.Method))
         {
             response.StatusCode = StatusCodes.Status405MethodNotAllowed;
             response.Headers.Allow = HttpMethods.Get;
         }
-        else if (_status is not { } status)
+        else if (source is null)
         {
             response.StatusCode = StatusCodes.Status503ServiceUnavailable;
         }
         else
         {
             response.ContentType = "application/json";
-            await JsonSerializer.SerializeAsync(response.Body, status(), StatusJson.Default.StatusDocument, context.RequestAborted)
-                .ConfigureAwait(false);
+            await JsonSerializer.SerializeAsync(response.Body, source(), type, context.RequestAborted).ConfigureAwait(false);
         }
     }
 

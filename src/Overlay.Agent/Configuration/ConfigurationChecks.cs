@@ -15,6 +15,7 @@ internal sealed class ConfigurationChecks(OverlaydOptions options, Configuration
     {
         CheckUnderlay();
         new TunnelChecks(options, problems).Run();
+        new BridgingChecks(options, problems).Run(_everythingWasRead);
         CheckSegments();
         CheckPeers();
         CheckMacs();
@@ -102,7 +103,7 @@ internal sealed class ConfigurationChecks(OverlaydOptions options, Configuration
             MacAddress mac = segment.Mac?.Value ?? DeviceMac.Derive(options.Node, segment.Name);
             Claim(mac, segment.Mac?.Line ?? segment.Name.Line, $"segment '{segment.Name}'");
         }
-        foreach (PeerOptions peer in options.Peers) Claim(peer.Mac, peer.Mac.Line, $"peer '{peer.Name}'");
+        foreach (PeerOptions peer in options.Peers.Where(peer => peer.Mac.Value != default)) Claim(peer.Mac, peer.Mac.Line, $"peer '{peer.Name}'");
 
         void Claim(MacAddress mac, int line, string owner)
         {

@@ -60,7 +60,7 @@ internal sealed class ConfigurationReader(ConfigurationProblems problems)
         var peers = new List<PeerOptions>();
         foreach (YamlSection section in root.Sections("peers", "a peer"))
         {
-            if (ReadPeer(section, underlay.Port) is { } peer) peers.Add(peer);
+            if (ReadPeer(section, underlay.Port, segments.Count == 0 || segments.Exists(segment => segment.Bridging is null)) is { } peer) peers.Add(peer);
         }
         string? onlySegment = segments.Count == 1 ? segments[0].Name.Value : null;
         var routes = new List<RouteOptions>();
@@ -110,17 +110,20 @@ internal sealed class ConfigurationReader(ConfigurationProblems problems)
         IReadOnlyList<Located<InterfaceAddress>> addresses =
             section.List<InterfaceAddress>("addresses", ConfigurationValues.InterfaceAddress);
         SegmentTunnelOptions tunnel = TunnelReader.ReadSegment(section, encapsulation);
+        BridgingOptions? bridging = BridgingReader.Read(section);
         section.RefuseUnknownKeys();
-        return name is { } n && vni is { } v && device is { } d ? new SegmentOptions(n, v, d, mac, mtu, persistent, tunnel, addresses) : null;
+        return name is { } n && vni is { } v && device is { } d ? new SegmentOptions(n, v, d, mac, mtu, persistent, tunnel, addresses) { Bridging = bridging } : null;
     }
 
-    private static PeerOptions? ReadPeer(YamlSection section, Located<int> defaultPort)
+    private static PeerOptions? ReadPeer(YamlSection section, Located<int> defaultPort, bool needsMac)
     {
         Located<string>? name = section.Required<string>("name", "node-b", ConfigurationValues.Name);
         if (name is { } known) section.Name = $"peer '{known}'";
         Located<IPAddress>? address = section.Required<IPAddress>("address", "192.0.2.2", ConfigurationValues.UnicastAddress);
         Located<int> port = section.OrDefault("port", defaultPort.Value, ConfigurationValues.Integer(1, 65535));
-        Located<MacAddress>? mac = section.Required<MacAddress>("mac", "02:00:00:00:00:02", ConfigurationValues.Mac);
+        Located<MacAddress>? mac = needsMac
+            ? section.Required<MacAddress>("mac", "02:00:00:00:00:02", ConfigurationValues.Mac)
+            : section.OrDefault<MacAddress>("mac", default, ConfigurationValues.Mac);
         section.RefuseUnknownKeys();
         return name is { } n && address is { } a && mac is { } m ? new PeerOptions(n, a, port, m) : null;
     }

@@ -91,6 +91,9 @@ internal sealed record SegmentOptions(
     SegmentTunnelOptions Tunnel,
     IReadOnlyList<Located<InterfaceAddress>> Addresses)
 {
+    /// <summary>Null: the segment is routed.</summary>
+    public BridgingOptions? Bridging { get; init; }
+
     /// <summary>Least MTU an IPv4 network may have (RFC 791, 3.2).</summary>
     public const int LeastMtu = 68;
 
@@ -115,6 +118,28 @@ internal sealed record SegmentTunnelOptions(
 /// <summary>A Geneve option to send (RFC 8926, 3.5).</summary>
 internal sealed record GeneveOptionOptions(Located<int> Class, Located<int> Type, Located<byte[]> Data);
 
+/// <summary>What makes a segment a bridged one.</summary>
+/// <param name="Line">Where the segment says so.</param>
+/// <param name="Bridge">Bridge of the host that the device is a port of; null: none.</param>
+/// <param name="Flood">Names of peers; null: all.</param>
+internal sealed record BridgingOptions(
+    int Line,
+    Located<string>? Bridge,
+    Located<bool> Learning,
+    Located<int> AgeingSeconds,
+    Located<int> LearnLimit,
+    IReadOnlyList<Located<string>>? Flood,
+    Located<bool> FloodsUnknown,
+    Located<bool> FloodsUnknownNeighbours,
+    IReadOnlyList<FixedMacOptions> Fdb,
+    IReadOnlyList<NeighbourOptions> Neighbours);
+
+/// <param name="Peer">Null: on this node's own side.</param>
+internal sealed record FixedMacOptions(Located<MacAddress> Mac, Located<string>? Peer);
+
+internal sealed record NeighbourOptions(Located<IPAddress> Address, Located<MacAddress> Mac, Located<bool> Router);
+
+/// <param name="Mac">Zero where it was left out, as it may be where all segments are bridged.</param>
 internal sealed record PeerOptions(Located<string> Name, Located<IPAddress> Address, Located<int> Port, Located<MacAddress> Mac);
 
 internal sealed record RouteOptions(Located<IPNetwork> Prefix, Located<string> Peer, Located<string> Segment);

@@ -8,6 +8,9 @@ namespace Overlay.Agent.Planning;
 /// <param name="Addresses">All of them; link-local ones as well.</param>
 internal sealed record HostInterface(string Name, int Mtu, IReadOnlyList<InterfaceAddress> Addresses)
 {
+    /// <summary>Kind of a virtual device, such as <c>bridge</c>.</summary>
+    public string Kind { get; init; } = "";
+
     /// <summary>Destinations that the kernel's main table routes out of it.</summary>
     public IReadOnlyList<IPNetwork> Routes { get; init; } = [];
 }

@@ -35,4 +35,11 @@ internal sealed record SegmentPlan(
     int Mtu,
     bool Persistent,
     IReadOnlyList<InterfaceAddress> Addresses,
-    IReadOnlyList<IPNetwork> Prefixes);
+    IReadOnlyList<IPNetwork> Prefixes)
+{
+    /// <summary>How a bridged segment forwards; null: the segment is routed.</summary>
+    public BridgingState? Bridging { get; init; }
+
+    /// <summary>Bridge of the host that the device is a port of; null: none.</summary>
+    public string? Bridge { get; init; }
+}

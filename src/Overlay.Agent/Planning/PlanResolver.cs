@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using Overlay.Agent.Configuration;
 using Overlay.Control.Model;
+using Overlay.Dataplane.Bridging;
 using Overlay.Dataplane.Forwarding;
 using Overlay.Dataplane.Tunnels;
 using Overlay.Wire;
@@ -25,7 +26,7 @@ internal sealed class PlanResolver(OverlaydOptions options, IReadOnlyList<HostIn
         if (problems.Any) return null;
         var state = new NetworkState(
             revision,
-            [.. segments.Select(segment => new SegmentState(segment.Name, segment.Vni, segment.Mac, segment.Mtu, segment.Tunnel, PeerPort(segment)))],
+            [.. segments.Select(segment => new SegmentState(segment.Name, segment.Vni, segment.Mac, segment.Mtu, segment.Tunnel, PeerPort(segment)) { Bridging = segment.Bridging })],
             [.. options.Peers.Select(peer => new PeerState(
                 peer.Name, new UnderlayEndpoint(IpBits.V6OrMapped(peer.Address), (ushort)peer.Port.Value), peer.Mac))],
             [.. options.Routes.Select(route => new RouteState(route.Prefix, route.Peer, route.Segment))]);
@@ -145,8 +146,27 @@ internal sealed class PlanResolver(OverlaydOptions options, IReadOnlyList<HostIn
                 $"raise it: at least {least} are needed inside");
         return new SegmentPlan(
             segment.Name, (uint)segment.Vni.Value, segment.Device, segment.Mac?.Value ?? DeviceMac.Derive(options.Node, segment.Name),
-            tunnel, segment.Mtu?.Value ?? most, segment.Persistent, addresses, prefixes);
+            tunnel, segment.Mtu?.Value ?? most, segment.Persistent, addresses, prefixes)
+        {
+            Bridging = segment.Bridging is { } bridging ? Bridging(bridging) : null,
+            Bridge = segment.Bridging?.Bridge is { } bridge ? ResolveBridge(segment.Name, bridge) : null,
+        };
     }
+
+    private string ResolveBridge(string segment, Located<string> bridge)
+    {
+        HostInterface? found = host.FirstOrDefault(each => each.Name == bridge.Value);
+        string what = $"bridge '{bridge}' of segment '{segment}'";
+        if (found is null) problems.Add(bridge.Line, $"{what} does not exist", $"make it (ip link add {bridge} type bridge), or leave it out");
+        else if (found.Kind != "bridge") problems.Add(bridge.Line, $"{what} is no bridge", "name a bridge of this host");
+        return bridge;
+    }
+
+    private static BridgingState Bridging(BridgingOptions bridging) => new(
+        bridging.Learning, bridging.LearnLimit, bridging.AgeingSeconds, bridging.FloodsUnknown, bridging.FloodsUnknownNeighbours,
+        bridging.Flood is { } flood ? [.. flood.Select(peer => peer.Value)] : null,
+        [.. bridging.Fdb.Select(entry => (entry.Mac.Value, entry.Peer?.Value))],
+        [.. bridging.Neighbours.Select(each => (each.Address.Value, new BridgeNeighbour(each.Mac, each.Router)))]);
 
     private static TunnelFormat Format(SegmentTunnelOptions tunnel)
     {

@@ -1,4 +1,5 @@
 using System.Net;
+using Overlay.Agent.Planning;
 using Overlay.Control.Model;
 using Overlay.Linux;
 using Overlay.Linux.Netlink;
@@ -19,7 +20,10 @@ internal sealed class DeviceConfigurator(Rtnetlink netlink, UndoStack undo)
             [.. netlink.ListAddresses(link.Index).Where(own => own.Scope == AddressScope.Global)
                 .Select(own => new InterfaceAddress(own.Address, own.PrefixLength))],
             netlink.ListNeighbours(link.Index),
-            [.. netlink.ListRoutes().Where(route => route.InterfaceIndex == link.Index && route.Protocol == DeviceState.RouteProtocol)]);
+            [.. netlink.ListRoutes().Where(route => route.InterfaceIndex == link.Index && route.Protocol == DeviceState.RouteProtocol)])
+        {
+            Master = link.Master,
+        };
     }
 
     /// <summary>Sets the hardware address, keeps the kernel from talking on the device by itself, and sets it up.</summary>
@@ -46,6 +50,11 @@ internal sealed class DeviceConfigurator(Rtnetlink netlink, UndoStack undo)
             netlink.SetMtu(to.InterfaceIndex, to.Mtu);
             undo.Push(() => netlink.SetMtu(to.InterfaceIndex, from.Mtu));
         }
+        if (to.Master is { } master && from.Master != master)
+        {
+            netlink.SetMaster(to.InterfaceIndex, master);
+            undo.Push(() => netlink.SetMaster(to.InterfaceIndex, from.Master ?? 0));
+        }
         foreach (InterfaceAddress address in to.Addresses.Except(from.Addresses))
         {
             netlink.AddAddress(OnDevice(address, to));
@@ -68,6 +77,17 @@ internal sealed class DeviceConfigurator(Rtnetlink netlink, UndoStack undo)
             undo.Push(() => netlink.AddAddress(OnDevice(address, from)));
         }
     }
+
+    /// <summary>What a device is to have.</summary>
+    /// <exception cref="StartRefusedException">The segment's bridge is gone.</exception>
+    public DeviceState Wanted(SegmentPlan segment, int interfaceIndex) => DeviceState.Of(segment, interfaceIndex) with
+    {
+        Master = segment.Bridge is null ? null : MasterOf(segment.Bridge),
+    };
+
+    private int MasterOf(string bridge) => netlink.FindLink(bridge) is { Kind: "bridge" } found
+        ? found.Index
+        : throw new StartRefusedException($"the bridge '{bridge}' does not exist", $"make it (ip link add {bridge} type bridge)");
 
     private void ApplyRoutes(DeviceState from, DeviceState to)
     {

@@ -16,6 +16,9 @@ internal sealed record DeviceState(
     IReadOnlyList<Neighbour> Neighbours,
     IReadOnlyList<Route> Routes)
 {
+    /// <summary>Interface index of the bridge that the device is a port of; 0: none; null: left as it is.</summary>
+    public int? Master { get; init; }
+
     /// <summary>Tells our routes from those of others (rtnetlink(7), rtm_protocol).</summary>
     public const byte RouteProtocol = 79;
 

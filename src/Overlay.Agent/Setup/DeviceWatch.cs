@@ -30,15 +30,15 @@ internal sealed class DeviceWatch(Rtnetlink netlink, ILogger log)
         var configurator = new DeviceConfigurator(netlink, undo);
         try
         {
-            if (IsWhole(segment, link.Index, routes))
+            if (IsWhole(segment, link, configurator, routes))
             {
                 _troubles.Remove(segment.Device);
                 return;
             }
-            configurator.Apply(configurator.Read(segment.Device), DeviceState.Of(segment, link.Index));
+            configurator.Apply(configurator.Read(segment.Device), configurator.Wanted(segment, link.Index));
             undo.Commit();
             _troubles.Remove(segment.Device);
-            log.LogWarning("the device '{Device}' had lost addresses, neighbours or routes to somebody; they are back", segment.Device);
+            log.LogWarning("the device '{Device}' had lost addresses, neighbours, routes or its bridge to somebody; they are back", segment.Device);
         }
         catch (Exception exception) when (exception is LinuxException or StartRefusedException)
         {
@@ -47,10 +47,12 @@ internal sealed class DeviceWatch(Rtnetlink netlink, ILogger log)
     }
 
     /// <summary>Addresses and neighbours are few and go with the routes, of which there may be many.</summary>
-    private bool IsWhole(SegmentPlan segment, int index, bool routes)
+    private bool IsWhole(SegmentPlan segment, Link link, DeviceConfigurator configurator, bool routes)
     {
-        DeviceState wanted = DeviceState.Of(segment, index);
-        return !wanted.Neighbours.Except(netlink.ListNeighbours(index)).Any()
+        int index = link.Index;
+        DeviceState wanted = configurator.Wanted(segment, index);
+        return (wanted.Master is null || wanted.Master == link.Master)
+            && !wanted.Neighbours.Except(netlink.ListNeighbours(index)).Any()
             && (!routes || !wanted.Routes.Except(netlink.ListRoutes()).Any())
             && segment.Addresses.All(own => netlink.ListAddresses(index).Any(has => has.Address.Equals(own.Address)));
     }

@@ -16,6 +16,7 @@ internal static class HostInterfaces
             link.Name, link.Mtu,
             [.. netlink.ListAddresses(link.Index).Select(own => new InterfaceAddress(own.Address, own.PrefixLength))])
         {
+            Kind = link.Kind,
             Routes = [.. routes[link.Index]],
         })];
     }

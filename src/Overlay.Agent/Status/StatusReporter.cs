@@ -4,6 +4,7 @@ using Overlay.Agent.Configuration;
 using Overlay.Agent.Forwarding;
 using Overlay.Agent.Planning;
 using Overlay.Agent.Setup;
+using Overlay.Dataplane.Bridging;
 using Overlay.Dataplane.Counters;
 using Overlay.Dataplane.Forwarding;
 using Overlay.Linux.Tap;
@@ -33,12 +34,17 @@ internal sealed class StatusReporter(Node node)
             snapshot.Revision,
             node.IsForwarding,
             Underlay(plan, node.Underlay.Egress),
-            [.. plan.Segments.Select((segment, index) => Segment(segment, node.Devices[index], node.Underlay.Egress))],
+            [.. plan.Segments.Select((segment, index) => Segment(segment, node.Devices[index], node.Underlay.Egress, snapshot.Segments[index].Bridge))],
             [.. Queues(plan)],
             [.. snapshot.Peers.All.OrderBy(peer => peer.Name, StringComparer.Ordinal).Select(Peer)],
             [.. plan.State.Routes.Select(route => new RouteStatus(route.Prefix.ToString(), route.Peer, route.Segment))],
             Meanings);
     }
+
+    /// <summary>Where the MAC addresses of bridged segments are.</summary>
+    public FdbDocument ReportFdb() => new(
+        node.Plan.Options.Node,
+        [.. node.Snapshot.Segments.SelectMany(Entries).OrderBy(entry => entry.Segment, StringComparer.Ordinal).ThenBy(entry => entry.Mac, StringComparer.Ordinal)]);
 
     public static string ModeName(EgressMode mode) => mode == EgressMode.TunnelGso ? "tunnel-gso" : "udp-gso";
 
@@ -51,8 +57,9 @@ internal sealed class StatusReporter(Node node)
         egress.Reason,
         [.. node.Underlay.Refusals]);
 
-    private static SegmentStatus Segment(SegmentPlan segment, TapDevice device, EgressChoice egress) => new(
+    private static SegmentStatus Segment(SegmentPlan segment, TapDevice device, EgressChoice egress, Bridge? bridge) => new(
         segment.Name,
+        bridge is null ? "routed" : "bridged",
         segment.Device,
         segment.Vni,
         EncapsulationNames.Of(segment.Tunnel),
@@ -61,13 +68,28 @@ internal sealed class StatusReporter(Node node)
         segment.Mac.ToString(),
         [.. segment.Addresses.Select(address => address.ToString())],
         [.. Enum.GetValues<TapOffloads>().Where(each => int.PopCount((int)each) == 1 && device.Offloads.HasFlag(each)).Select(OffloadName)],
-        device.Refusals);
+        device.Refusals,
+        bridge is null ? null : new BridgingStatus(
+            segment.Bridge, [.. bridge.Flood.Select(peer => peer.Name)], bridge.Static.Count, bridge.ListLearned().Count, bridge.Learned?.Limit,
+            bridge.AgeingSeconds, bridge.NeighbourCount));
 
     private static string OffloadName(TapOffloads offload) => offload switch
     {
         TapOffloads.TsoEcn => "tso-ecn",
         _ => offload.ToString().ToLowerInvariant(),
     };
+
+    private static IEnumerable<FdbEntry> Entries(Segment segment)
+    {
+        if (segment.Bridge is not { } bridge) yield break;
+        foreach ((ulong mac, int location) in bridge.Static)
+            yield return new FdbEntry(segment.Name, MacBits.ToAddress(mac).ToString(), bridge.PeerAt(location)?.Name, "fixed", null);
+        foreach (LearnedMac learned in bridge.ListLearned())
+        {
+            yield return new FdbEntry(
+                segment.Name, learned.Mac.ToString(), bridge.PeerAt(learned.Location)?.Name, "learned", learned.AgeMilliseconds / 1000.0);
+        }
+    }
 
     private IEnumerable<QueueStatus> Queues(NodePlan plan)
     {
@@ -86,6 +108,9 @@ internal sealed class StatusReporter(Node node)
         Traffic(counters.EgressIn),
         Traffic(counters.EgressOut),
         counters.EgressAnswered,
+        counters.EgressReplicated,
+        counters.MacMoves,
+        counters.MacsNotLearned,
         Traffic(counters.IngressIn),
         Traffic(counters.IngressOut),
         DropReasons.All.ToDictionary(DropReasons.Name, reason => counters.Drops[(int)reason]));

@@ -1,4 +1,5 @@
 using Overlay.Control.Model;
+using Overlay.Dataplane.Bridging;
 using Overlay.Dataplane.Forwarding;
 using Overlay.Dataplane.Mtu;
 using Overlay.Wire;
@@ -33,11 +34,16 @@ public static class SnapshotCompiler
 
         ILookup<string, RouteState> routes = state.Routes.ToLookup(route => route.Segment);
         var segments = new Segment[state.Segments.Count];
-        for (int i = 0; i < segments.Length; i++) segments[i] = CompileSegment(i, state.Segments[i], routes[state.Segments[i].Name], peers);
+        for (int i = 0; i < segments.Length; i++)
+        {
+            SegmentState segment = state.Segments[i];
+            Bridge? bridge = previous?.Segments.FirstOrDefault(each => each.Name == segment.Name)?.Bridge;
+            segments[i] = CompileSegment(i, segment, routes[segment.Name], peers, bridge);
+        }
         return new ForwardingSnapshot(state.Revision, segments, new PeerTable(peers.Values));
     }
 
-    private static Segment CompileSegment(int index, SegmentState segment, IEnumerable<RouteState> routes, Dictionary<string, Peer> peers)
+    private static Segment CompileSegment(int index, SegmentState segment, IEnumerable<RouteState> routes, Dictionary<string, Peer> peers, Bridge? previous)
     {
         var used = new List<Peer>();
         var indexes = new Dictionary<string, int>();
@@ -53,6 +59,9 @@ public static class SnapshotCompiler
             }
             prefixes.Add(new RoutePrefix(IpBits.V6OrMapped(route.Prefix.BaseAddress), route.Prefix.PrefixLength, value));
         }
-        return new Segment(index, segment.Name, segment.Vni, segment.DeviceMac, segment.Mtu, new RouteTable(prefixes), [.. used], segment.Tunnel);
+        return new Segment(index, segment.Name, segment.Vni, segment.DeviceMac, segment.Mtu, new RouteTable(prefixes), [.. used], segment.Tunnel)
+        {
+            Bridge = segment.Bridging is null ? null : BridgeCompiler.Compile(segment, peers, previous),
+        };
     }
 }

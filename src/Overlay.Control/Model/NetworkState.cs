@@ -1,4 +1,5 @@
 using System.Net;
+using Overlay.Dataplane.Bridging;
 using Overlay.Dataplane.Forwarding;
 using Overlay.Dataplane.Mtu;
 using Overlay.Dataplane.Tunnels;
@@ -19,7 +20,30 @@ public sealed record NetworkState(
 /// <param name="Mtu">MTU of that device: most bytes of an inner IP packet.</param>
 /// <param name="Tunnel">How its packets are wrapped.</param>
 /// <param name="PeerPort">UDP port of every peer for it; null: that of each <see cref="PeerState.Endpoint"/>.</param>
-public sealed record SegmentState(string Name, uint Vni, MacAddress DeviceMac, int Mtu, TunnelFormat Tunnel, ushort? PeerPort = null);
+public sealed record SegmentState(string Name, uint Vni, MacAddress DeviceMac, int Mtu, TunnelFormat Tunnel, ushort? PeerPort = null)
+{
+    /// <summary>Null: the segment is routed.</summary>
+    public BridgingState? Bridging { get; init; }
+}
+
+/// <summary>How a bridged segment finds the way of a frame.</summary>
+/// <param name="Learns">Whether source addresses are learned.</param>
+/// <param name="LearnLimit">Most addresses learned.</param>
+/// <param name="AgeingSeconds">How long an address is known after its last frame.</param>
+/// <param name="FloodsUnknown">Whether frames to unknown addresses go to all of the flood list.</param>
+/// <param name="FloodsUnknownNeighbours">Whether questions for addresses of no known neighbour do.</param>
+/// <param name="Flood">Names of peers; null: all.</param>
+/// <param name="Fixed">Addresses that are not learned. Peer null: on this node's own side.</param>
+/// <param name="Neighbours">Whom the node answers for.</param>
+public sealed record BridgingState(
+    bool Learns,
+    int LearnLimit,
+    int AgeingSeconds,
+    bool FloodsUnknown,
+    bool FloodsUnknownNeighbours,
+    IReadOnlyList<string>? Flood,
+    IReadOnlyList<(MacAddress Mac, string? Peer)> Fixed,
+    IReadOnlyList<(IPAddress Address, BridgeNeighbour Neighbour)> Neighbours);
 
 /// <summary>Another node's tunnel endpoint.</summary>
 /// <param name="Mac">MAC of its tunnel device.</param>

@@ -14,6 +14,11 @@ public enum DropReason : byte
     EgressQueueFull,
     EgressUnreachable,
     EgressRefused,
+    EgressUnknownMac,
+    EgressUnknownNeighbor,
+    EgressLocalMac,
+    EgressSpoofedMac,
+    EgressNoFloodPeer,
 
     // Ingress: from the underlay
     IngressMalformed,
@@ -27,6 +32,7 @@ public enum DropReason : byte
     IngressInnerMalformed,
     IngressInnerVlan,
     IngressInnerMac,
+    IngressSpoofedMac,
     IngressEcnConflict,
     IngressDeviceRefused,
 }

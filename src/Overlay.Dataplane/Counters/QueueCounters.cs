@@ -2,7 +2,7 @@ namespace Overlay.Dataplane.Counters;
 
 /// <summary>
 /// What one queue of one segment did. Written by its worker, read by any thread. For each direction
-/// <c>In.Packets = Out.Packets + Answered (egress only) + the drops of that direction</c>.
+/// <c>In.Packets + Replicated (egress only) = Out.Packets + Answered (egress only) + the drops of that direction</c>.
 /// </summary>
 public sealed class QueueCounters
 {
@@ -20,6 +20,15 @@ public sealed class QueueCounters
     /// <summary>ICMP errors written to the device; each is about a packet that is counted as dropped, or that was cut smaller than asked.</summary>
     public long IcmpErrors;
 
+    /// <summary>Further copies made of packets that went to several peers: a packet for three counts two here.</summary>
+    public long EgressReplicated;
+
+    /// <summary>Source MACs, from either side, that were known elsewhere before.</summary>
+    public long MacMoves;
+
+    /// <summary>Packets whose source MAC was not learned for want of room; they were forwarded.</summary>
+    public long MacsNotLearned;
+
     /// <summary>Datagrams received from the underlay.</summary>
     public TrafficCounters IngressIn;
 
@@ -28,6 +37,13 @@ public sealed class QueueCounters
 
     /// <summary>Drops by <see cref="DropReason"/>, in packets.</summary>
     public ReadOnlySpan<long> Drops => _drops;
+
+    /// <summary>Counts what became of a source MAC.</summary>
+    internal void Count(Bridging.LearnOutcome outcome)
+    {
+        if (outcome == Bridging.LearnOutcome.Moved) MacMoves++;
+        else if (outcome == Bridging.LearnOutcome.Full) MacsNotLearned++;
+    }
 
     public void Drop(DropReason reason, int packets = 1) => _drops[(int)reason] += packets;
 }

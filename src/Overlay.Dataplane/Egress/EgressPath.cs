@@ -72,7 +72,8 @@ public sealed partial class EgressPath
         _trains.Begin();
         ReadOnlySpan<Frame> frames = input.Frames;
         int next = first;
-        for (; next < frames.Length; next++)
+        if (segment.Bridge is { } bridge) next = ProcessBridged(frames, first, input.Memory, segment, bridge, output, answers, counters);
+        else for (; next < frames.Length; next++)
         {
             if (!Take(frames[next], input.Memory, segment, output, answers, counters)) break;
         }

@@ -28,14 +28,7 @@ internal sealed class NeighborResponder
         uint target = request.TargetAddress;
         if (request.SenderAddress == 0 || request.SenderAddress == target) return DropReason.EgressAddressProbe;
         if (target != RoutedGateway.AddressV4 && segment.Routes.LookupV4(target) == RouteTable.NoRoute) return DropReason.EgressNoRoute;
-        if (!Fits(answers)) return DropReason.EgressQueueFull;
-
-        const int length = EthernetFrame.MinHeaderLength + ArpPacket.Length;
-        Span<byte> frame = Add(answers, length);
-        EthernetFrame.WriteHeader(frame, request.SenderMac, RoutedGateway.Mac, EtherTypes.Arp);
-        ArpPacket.Write(
-            frame[EthernetFrame.MinHeaderLength..], ArpOperation.Reply, RoutedGateway.Mac, target, request.SenderMac, request.SenderAddress);
-        return null;
+        return TryReply(request, RoutedGateway.Mac, answers) ? null : DropReason.EgressQueueFull;
     }
 
     /// <param name="frame">The frame that carries the solicitation.</param>
@@ -47,31 +40,65 @@ internal sealed class NeighborResponder
     public DropReason? AnswerSolicitation(
         ReadOnlySpan<byte> frame, in InnerPacket packet, bool checksumUnfinished, Segment segment, GatherBatch answers)
     {
-        Ipv6Packet.TryParse(frame[packet.NetworkOffset..], out Ipv6Packet ip);
-        Icmpv6Header.TryParse(ip.UpperPayload, out Icmpv6Header icmp);
-        if (NeighborMessage.TryParse(ip.UpperPayload, out NeighborMessage solicitation) != WireStatus.Ok) return DropReason.EgressMalformed;
-        if (ip.HopLimit != HopLimit || (!checksumUnfinished && !icmp.IsChecksumValid(ip.Addresses))) return DropReason.EgressMalformed;
+        if (!TryParse(frame, packet, checksumUnfinished, out Ipv6Packet ip, out NeighborMessage solicitation)) return DropReason.EgressMalformed;
         if (ip.Source == UInt128.Zero) return DropReason.EgressAddressProbe;
         UInt128 target = solicitation.Target;
         if (target != RoutedGateway.AddressV6 && segment.Routes.LookupV6(target) == RouteTable.NoRoute) return DropReason.EgressNoRoute;
-        if (!Fits(answers)) return DropReason.EgressQueueFull;
+        NeighborFlags flags = NeighborFlags.Router | NeighborFlags.Solicited | NeighborFlags.Override;
+        return TryAdvertise(frame, ip, solicitation, RoutedGateway.Mac, flags, answers) ? null : DropReason.EgressQueueFull;
+    }
 
+    /// <summary>Answers an ARP request with a MAC, in the name of that MAC.</summary>
+    /// <returns>False when <paramref name="answers"/> is full.</returns>
+    public bool TryReply(ArpPacket request, MacAddress mac, GatherBatch answers)
+    {
+        if (!Fits(answers)) return false;
+        const int length = EthernetFrame.MinHeaderLength + ArpPacket.Length;
+        Span<byte> frame = Add(answers, length);
+        EthernetFrame.WriteHeader(frame, request.SenderMac, mac, EtherTypes.Arp);
+        ArpPacket.Write(
+            frame[EthernetFrame.MinHeaderLength..], ArpOperation.Reply, mac, request.TargetAddress, request.SenderMac, request.SenderAddress);
+        return true;
+    }
+
+    /// <summary>Answers a neighbour solicitation with a MAC, in the name of that MAC.</summary>
+    /// <param name="frame">The frame that carries the solicitation.</param>
+    /// <param name="ip">Its IPv6 packet.</param>
+    /// <param name="solicitation">Of a specified source.</param>
+    /// <param name="mac">The target's.</param>
+    /// <param name="flags">What the asker may conclude.</param>
+    /// <param name="answers">Where the advertisement goes.</param>
+    /// <returns>False when <paramref name="answers"/> is full.</returns>
+    public bool TryAdvertise(
+        ReadOnlySpan<byte> frame, Ipv6Packet ip, NeighborMessage solicitation, MacAddress mac, NeighborFlags flags, GatherBatch answers)
+    {
+        if (!Fits(answers)) return false;
         EthernetFrame.TryParse(frame, out EthernetFrame ethernet);
         MacAddress asker = solicitation.HasLinkLayerAddress ? solicitation.LinkLayerAddress : ethernet.Source;
         const int icmpOffset = EthernetFrame.MinHeaderLength + Ipv6Packet.HeaderLength;
         Span<byte> answer = Add(answers, icmpOffset + NeighborMessage.LengthWithLinkLayerAddress);
-        EthernetFrame.WriteHeader(answer, asker, RoutedGateway.Mac, EtherTypes.Ipv6);
+        EthernetFrame.WriteHeader(answer, asker, mac, EtherTypes.Ipv6);
         Ipv6Packet.WriteHeader(answer[EthernetFrame.MinHeaderLength..], new Ipv6Fields
         {
             PayloadLength = NeighborMessage.LengthWithLinkLayerAddress,
             NextHeader = IpProtocols.Icmpv6,
             HopLimit = HopLimit,
-            Source = target,
+            Source = solicitation.Target,
             Destination = ip.Source,
         });
-        NeighborFlags flags = NeighborFlags.Router | NeighborFlags.Solicited | NeighborFlags.Override;
-        NeighborMessage.WriteAdvertisement(answer[icmpOffset..], target, ip.Source, target, flags, RoutedGateway.Mac);
-        return null;
+        NeighborMessage.WriteAdvertisement(answer[icmpOffset..], solicitation.Target, ip.Source, solicitation.Target, flags, mac);
+        return true;
+    }
+
+    /// <summary>Takes a solicitation apart.</summary>
+    /// <returns>False where it must not be acted on (RFC 4861, 7.1.1).</returns>
+    public static bool TryParse(
+        ReadOnlySpan<byte> frame, in InnerPacket packet, bool checksumUnfinished, out Ipv6Packet ip, out NeighborMessage solicitation)
+    {
+        Ipv6Packet.TryParse(frame[packet.NetworkOffset..], out ip);
+        Icmpv6Header.TryParse(ip.UpperPayload, out Icmpv6Header icmp);
+        return NeighborMessage.TryParse(ip.UpperPayload, out solicitation) == WireStatus.Ok
+            && ip.HopLimit == HopLimit && (checksumUnfinished || icmp.IsChecksumValid(ip.Addresses));
     }
 
     private static bool Fits(GatherBatch answers) => answers.Count < Slots && answers.Fits(1);

@@ -1,3 +1,4 @@
+using Overlay.Dataplane.Bridging;
 using Overlay.Dataplane.Egress;
 using Overlay.Dataplane.Tunnels;
 using Overlay.Wire;
@@ -55,6 +56,12 @@ public sealed class Segment(
     public Peer[] Peers { get; } = peers;
 
     public TunnelFormat Tunnel { get; } = tunnel;
+
+    /// <summary>Null in a routed segment. In a bridged one frames are forwarded by MAC, and there are no routes.</summary>
+    public Bridge? Bridge { get; init; }
+
+    /// <summary>The tunnel header of every datagram, the same for all peers.</summary>
+    public byte[] TunnelHeader { get; } = tunnel.Template(vni, default, default)[..tunnel.HeaderLength];
 
     /// <summary>By index into <see cref="Peers"/>: what <see cref="TunnelFormat.Template"/> gives.</summary>
     public byte[][] Templates { get; } = [.. peers.Select(peer => tunnel.Template(vni, peer.Mac, deviceMac))];

@@ -14,7 +14,7 @@ namespace Overlay.Dataplane.Ingress;
 /// but for its queue number; one worker thread runs it to completion a batch.
 /// </summary>
 /// <param name="queue">Index among the workers, for the peers' counters.</param>
-public sealed class IngressPath(int queue)
+public sealed partial class IngressPath(int queue)
 {
     /// <summary>
     /// Takes every datagram of a batch apart. The caller then has each port's device write <see cref="IngressPort.Frames"/>, calls
@@ -75,6 +75,13 @@ public sealed class IngressPath(int queue)
                 port = segment is null ? null : ports[segment.Index];
                 port?.Coalescer.Carry(memory, tunnel.BareEtherType != 0, segment!.DeviceMac);
                 sizes = sizes with { Mtu = segment?.Mtu ?? 0 };
+                if (segment?.Bridge is { } bridge)
+                {
+                    offset = ProcessBridged<TEncapsulation>(
+                        memory, new BridgedRun(offset, end, datagramSize, train.TrafficClass, key), peer, segment, bridge, port!, sizes);
+                    key = ulong.MaxValue;
+                    continue;
+                }
             }
             offset += length;
 

@@ -28,6 +28,11 @@ public static class FlowHash
         return Finish(Mix(sources ^ ((ulong)protocol << 32 | ports), destinations ^ Key2));
     }
 
+    /// <summary>Of a frame that is not IP.</summary>
+    /// <param name="destination">MAC address.</param>
+    /// <param name="source">MAC address.</param>
+    public static uint OfEthernet(ulong destination, ulong source) => Finish(Mix(destination ^ Key0, source ^ Key1));
+
     /// <summary>Maps a hash to 0…<paramref name="count"/>−1 in equal shares.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static int Index(uint hash, int count) => (int)((ulong)hash * (uint)count >> 32);

@@ -84,6 +84,20 @@ public struct InnerPacket
         };
     }
 
+    /// <summary>A frame that is forwarded by its Ethernet header: what lies behind is looked at where it is sound, and else like any other payload.</summary>
+    /// <returns>Anything but <see cref="WireStatus.Ok"/> where the Ethernet header is malformed.</returns>
+    public static WireStatus TryParseFrame(ReadOnlySpan<byte> frame, out InnerPacket packet)
+    {
+        if (TryParse(frame, out packet) == WireStatus.Ok) return WireStatus.Ok;
+        packet = default;
+        WireStatus status = EthernetFrame.TryParse(frame, out EthernetFrame ethernet);
+        if (status != WireStatus.Ok) return status;
+        packet.VlanTags = (byte)ethernet.VlanTagCount;
+        packet.NetworkOffset = packet.TransportOffset = packet.HeadersEnd = ethernet.HeaderLength;
+        packet.End = packet.TransportEnd = frame.Length;
+        return WireStatus.Ok;
+    }
+
     /// <summary>An IP packet that came without an Ethernet header.</summary>
     /// <param name="frame">The packet, and in front of it as many bytes of anything as an Ethernet header has.</param>
     /// <param name="etherType">That of IPv4 or IPv6.</param>

@@ -10,4 +10,8 @@ namespace Overlay.Linux.Netlink;
 /// <param name="Mtu">Bytes of an IP packet.</param>
 /// <param name="IsUp">Set up by the administrator (IFF_UP).</param>
 /// <param name="HasCarrier">Up, and able to carry packets (IFF_LOWER_UP).</param>
-public sealed record Link(int Index, string Name, string Kind, MacAddress Mac, int Mtu, bool IsUp, bool HasCarrier);
+public sealed record Link(int Index, string Name, string Kind, MacAddress Mac, int Mtu, bool IsUp, bool HasCarrier)
+{
+    /// <summary>Interface index of the bridge or bond that it is a port of; 0: none.</summary>
+    public int Master { get; init; }
+}

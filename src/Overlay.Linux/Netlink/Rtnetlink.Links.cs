@@ -44,6 +44,15 @@ public sealed partial class Rtnetlink
         _socket.Execute(ref request, $"set address {mac} of link {index}");
     }
 
+    /// <param name="index">Interface index.</param>
+    /// <param name="master">Interface index of the bridge that it becomes a port of; 0: of none.</param>
+    public void SetMaster(int index, int master)
+    {
+        NetlinkRequest request = LinkRequest(stackalloc byte[NetlinkRequest.BufferBytes], index);
+        request.Add(IFLA_MASTER, (uint)master);
+        _socket.Execute(ref request, $"set master {master} of link {index}");
+    }
+
     public void SetUp(int index, bool up)
     {
         var body = new IfInfoMsg { ifi_index = index, ifi_flags = up ? IFF_UP : 0, ifi_change = IFF_UP };
@@ -65,19 +74,21 @@ public sealed partial class Rtnetlink
         string kind = "";
         MacAddress mac = default;
         int mtu = 0;
+        int master = 0;
         while (attributes.Next())
         {
             switch (attributes.Type)
             {
                 case IFLA_IFNAME: name = attributes.Text; break;
                 case IFLA_MTU: mtu = (int)attributes.UInt32; break;
+                case IFLA_MASTER: master = (int)attributes.UInt32; break;
                 case IFLA_ADDRESS when attributes.Value.Length == MacAddress.Length: mac = new MacAddress(attributes.Value); break;
                 case IFLA_LINKINFO: kind = ParseKind(attributes.Value); break;
                 default: break;
             }
         }
         bool up = (header.ifi_flags & IFF_UP) != 0;
-        return new Link(header.ifi_index, name, kind, mac, mtu, up, up && (header.ifi_flags & IFF_LOWER_UP) != 0);
+        return new Link(header.ifi_index, name, kind, mac, mtu, up, up && (header.ifi_flags & IFF_LOWER_UP) != 0) { Master = master };
     }
 
     private static string ParseKind(ReadOnlySpan<byte> linkInfo)

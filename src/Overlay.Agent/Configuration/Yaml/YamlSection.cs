@@ -45,6 +45,18 @@ internal sealed class YamlSection(YamlMapping? mapping, string name, int line, C
         return values;
     }
 
+    /// <summary>True where a key is given, and not empty.</summary>
+    public bool Has(string key) => Find(key) is not (null or YamlScalar { IsNull: true });
+
+    /// <summary>Refuses keys that another value of the section leaves without a meaning.</summary>
+    public void Refuse(IEnumerable<string> keys, string why, string remedy)
+    {
+        foreach (string key in keys)
+        {
+            if (Find(key) is { } node) problems.Add(node.Line, $"'{key}' of {Name} {why}", remedy);
+        }
+    }
+
     /// <summary>The mapping under a key; an empty section where it is absent.</summary>
     public YamlSection Section(string key)
     {

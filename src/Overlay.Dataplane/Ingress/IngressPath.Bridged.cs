@@ -1,0 +1,88 @@
+using Overlay.Dataplane.Bridging;
+using Overlay.Dataplane.Buffers;
+using Overlay.Dataplane.Counters;
+using Overlay.Dataplane.Forwarding;
+using Overlay.Dataplane.Inner;
+using Overlay.Dataplane.Offload;
+using Overlay.Dataplane.Tunnels;
+using Overlay.Wire;
+
+namespace Overlay.Dataplane.Ingress;
+
+/// <content>
+/// Bridged segments: every frame is the device's, whatever its destination, and never another peer's (split horizon); its source is learned.
+/// </content>
+public sealed partial class IngressPath
+{
+    /// <summary>No source is this: an address has 48 bits.</summary>
+    private const ulong NoSource = ulong.MaxValue;
+
+    /// <summary>Takes the datagrams of a train that belong to one bridged segment, up to the first that does not.</summary>
+    /// <returns>Where that one starts, or the train's end.</returns>
+    private int ProcessBridged<TEncapsulation>(
+        PacketMemory memory, BridgedRun run, Peer peer, Segment segment, Bridge bridge, IngressPort port, in SegmentSizes sizes)
+        where TEncapsulation : struct, IEncapsulation
+    {
+        ref TrafficCounters traffic = ref peer.Traffic.Ingress(queue);
+        int location = bridge.LocationOf(peer);
+        long now = bridge.Now;
+        // A run may have been begun by another peer: only a frame whose source was found to be this peer's may continue one.
+        ulong admitted = NoSource;
+        int offset = run.Offset;
+        do
+        {
+            int length = Math.Min(run.DatagramSize, run.End - offset);
+            ReadOnlySpan<byte> datagram = memory.Span(offset, length);
+            if (!TEncapsulation.TryParse(datagram, out TunnelHeader tunnel, out _) || tunnel.Key != run.Key) return offset;
+            int frameOffset = offset + tunnel.FrameStart;
+            int frameLength = Math.Max(length - tunnel.FrameStart, 0);
+            offset += length;
+
+            int packets = 1;
+            long bytes = frameLength;
+            long before = port.Coalescer.SuperPackets;
+            if (!TEncapsulation.KnowsOptions(datagram, segment))
+                Drop(port, DropReason.IngressCriticalOption);
+            else if (tunnel.BareEtherType != 0)
+                Drop(port, DropReason.IngressPayloadType);
+            else if (frameLength < EthernetFrame.MinHeaderLength)
+                Drop(port, DropReason.IngressInnerMalformed);
+            else if (MacBits.Source(memory.Span(frameOffset, frameLength)) != admitted
+                || !port.Coalescer.TryContinue(memory, frameOffset, frameLength, run.TrafficClass))
+                packets = AdmitBridged(memory, frameOffset, frameLength, run.TrafficClass, segment, bridge, location, now, port, sizes, ref admitted, ref bytes);
+            port.Counters.IngressIn.Add(packets, bytes, 0);
+            traffic.Add(packets, bytes, port.Coalescer.SuperPackets - before);
+        }
+        while (offset < run.End);
+        return offset;
+    }
+
+    /// <returns>Packets that the frame stands for.</returns>
+    private static int AdmitBridged(
+        PacketMemory memory, int offset, int length, byte outerTrafficClass, Segment segment, Bridge bridge, int location, long now, IngressPort port,
+        in SegmentSizes sizes, ref ulong admitted, ref long bytes)
+    {
+        Span<byte> frame = memory.Span(offset, length);
+        if (InnerPacket.TryParseFrame(frame, out InnerPacket packet) != WireStatus.Ok) return Drop(port, DropReason.IngressInnerMalformed);
+        if (packet.VlanTags > segment.MaxVlanTags) return Drop(port, DropReason.IngressInnerVlan);
+        if (!EcnDecapsulation.TryApply(frame, ref packet, outerTrafficClass)) return Drop(port, DropReason.IngressEcnConflict);
+        ulong source = MacBits.Source(frame);
+        if (source != admitted)
+        {
+            if (!bridge.TryLearn(source, location, now, out LearnOutcome outcome)) return Drop(port, DropReason.IngressSpoofedMac);
+            port.Counters.Count(outcome);
+            admitted = source;
+        }
+        int packets = port.Coalescer.Add(memory, offset, length, packet, sizes);
+        bytes += (packets - 1) * (long)packet.HeadersEnd;
+        return packets;
+    }
+
+    /// <summary>The rest of a train, from its first datagram of a bridged segment on.</summary>
+    /// <param name="Offset">In the memory.</param>
+    /// <param name="End">Of the train.</param>
+    /// <param name="DatagramSize">UDP payload bytes of each datagram; the last may be shorter.</param>
+    /// <param name="TrafficClass">Of the outer header.</param>
+    /// <param name="Key"><see cref="TunnelHeader.Key"/> of the segment's datagrams.</param>
+    private readonly record struct BridgedRun(int Offset, int End, int DatagramSize, byte TrafficClass, ulong Key);
+}
