@@ -114,7 +114,7 @@ public sealed class EgressLab
         get
         {
             long drops = 0;
-            for (DropReason reason = 0; reason <= DropReason.EgressRefused; reason++) drops += Counters.Drops[(int)reason];
+            for (DropReason reason = 0; reason < DropReason.IngressMalformed; reason++) drops += Counters.Drops[(int)reason];
             return drops;
         }
     }

@@ -12,6 +12,9 @@ internal sealed record DaemonConfiguration
     /// <summary>Whether the device outlives the daemon.</summary>
     public bool Persistent { get; init; }
 
+    /// <summary>Whether the device has the node's overlay addresses: not as a port of a bridge.</summary>
+    public bool HasAddresses { get; init; } = true;
+
     public List<LabNode> Peers { get; init; } = [];
 
     /// <summary>Prefix and name of the peer.</summary>
@@ -55,7 +58,7 @@ internal sealed record DaemonConfiguration
                 mac: {Node.Mac}
                 persistent: {(Persistent ? "true" : "false")}
             {Lines("    ", Tunnel.SegmentLines)}
-                addresses: [{Node.Tunnel4}/32, "{Node.Tunnel6}/128"]
+                addresses: [{(HasAddresses ? $"{Node.Tunnel4}/32, \"{Node.Tunnel6}/128\"" : "")}]
 
             """);
         AppendList(yaml, "peers", Peers.Select(peer => $"{{ name: {peer.Name}, address: \"{peer.Underlay}\", mac: \"{peer.Mac}\" }}"));
