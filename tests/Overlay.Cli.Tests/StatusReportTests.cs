@@ -18,16 +18,16 @@ public sealed class StatusReportTests
               refused    UDP_GRO: not supported
 
             SEGMENTS
-              NAME  DEVICE         VNI  ENCAPSULATION    EGRESS    MTU  MAC                ADDRESSES      OFFLOADS
-              pods  overlay0        42  vxlan            udp-gso  1450  02:00:00:00:00:01  10.244.1.0/32  checksum, tso4
-              lab   overlay1  16777215  geneve, bare IP  udp-gso  1400  02:00:00:00:00:11  -              -
+              NAME  KIND    DEVICE         VNI  ENCAPSULATION    EGRESS    MTU  MAC                ADDRESSES      OFFLOADS
+              pods  routed  overlay0        42  vxlan            udp-gso  1450  02:00:00:00:00:01  10.244.1.0/32  checksum, tso4
+              lab   routed  overlay1  16777215  geneve, bare IP  udp-gso  1400  02:00:00:00:00:11  -              -
               overlay0: overlay0 refuses USO
 
             QUEUES
-              QUEUE  SEGMENT  DIRECTION  PACKETS IN  PACKETS OUT  ANSWERED  DROPPED  BYTES OUT  SUPER-PACKETS
-                  0  pods     egress             12           10         1        1     1000 B              1
-                  0  pods     ingress             7            7         -        0      700 B              2
-                  0  (none)   ingress         1,234            0         -    1,234        0 B              0
+              QUEUE  SEGMENT  DIRECTION  PACKETS IN  PACKETS OUT  ANSWERED  REPLICATED  DROPPED  BYTES OUT  SUPER-PACKETS
+                  0  pods     egress             12           10         1           0        1     1000 B              1
+                  0  pods     ingress             7            7         -           -        0      700 B              2
+                  0  (none)   ingress         1,234            0         -           -    1,234        0 B              0
 
             PEERS
               NAME    ENDPOINT        MAC                PACKETS SENT  BYTES SENT  PACKETS RECEIVED  BYTES RECEIVED
