@@ -1,5 +1,6 @@
 using System.Reflection;
 using BenchmarkDotNet.Attributes;
+using Overlay.Bench.Forwarding;
 using Overlay.Bench.Wire;
 using Overlay.Testing;
 
@@ -21,6 +22,7 @@ public sealed class StageTests
         foreach ((PropertyInfo Property, object Value)[] parameters in Combinations(stage))
         {
             object instance = Activator.CreateInstance(stage)!;
+            if (instance is RouteLookupBenchmarks routes) routes.Thinning = 100;
             foreach ((PropertyInfo property, object value) in parameters) property.SetValue(instance, value);
             foreach (MethodInfo setup in With<GlobalSetupAttribute>(stage)) setup.Invoke(instance, null);
             foreach (MethodInfo benchmark in Benchmarks(stage))

@@ -4,18 +4,22 @@ using Overlay.Wire;
 namespace Overlay.Bench.Forwarding;
 
 /// <summary>
-/// Made-up prefixes in the shape of the Internet's tables: their lengths in about the shares that public route collectors report, crowded
-/// into allocated blocks, the longer ones often inside shorter ones.
+/// Made-up prefixes in about the lengths of the Internet's tables, as public route collectors report them: IPv4 spread evenly over the unicast
+/// space, IPv6 crowded into allocated blocks, the longer ones often inside shorter ones.
 /// </summary>
 internal static class RouteShape
 {
+    public const int CountV4 = 1_000_000;
+
+    public const int CountV6 = 200_000;
+
     private static readonly (int Length, int Percent)[] V4Lengths = [(24, 60), (23, 10), (22, 12), (21, 5), (20, 5), (19, 3), (18, 2), (17, 1), (16, 2)];
 
     private static readonly (int Length, int Percent)[] V6Lengths = [(48, 46), (44, 10), (40, 12), (36, 5), (32, 13), (29, 4), (46, 5), (47, 2), (45, 3)];
 
     public static RoutePrefix[] V4(int count, Random random) => Make(count, random, V4Lengths, () =>
     {
-        // Unicast blocks; a third of the prefixes beside an earlier one.
+        // Unicast blocks.
         uint first = (uint)random.Next(1, 224);
         return IpBits.Mapped(first << 24 | (uint)random.Next(1 << 24));
     }, 32);
