@@ -110,7 +110,7 @@ internal sealed class JsonReport : IFrameReport
         else _json.WriteBoolean(key, value.Value);
     }
 
-    private void Write(string key, IPAddress? value) => _json.WriteString(key, value?.ToString());
+    private void Write(string key, IPAddress? value) => _json.WriteString(key, value is null ? null : AddressText.Format(value));
 
     private void Write(string key, MacAddress? value) => _json.WriteString(key, value?.ToString());
 }

@@ -1,3 +1,4 @@
+using System.Net;
 using Overlay.Wire.Capture;
 using Overlay.Wire.Decoding;
 
@@ -23,7 +24,7 @@ internal sealed class TreeReport(Stream output) : IFrameReport
 
     private void WriteTunnel(DecodedFrame decoded)
     {
-        _output.WriteLine($"  outer {decoded.OuterSource} > {decoded.OuterDestination}");
+        _output.WriteLine($"  outer {Text(decoded.OuterSource)} > {Text(decoded.OuterDestination)}");
         if (decoded.OuterDestinationPort is not null)
             _output.WriteLine($"    UDP {decoded.OuterSourcePort} > {decoded.OuterDestinationPort}");
         _output.WriteLine($"    {Header(decoded)}");
@@ -36,8 +37,10 @@ internal sealed class TreeReport(Stream output) : IFrameReport
         _output.WriteLine($"      inner {(decoded.InnerLength is null ? "of unknown length" : $"{decoded.InnerLength} bytes")}");
         if (decoded.InnerEthernetSource is not null)
             _output.WriteLine($"        Ethernet {decoded.InnerEthernetSource} > {decoded.InnerEthernetDestination}");
-        if (decoded.InnerSource is not null) _output.WriteLine($"        IP {decoded.InnerSource} > {decoded.InnerDestination}");
+        if (decoded.InnerSource is not null) _output.WriteLine($"        IP {Text(decoded.InnerSource)} > {Text(decoded.InnerDestination)}");
     }
+
+    private static string Text(IPAddress? address) => address is null ? "unknown" : AddressText.Format(address);
 
     private static string Header(DecodedFrame decoded)
     {

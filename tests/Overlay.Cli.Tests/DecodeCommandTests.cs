@@ -160,7 +160,7 @@ public sealed class DecodeCommandTests
     }
 
     [Fact]
-    public void Json_OtherLinkType_IsAFrameWithoutATunnelAndAReason()
+    public void Json_OtherLinkType_IsAFrameWithoutATunnel()
     {
         using var capture = new CaptureOnDisk(PcapFile.Write([new(OuterIpv4(InnerIpv4(), 4))], linkType: 101));
         ProgramRun run = OverlayProgram.Run("decode", "--json", capture.Path);
@@ -168,7 +168,7 @@ public sealed class DecodeCommandTests
         Assert.Equal((0, ""), (run.ExitCode, run.Errors));
         using JsonDocument line = JsonDocument.Parse(Assert.Single(run.Lines));
         Assert.Equal("none", line.RootElement.GetProperty("encap").GetString());
-        Assert.Equal("link type 101 is not Ethernet", line.RootElement.GetProperty("error").GetString());
+        Assert.Equal(JsonValueKind.Null, line.RootElement.GetProperty("error").ValueKind);
     }
 
     [Fact]

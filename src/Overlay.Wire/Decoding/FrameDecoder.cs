@@ -5,19 +5,22 @@ namespace Overlay.Wire.Decoding;
 
 /// <summary>
 /// Finds the outermost tunnel of a frame: behind Ethernet, any VLAN tags, and an IPv4 header with options or an IPv6 header with extension
-/// headers. Made for captures of any origin: nothing throws, and an unsound frame gives what can be read and a reason.
+/// headers. Made for captures of any origin: nothing throws, and an unsound frame gives what can be read and a reason. Reasons are: an
+/// incomplete tunnel header, an outer IP length past the frame, a UDP length under 8 or past the IP payload, a Geneve version other than
+/// 0, Geneve options past the datagram or not adding up. Where anything else hides whether there is a tunnel, there is none, and no reason.
 /// </summary>
 /// <remarks>
 /// Where the standards leave it open what a decoder shows:
 /// <list type="bullet">
 /// <item>The frame that IP lengths are held against is the one on the wire, so a capture that cut it makes no length unsound. A header
 /// that the capture cut is incomplete all the same.</item>
-/// <item>A fragment that is not the first carries no header, so no tunnel. A first fragment does; its UDP length is that of the datagram
-/// and may exceed the fragment.</item>
-/// <item>The first IP packet and its UDP header are judged in frames without a tunnel too.</item>
+/// <item>A fragment that is not the first carries no header, so no tunnel. A first fragment does; that its UDP length, the datagram's, is
+/// past the fragment is an error in a tunnel, as no datagram is put together here.</item>
+/// <item>The lengths of the first IP packet and its UDP header are judged in frames without a tunnel too.</item>
+/// <item>The tunnel header of IP in IP is the outer IP header with its options or extension headers.</item>
 /// <item>ESP hides what follows; so does AH behind IPv4. AH is one of the IPv6 extension headers. Jumbograms are not understood.</item>
 /// <item>A Geneve version other than 0 leaves the other fields of the header without a meaning, so unknown.</item>
-/// <item>A frame of a link type other than Ethernet has no tunnel, and the reason says so.</item>
+/// <item>A frame of a link type other than Ethernet has no tunnel.</item>
 /// </list>
 /// </remarks>
 public sealed class FrameDecoder(TunnelPorts ports)
@@ -25,16 +28,8 @@ public sealed class FrameDecoder(TunnelPorts ports)
     public DecodedFrame Decode(CapturedFrame frame)
     {
         var decoded = new DecodedFrame();
-        if (frame.LinkType != CaptureReader.EthernetLinkType)
-        {
-            decoded.Fail($"link type {frame.LinkType} is not Ethernet");
+        if (frame.LinkType != CaptureReader.EthernetLinkType || !LinkHeader.TryRead(frame.Data, out ushort etherType, out int headerLength))
             return decoded;
-        }
-        if (!LinkHeader.TryRead(frame.Data, out ushort etherType, out int headerLength))
-        {
-            decoded.Fail($"Ethernet header incomplete: the frame ends after {frame.Data.Length} bytes");
-            return decoded;
-        }
         ReadOnlySpan<byte> bytes = frame.Data[headerLength..];
         long length = frame.Length - headerLength;
         OuterPacket packet = default;
@@ -67,15 +62,14 @@ public sealed class FrameDecoder(TunnelPorts ports)
     private static void DecodeIpInIp(TunnelKind kind, ushort etherType, OuterPacket packet, DecodedFrame decoded)
     {
         Found(kind, packet, decoded);
-        if (!packet.IsFirstFragment) decoded.InnerLength = packet.PayloadLength;
+        if (packet.HeaderFault is not null) decoded.Fail(packet.HeaderFault);
+        decoded.InnerLength = packet.PayloadLength;
         InnerHeaders.Read(etherType, packet.Payload, decoded);
     }
 
     private void DecodeUdp(OuterPacket packet, DecodedFrame decoded)
     {
         ReadOnlySpan<byte> bytes = packet.Payload;
-        if (bytes.Length < UdpHeader.HeaderLength)
-            decoded.Fail($"UDP header incomplete: {bytes.Length} of {UdpHeader.HeaderLength} bytes");
         if (bytes.Length < 4) return;
         ushort destinationPort = BinaryPrimitives.ReadUInt16BigEndian(bytes[2..]);
         TunnelKind kind = ports.Find(destinationPort);
@@ -85,15 +79,21 @@ public sealed class FrameDecoder(TunnelPorts ports)
             decoded.OuterSourcePort = BinaryPrimitives.ReadUInt16BigEndian(bytes);
             decoded.OuterDestinationPort = destinationPort;
         }
-        if (bytes.Length < UdpHeader.HeaderLength) return;
+        if (bytes.Length < UdpHeader.HeaderLength)
+        {
+            if (kind != TunnelKind.None) decoded.Fail($"UDP header incomplete: {bytes.Length} of {UdpHeader.HeaderLength} bytes");
+            return;
+        }
 
         int udpLength = BinaryPrimitives.ReadUInt16BigEndian(bytes[4..]);
-        bool isPast = udpLength > packet.PayloadLength && !packet.IsFirstFragment;
+        bool isPast = udpLength > packet.PayloadLength;
+        bool isKnown = !isPast || packet.IsFirstFragment;
         if (udpLength < UdpHeader.HeaderLength) decoded.Fail($"UDP length {udpLength} is under {UdpHeader.HeaderLength}");
-        if (isPast) decoded.Fail($"UDP length {udpLength} is past the IP payload of {packet.PayloadLength}");
+        if (isPast && (kind != TunnelKind.None || !packet.IsFirstFragment))
+            decoded.Fail($"UDP length {udpLength} is past the IP payload of {packet.PayloadLength}");
         if (kind == TunnelKind.None || udpLength < UdpHeader.HeaderLength) return;
         TunnelHeaders.Read(
-            bytes[UdpHeader.HeaderLength..Math.Min(udpLength, bytes.Length)], isPast ? null : udpLength - UdpHeader.HeaderLength, decoded);
+            bytes[UdpHeader.HeaderLength..Math.Min(udpLength, bytes.Length)], isKnown ? udpLength - UdpHeader.HeaderLength : null, decoded);
     }
 
     private static void Found(TunnelKind kind, OuterPacket packet, DecodedFrame decoded)

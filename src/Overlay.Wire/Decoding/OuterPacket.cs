@@ -37,6 +37,9 @@ internal readonly ref struct OuterPacket
     /// <summary>What was captured of the payload.</summary>
     public ReadOnlySpan<byte> Payload { get; }
 
+    /// <summary>Why the header itself is not whole: null when it is. Unsound in a tunnel of which it is the header.</summary>
+    public string? HeaderFault { get; private init; }
+
     /// <summary>The payload begins what other fragments go on with, so <see cref="PayloadLength"/> is that of the fragment only.</summary>
     public bool IsFirstFragment { get; private init; }
 
@@ -44,21 +47,15 @@ internal readonly ref struct OuterPacket
     /// <param name="length">Bytes from the IP header to the end of the frame on the wire.</param>
     /// <param name="decoded">Told what is wrong.</param>
     /// <param name="packet">The packet, if it has a payload in which a header may begin.</param>
-    /// <returns>False without such a payload: an incomplete header, or a fragment that is not the first.</returns>
+    /// <returns>False without such a payload: a header that is incomplete or contradicts itself, or a fragment that is not the first.</returns>
     public static bool TryReadIpv4(ReadOnlySpan<byte> bytes, long length, DecodedFrame decoded, out OuterPacket packet)
     {
         packet = default;
-        if (!HasHeader(bytes, Ipv4Packet.MinHeaderLength, 4, decoded)) return false;
+        if (bytes.Length < Ipv4Packet.MinHeaderLength || bytes[0] >> 4 != 4) return false;
         int headerLength = (bytes[0] & 0x0f) * 4;
-        if (headerLength < Ipv4Packet.MinHeaderLength)
-        {
-            decoded.Fail($"IPv4 header length {headerLength} is under {Ipv4Packet.MinHeaderLength}");
-            return false;
-        }
+        if (headerLength < Ipv4Packet.MinHeaderLength) return false;
         int totalLength = BinaryPrimitives.ReadUInt16BigEndian(bytes[2..]);
-        if (totalLength < headerLength) decoded.Fail($"IPv4 total length {totalLength} is under the header's {headerLength}");
         if (totalLength > length) decoded.Fail($"IPv4 total length {totalLength} is past the frame, which has {length} bytes for it");
-        if (bytes.Length < headerLength) decoded.Fail($"IPv4 options incomplete: {bytes.Length} of {headerLength} header bytes");
 
         int flagsAndOffset = BinaryPrimitives.ReadUInt16BigEndian(bytes[6..]);
         if ((flagsAndOffset & 0x1fff) != 0) return false;
@@ -66,6 +63,9 @@ internal readonly ref struct OuterPacket
         packet = new OuterPacket(bytes, isIpv6: false, bytes[9], totalLength < headerLength ? null : totalLength - headerLength, payload)
         {
             IsFirstFragment = (flagsAndOffset & 0x2000) != 0,
+            HeaderFault = totalLength < headerLength ? $"IPv4 total length {totalLength} is under the header's {headerLength}"
+                : bytes.Length < headerLength ? $"IPv4 options incomplete: {bytes.Length} of {headerLength} header bytes"
+                : null,
         };
         return true;
     }
@@ -74,7 +74,7 @@ internal readonly ref struct OuterPacket
     public static bool TryReadIpv6(ReadOnlySpan<byte> bytes, long length, DecodedFrame decoded, out OuterPacket packet)
     {
         packet = default;
-        if (!HasHeader(bytes, Ipv6Packet.HeaderLength, 6, decoded)) return false;
+        if (bytes.Length < Ipv6Packet.HeaderLength || bytes[0] >> 4 != 6) return false;
         int total = Ipv6Packet.HeaderLength + BinaryPrimitives.ReadUInt16BigEndian(bytes[4..]);
         if (total > length)
             decoded.Fail($"IPv6 payload length {total - Ipv6Packet.HeaderLength} is past the frame, which has {length} bytes for the packet");
@@ -84,7 +84,7 @@ internal readonly ref struct OuterPacket
         bool isFirstFragment = false;
         while (IsExtension(protocol))
         {
-            if (offset + 8 > Math.Min(total, bytes.Length)) return Incomplete(decoded);
+            if (offset + 8 > Math.Min(total, bytes.Length)) return false;
             ReadOnlySpan<byte> header = bytes[offset..];
             if (protocol == IpProtocols.Fragment)
             {
@@ -93,25 +93,11 @@ internal readonly ref struct OuterPacket
                 isFirstFragment |= (offsetAndMore & 1) != 0;
             }
             offset += Ipv6HeaderChain.HeaderLength(protocol, header[1]);
-            if (offset > Math.Min(total, bytes.Length)) return Incomplete(decoded);
+            if (offset > Math.Min(total, bytes.Length)) return false;
             protocol = header[0];
         }
         packet = new OuterPacket(bytes, isIpv6: true, protocol, total - offset, bytes[offset..]) { IsFirstFragment = isFirstFragment };
         return true;
-    }
-
-    private static bool HasHeader(ReadOnlySpan<byte> bytes, int length, int version, DecodedFrame decoded)
-    {
-        if (bytes.Length > 0 && bytes[0] >> 4 != version) decoded.Fail($"IP version {bytes[0] >> 4} under the EtherType of IPv{version}");
-        else if (bytes.Length < length) decoded.Fail($"IPv{version} header incomplete: {bytes.Length} of {length} bytes");
-        else return true;
-        return false;
-    }
-
-    private static bool Incomplete(DecodedFrame decoded)
-    {
-        decoded.Fail("IPv6 extension headers incomplete");
-        return false;
     }
 
     /// <summary>A decoder also walks extension headers that no packet of ours carries.</summary>
