@@ -25,6 +25,7 @@ internal static class StatusReport
         Heading("UNDERLAY", output);
         Field("interface", underlay.Interface ?? "any", output);
         Field("addresses", string.Join(", ", underlay.Addresses), output);
+        Field("mtu", underlay.Mtu.ToString(CultureInfo.InvariantCulture), output);
         Field("listens", string.Join(", ", underlay.Ports.Select(port => string.Create(CultureInfo.InvariantCulture, $"{port.Encapsulation} {port.Port}"))), output);
         Field("egress", $"{underlay.Mode} ({underlay.ModeReason})", output);
         foreach (string refusal in underlay.Refusals) Field("refused", refusal, output);
@@ -61,7 +62,7 @@ internal static class StatusReport
         var table = new TextTable(
             TextTable.Number("QUEUE"), TextTable.Text("SEGMENT"), TextTable.Text("DIRECTION"),
             TextTable.Number("PACKETS IN"), TextTable.Number("PACKETS OUT"), TextTable.Number("ANSWERED"), TextTable.Number("REPLICATED"), TextTable.Number("DROPPED"),
-            TextTable.Number("BYTES OUT"), TextTable.Number("SUPER-PACKETS"));
+            TextTable.Number("ICMP ERRORS"), TextTable.Number("BYTES OUT"), TextTable.Number("SUPER-PACKETS"));
         foreach (QueueStatus queue in queues)
         {
             string number = queue.Queue.ToString(CultureInfo.InvariantCulture);
@@ -71,11 +72,11 @@ internal static class StatusReport
             {
                 table.Add(
                     number, segment, "egress", Count(queue.EgressIn.Packets), Count(queue.EgressOut.Packets), Count(queue.Answered), Count(queue.Replicated),
-                    Count(egressDrops), Bytes(queue.EgressOut.Bytes), Count(queue.EgressOut.SuperPackets));
+                    Count(egressDrops), Count(queue.IcmpErrors), Bytes(queue.EgressOut.Bytes), Count(queue.EgressOut.SuperPackets));
             }
             table.Add(
                 number, queue.Segment ?? "(none)", "ingress", Count(queue.IngressIn.Packets), Count(queue.IngressOut.Packets), "-", "-",
-                Count(ingressDrops), Bytes(queue.IngressOut.Bytes), Count(queue.IngressOut.SuperPackets));
+                Count(ingressDrops), "-", Bytes(queue.IngressOut.Bytes), Count(queue.IngressOut.SuperPackets));
         }
         table.Write(output);
     }

@@ -27,6 +27,7 @@ public sealed record StatusDocument(
 
 /// <param name="Interface">Interface the sockets are bound to; null where they are bound to addresses only.</param>
 /// <param name="Addresses">Local outer addresses.</param>
+/// <param name="Mtu">Most bytes of an outer IP packet: the least MTU of the interfaces that have those addresses.</param>
 /// <param name="Port">UDP port of the encapsulation that segments send in by default.</param>
 /// <param name="Ports">UDP ports that are listened on.</param>
 /// <param name="Mode">How super-packets leave: <c>udp-gso</c> or <c>tunnel-gso</c>.</param>
@@ -35,6 +36,7 @@ public sealed record StatusDocument(
 public sealed record UnderlayStatus(
     string? Interface,
     IReadOnlyList<string> Addresses,
+    int Mtu,
     int Port,
     IReadOnlyList<TunnelPortStatus> Ports,
     string Mode,
@@ -93,6 +95,7 @@ public sealed record SegmentStatus(
 /// <param name="Replicated">Further copies of packets that went to several peers.</param>
 /// <param name="MacMoves">Source MACs that were known elsewhere before.</param>
 /// <param name="MacsNotLearned">Packets whose source MAC was not learned for want of room; they were forwarded.</param>
+/// <param name="IcmpErrors">ICMP errors written to the device, about packets dropped or cut smaller than asked.</param>
 /// <param name="IngressIn">Received from the underlay.</param>
 /// <param name="IngressOut">Written to the device.</param>
 /// <param name="Drops">Packets dropped, by every reason there is, also where none was.</param>
@@ -105,6 +108,7 @@ public sealed record QueueStatus(
     long Replicated,
     long MacMoves,
     long MacsNotLearned,
+    long IcmpErrors,
     TrafficStatus IngressIn,
     TrafficStatus IngressOut,
     IReadOnlyDictionary<string, long> Drops);

@@ -13,6 +13,7 @@ public sealed class StatusReportTests
             UNDERLAY
               interface  eth0
               addresses  192.0.2.1, 2001:db8::1
+              mtu        1500
               listens    vxlan 4789, geneve 6081
               egress     udp-gso (configured)
               refused    UDP_GRO: not supported
@@ -24,10 +25,10 @@ public sealed class StatusReportTests
               overlay0: overlay0 refuses USO
 
             QUEUES
-              QUEUE  SEGMENT  DIRECTION  PACKETS IN  PACKETS OUT  ANSWERED  REPLICATED  DROPPED  BYTES OUT  SUPER-PACKETS
-                  0  pods     egress             12           10         1           0        1     1000 B              1
-                  0  pods     ingress             7            7         -           -        0      700 B              2
-                  0  (none)   ingress         1,234            0         -           -    1,234        0 B              0
+              QUEUE  SEGMENT  DIRECTION  PACKETS IN  PACKETS OUT  ANSWERED  REPLICATED  DROPPED  ICMP ERRORS  BYTES OUT  SUPER-PACKETS
+                  0  pods     egress             12           10         1           0        1            1     1000 B              1
+                  0  pods     ingress             7            7         -           -        0            -      700 B              2
+                  0  (none)   ingress         1,234            0         -           -    1,234            -        0 B              0
 
             PEERS
               NAME    ENDPOINT        MAC                PACKETS SENT  BYTES SENT  PACKETS RECEIVED  BYTES RECEIVED

@@ -14,6 +14,9 @@ internal static class ConfigurationValues
 {
     private const int MaxDeviceNameBytes = 15;
 
+    /// <summary>What is left of the least IPv4 MTU, 68, for a TCP segment; Linux takes no smaller MSS for one.</summary>
+    private const int LeastMss = 28;
+
     public static ValueParser<int> Integer(int least, int most) => (string text, out int value) =>
         int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out value) && value >= least && value <= most && (text[0] != '0' || text == "0")
             ? null
@@ -50,6 +53,16 @@ internal static class ConfigurationValues
         value = given;
         return refusal is { } refused ? refused with { Remedy = $"{refused.Remedy}, or copy" } : null;
     };
+
+    /// <summary>Most that the MSS option of a SYN may say: null for <c>auto</c>, 0 for <c>off</c>.</summary>
+    public static Refusal? MssClamp(string text, out int? value)
+    {
+        value = text == "off" ? 0 : null;
+        if (text is "off" or "auto") return null;
+        Refusal? refusal = Integer(LeastMss, ushort.MaxValue)(text, out int given);
+        value = given;
+        return refusal is { } refused ? refused with { Remedy = $"{refused.Remedy}, or auto, or off" } : null;
+    }
 
     public static Refusal? Boolean(string text, out bool value)
     {

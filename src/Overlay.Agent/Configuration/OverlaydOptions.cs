@@ -51,6 +51,8 @@ internal sealed record UnderlayOptions(
 /// <param name="GenevePort">UDP port of Geneve where it is not <paramref name="Encapsulation"/>.</param>
 /// <param name="Checksum">Whether datagrams over IPv4 leave with a UDP checksum.</param>
 /// <param name="ZeroChecksumIPv6">In which directions datagrams over IPv6 may have none.</param>
+/// <param name="MssClamp">Most that the MSS option of a TCP SYN may say; 0: it is left alone; null: what the way to the peer carries.</param>
+/// <param name="FragmentsInner">IPv4 packets without DF that are too big are fragmented before encapsulation; otherwise they are dropped.</param>
 internal sealed record TunnelOptions(
     Located<Encapsulation> Encapsulation,
     IReadOnlyList<Located<Encapsulation>> Accept,
@@ -58,7 +60,9 @@ internal sealed record TunnelOptions(
     Located<int>? GenevePort,
     Located<EgressMode> Egress,
     Located<bool> Checksum,
-    IReadOnlyList<Located<ChecksumDirection>> ZeroChecksumIPv6);
+    IReadOnlyList<Located<ChecksumDirection>> ZeroChecksumIPv6,
+    Located<int?> MssClamp,
+    Located<bool> FragmentsInner);
 
 internal enum ChecksumDirection
 {

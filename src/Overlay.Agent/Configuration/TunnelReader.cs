@@ -25,7 +25,9 @@ internal static class TunnelReader
                 ("auto", EgressMode.Auto), ("udp-gso", EgressMode.UdpGso), ("tunnel-gso", EgressMode.TunnelGso))),
             section.OrDefault<bool>("checksum", true, ConfigurationValues.Boolean),
             section.List("zeroChecksumIPv6", ConfigurationValues.OneOf(
-                ("send", ChecksumDirection.Send), ("receive", ChecksumDirection.Receive))));
+                ("send", ChecksumDirection.Send), ("receive", ChecksumDirection.Receive))),
+            section.OrDefault<int?>("mssClamp", null, ConfigurationValues.MssClamp),
+            section.OrDefault("fragment", true, ConfigurationValues.OneOf(("inner", true), ("drop", false))));
         section.RefuseUnknownKeys();
         return options;
     }

@@ -4,6 +4,7 @@ using Overlay.Agent.Configuration;
 using Overlay.Control.Model;
 using Overlay.Dataplane.Bridging;
 using Overlay.Dataplane.Forwarding;
+using Overlay.Dataplane.Mtu;
 using Overlay.Dataplane.Tunnels;
 using Overlay.Wire;
 
@@ -24,11 +25,12 @@ internal sealed class PlanResolver(OverlaydOptions options, IReadOnlyList<HostIn
         CheckLoops();
         SegmentPlan[] segments = [.. options.Segments.Select(segment => ResolveSegment(segment, underlay))];
         if (problems.Any) return null;
+        var policy = new MtuPolicy { MssClamp = options.Tunnel.MssClamp.Value, FragmentsInner = options.Tunnel.FragmentsInner };
         var state = new NetworkState(
             revision,
             [.. segments.Select(segment => new SegmentState(segment.Name, segment.Vni, segment.Mac, segment.Mtu, segment.Tunnel, PeerPort(segment)) { Bridging = segment.Bridging })],
             [.. options.Peers.Select(peer => new PeerState(
-                peer.Name, new UnderlayEndpoint(IpBits.V6OrMapped(peer.Address), (ushort)peer.Port.Value), peer.Mac))],
+                peer.Name, new UnderlayEndpoint(IpBits.V6OrMapped(peer.Address), (ushort)peer.Port.Value), peer.Mac) { MtuPolicy = policy })],
             [.. options.Routes.Select(route => new RouteState(route.Prefix, route.Peer, route.Segment))]);
         return new NodePlan(options, underlay, segments, state);
     }

@@ -51,6 +51,7 @@ internal sealed class StatusReporter(Node node)
     private UnderlayStatus Underlay(NodePlan plan, EgressChoice egress) => new(
         plan.Underlay.Interface,
         [.. plan.Underlay.Addresses.Select(address => address.ToString())],
+        node.UnderlayMtu,
         plan.Options.Underlay.Port,
         [.. plan.Options.Ports.Select(port => new TunnelPortStatus(EncapsulationNames.Of(port.Encapsulation), port.Port))],
         ModeName(egress.Mode),
@@ -111,6 +112,7 @@ internal sealed class StatusReporter(Node node)
         counters.EgressReplicated,
         counters.MacMoves,
         counters.MacsNotLearned,
+        counters.IcmpErrors,
         Traffic(counters.IngressIn),
         Traffic(counters.IngressOut),
         DropReasons.All.ToDictionary(DropReasons.Name, reason => counters.Drops[(int)reason]));

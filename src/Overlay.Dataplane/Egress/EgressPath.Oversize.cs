@@ -80,7 +80,7 @@ public sealed partial class EgressPath
         }
         if (!isTcp && !tells && flow.Peer.MtuPolicy.FragmentsInner)
             return FragmentDatagrams(frame, packet, segments, flow, room, prefix, route, memory, segment, output, counters);
-        if (tells) Refuse(bytes, packet, room - prefix, answers, counters);
+        Refuse(bytes, packet, room - prefix, answers, counters);
         return Drop(DropReason.EgressTooBig, segments, ((long)segments * packet.HeadersEnd) + payload, counters);
     }
 

@@ -62,12 +62,33 @@ public sealed class TunnelConfigurationTests
     }
 
     [Theory]
+    [InlineData("", null)]
+    [InlineData("  mssClamp: auto\n", null)]
+    [InlineData("  mssClamp: off\n", 0)]
+    [InlineData("  mssClamp: 28\n", 28)]
+    [InlineData("  mssClamp: 65535\n", 65535)]
+    public void Parse_MssClamp_IsAutoUnlessGiven(string line, int? expected) =>
+        Assert.Equal(expected, SampleConfiguration.Read(SampleConfiguration.With(Tunnel, Tunnel + line)).Tunnel.MssClamp.Value);
+
+    [Theory]
+    [InlineData("", true)]
+    [InlineData("  fragment: inner\n", true)]
+    [InlineData("  fragment: drop\n", false)]
+    public void Parse_Fragment_IsInnerUnlessGiven(string line, bool expected) =>
+        Assert.Equal(expected, SampleConfiguration.Read(SampleConfiguration.With(Tunnel, Tunnel + line)).Tunnel.FragmentsInner.Value);
+
+    [Theory]
     [InlineData("  accept: [gre]", 13, "'gre' is not known; write vxlan or geneve")]
     [InlineData("  vxlanPort: 4790", 13, "vxlanPort 4790 is the port of the tunnel's own encapsulation; write it as 'underlay: port'")]
     [InlineData("  genevePort: 4789", 13, "port 4789 is that of 'underlay: port' too; give each encapsulation a port of its own")]
     [InlineData("  genevePort: 0", 13, "'0' is no whole number from 1 to 65535")]
     [InlineData("  checksum: zero", 13, "'zero' is neither true nor false")]
     [InlineData("  zeroChecksumIPv6: [both]", 13, "'both' is not known; write send or receive")]
+    [InlineData("  mssClamp: 27", 13, "'27' is no whole number from 28 to 65535; write a decimal number from 28 to 65535, or auto, or off")]
+    [InlineData("  mssClamp: 0", 13, "'0' is no whole number from 28 to 65535; write a decimal number from 28 to 65535, or auto, or off")]
+    [InlineData("  mssClamp: true", 13, "'mssClamp' of tunnel: 'true' is no whole number from 28 to 65535")]
+    [InlineData("  fragment: outer", 13, "'outer' is not known; write inner or drop")]
+    [InlineData("  mssclamp: auto", 13, "tunnel knows no key 'mssclamp'; did you mean 'mssClamp'?")]
     [InlineData("  checksums: true", 13, "tunnel knows no key 'checksums'; did you mean 'checksum'?")]
     public void Parse_BadTunnel_IsRefusedWithLineAndRemedy(string line, int number, string expected) =>
         AssertRefused(SampleConfiguration.With(Tunnel, $"{Tunnel}{line}\n"), number, expected);

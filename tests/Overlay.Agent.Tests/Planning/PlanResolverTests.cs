@@ -3,6 +3,7 @@ using Overlay.Agent.Configuration;
 using Overlay.Agent.Planning;
 using Overlay.Agent.Tests.Configuration;
 using Overlay.Control.Model;
+using Overlay.Dataplane.Mtu;
 
 namespace Overlay.Agent.Tests.Planning;
 
@@ -26,6 +27,15 @@ public sealed class PlanResolverTests
         Assert.Equal(["pods", "lab"], plan.State.Segments.Select(segment => segment.Name));
         Assert.Equal("192.0.2.2:4790", plan.State.Peers[0].Endpoint.ToString());
         Assert.Equal([IPNetwork.Parse("10.244.2.0/24")], plan.Segments[0].Prefixes);
+    }
+
+    [Fact]
+    public void Resolve_MtuPolicy_HoldsForEveryPeer()
+    {
+        string text = SampleConfiguration.With("  egress: auto\n", "  egress: auto\n  mssClamp: 1200\n  fragment: drop\n");
+
+        Assert.All(Resolve(text, Loopback, Eth0).State.Peers, peer => Assert.Equal((1200, false), (peer.MtuPolicy.MssClamp, peer.MtuPolicy.FragmentsInner)));
+        Assert.All(Resolve(SampleConfiguration.Text, Loopback, Eth0).State.Peers, peer => Assert.Equal(MtuPolicy.Default, peer.MtuPolicy));
     }
 
     [Fact]

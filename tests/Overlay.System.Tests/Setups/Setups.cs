@@ -50,6 +50,22 @@ public sealed class TunnelGsoOffloaded : ISetup
     public static TunnelOptions Tunnel => new() { Egress = "tunnel-gso" };
 }
 
+/// <summary>A device whose MTU is configured, so that it stays where the underlay's falls.</summary>
+public sealed class FixedMtu : ISetup
+{
+    public static LabOptions Options => new();
+
+    public static TunnelOptions Tunnel => new() { SegmentLines = ["mtu: 1450"] };
+}
+
+/// <summary>The same, where SYNs are left alone and nothing is fragmented inside.</summary>
+public sealed class FixedMtuNoRepair : ISetup
+{
+    public static LabOptions Options => new();
+
+    public static TunnelOptions Tunnel => FixedMtu.Tunnel with { TunnelLines = ["mssClamp: off", "fragment: drop"] };
+}
+
 /// <summary>Two queues, jumbo frames, and header fields other than by default.</summary>
 public sealed class TwoQueuesJumbo : ISetup
 {

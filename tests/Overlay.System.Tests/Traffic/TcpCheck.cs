@@ -21,14 +21,22 @@ internal static class TcpCheck
     /// <returns>The senders' addresses as the receiver saw them.</returns>
     /// <exception cref="InvalidDataException">Something else was received than was sent.</exception>
     /// <exception cref="SocketException">A connection failed or stalled.</exception>
-    public static async Task<IReadOnlyList<IPAddress>> RunAsync(
-        NetworkNamespace from, NetworkNamespace to, string address, int streams, long bytes)
+    public static Task<IReadOnlyList<IPAddress>> RunAsync(
+        NetworkNamespace from, NetworkNamespace to, string address, int streams, long bytes) =>
+        RunAsync(from, to, address, streams, bytes, CancellationToken.None);
+
+    /// <summary>As the other, one stream, until told to stop.</summary>
+    public static Task RunAsync(NetworkNamespace from, NetworkNamespace to, string address, CancellationToken stop) =>
+        RunAsync(from, to, address, 1, long.MaxValue, stop);
+
+    private static async Task<IReadOnlyList<IPAddress>> RunAsync(
+        NetworkNamespace from, NetworkNamespace to, string address, int streams, long bytes, CancellationToken stop)
     {
         IPAddress destination = IPAddress.Parse(address);
         using Socket listener = await to.OpenAsync(() => Listen(destination));
         int port = ((IPEndPoint)listener.LocalEndPoint!).Port;
-        var senders = new List<Task>();
-        var receivers = new List<Task>();
+        var senders = new List<Task<long>>();
+        var receivers = new List<Task<long>>();
         var sources = new List<IPAddress>();
         for (int stream = 0; stream < streams; stream++)
         {
@@ -39,14 +47,19 @@ internal static class TcpCheck
             Socket server = await listener.AcceptAsync(expired.Token);
             Bound(server);
             sources.Add(((IPEndPoint)server.RemoteEndPoint!).Address);
-            receivers.Add(RunApart(() => Receive(server, number, bytes)));
-            senders.Add(RunApart(() => Send(client, number, bytes)));
+            receivers.Add(RunApart(() => Receive(server, number)));
+            senders.Add(RunApart(() => Send(client, number, bytes, stop)));
         }
         await Task.WhenAll([.. receivers, .. senders]);
+        for (int stream = 0; stream < streams; stream++)
+        {
+            (long received, long sent) = (await receivers[stream], await senders[stream]);
+            if (received != sent) throw new InvalidDataException($"received {received} bytes of {sent}");
+        }
         return sources;
     }
 
-    private static Task RunApart(Action action) =>
+    private static Task<long> RunApart(Func<long> action) =>
         Task.Factory.StartNew(action, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
 
     private static Socket Listen(IPAddress address)
@@ -65,12 +78,13 @@ internal static class TcpCheck
         return socket;
     }
 
-    private static void Send(Socket socket, ulong stream, long bytes)
+    private static long Send(Socket socket, ulong stream, long bytes, CancellationToken stop)
     {
         using Socket owned = socket;
         var pattern = new Pattern(stream);
         byte[] buffer = new byte[BufferSize];
-        for (long sent = 0; sent < bytes;)
+        long sent = 0;
+        while (sent < bytes && !stop.IsCancellationRequested)
         {
             Span<byte> next = buffer.AsSpan(0, (int)Math.Min(buffer.Length, bytes - sent));
             pattern.Fill(next, sent);
@@ -80,9 +94,10 @@ internal static class TcpCheck
         socket.Shutdown(SocketShutdown.Send);
         // The other side closes once it has verified all.
         if (socket.Receive(buffer) != 0) throw new InvalidDataException("the receiver sent something");
+        return sent;
     }
 
-    private static void Receive(Socket socket, ulong stream, long bytes)
+    private static long Receive(Socket socket, ulong stream)
     {
         using Socket owned = socket;
         var pattern = new Pattern(stream);
@@ -93,6 +108,6 @@ internal static class TcpCheck
             pattern.Verify(buffer.AsSpan(0, length), received);
             received += length;
         }
-        if (received != bytes) throw new InvalidDataException($"received {received} bytes of {bytes}");
+        return received;
     }
 }
