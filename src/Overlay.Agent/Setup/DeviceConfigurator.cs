@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Sockets;
 using Overlay.Agent.Planning;
 using Overlay.Control.Model;
 using Overlay.Linux;
@@ -79,11 +80,28 @@ internal sealed class DeviceConfigurator(Rtnetlink netlink, UndoStack undo)
     }
 
     /// <summary>What a device is to have.</summary>
-    /// <exception cref="StartRefusedException">The segment's bridge is gone.</exception>
-    public DeviceState Wanted(SegmentPlan segment, int interfaceIndex) => DeviceState.Of(segment, interfaceIndex) with
+    /// <exception cref="StartRefusedException">The segment's bridge is gone, or IPv6 is off on a device that is to have some.</exception>
+    public DeviceState Wanted(SegmentPlan segment, int interfaceIndex)
     {
-        Master = segment.Bridge is null ? null : MasterOf(segment.Bridge),
-    };
+        DeviceState wanted = DeviceState.Of(segment, interfaceIndex) with { Master = segment.Bridge is null ? null : MasterOf(segment.Bridge) };
+        IPAddress? first = wanted.Addresses.Select(own => own.Address).Concat(wanted.Routes.Select(route => route.Destination.BaseAddress))
+            .FirstOrDefault(address => address.AddressFamily == AddressFamily.InterNetworkV6);
+        if (first is not null) RequireIpv6(segment, first);
+        return wanted;
+    }
+
+    // The kernel would say no more than "permission denied".
+    private static void RequireIpv6(SegmentPlan segment, IPAddress wanted)
+    {
+        string? disabled = Sysctl.Read($"net/ipv6/conf/{segment.Device}/disable_ipv6");
+        if (disabled == "0") return;
+        const string Other = "take the IPv6 addresses and routes out of the segment";
+        if (disabled is null)
+            throw new StartRefusedException($"segment '{segment.Name}' has the IPv6 address or route {wanted}, but the kernel has no IPv6", $"start the kernel with it, or {Other}");
+        throw new StartRefusedException(
+            $"segment '{segment.Name}' has the IPv6 address or route {wanted}, but IPv6 is disabled on its device '{segment.Device}' (disable_ipv6 is {disabled})",
+            $"enable it (sysctl -w net.ipv6.conf.all.disable_ipv6=0 net.ipv6.conf.default.disable_ipv6=0), or {Other}");
+    }
 
     private int MasterOf(string bridge) => netlink.FindLink(bridge) is { Kind: "bridge" } found
         ? found.Index

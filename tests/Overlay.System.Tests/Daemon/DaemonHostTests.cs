@@ -35,4 +35,25 @@ public sealed class DaemonHostTests
         await daemon.WaitForTextAsync("net/ipv6/conf/overlay0/addr_gen_mode stays 0, where 1 is wanted: ", LoneNode.Deadline);
         Assert.Equal(0, await LoneNode.TerminateAsync(daemon));
     }
+
+    [Fact]
+    public async Task Start_Ipv6DisabledOnTheHost_IsRefusedWithTheRemedyAndForwardsWithoutIpv6()
+    {
+        await using LoneNode node = await LoneNode.CreateAsync();
+        await node.Host.SysctlAsync("net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1");
+        string before = await node.Host.StateAsync();
+
+        RunningProcess refused = node.Launch();
+
+        Assert.Equal(1, await LoneNode.EndAsync(refused));
+        Assert.Contains("segment 'pods' has the IPv6 address or route fd00:244:1::, but IPv6 is disabled on its device 'overlay0'", refused.Errors, StringComparison.Ordinal);
+        Assert.Contains("net.ipv6.conf.all.disable_ipv6=0", refused.Errors, StringComparison.Ordinal);
+        Assert.Equal(before, await node.Host.StateAsync());
+
+        node.Write(LoneNode.Configuration
+            .Replace(", \"fd00:244:1::/128\"", "", StringComparison.Ordinal)
+            .Replace("  - { prefix: \"fd00:244:2::/64\", peer: node-b }\n", "", StringComparison.Ordinal));
+        RunningProcess daemon = await node.StartAsync();
+        Assert.Equal(0, await LoneNode.TerminateAsync(daemon));
+    }
 }
