@@ -20,6 +20,9 @@ internal sealed record DaemonConfiguration
     /// <summary>Prefix and name of the peer.</summary>
     public List<(string Prefix, string Peer)> Routes { get; init; } = [];
 
+    /// <summary>The whole file where the rest cannot say it; SOCKET stands for the socket's path.</summary>
+    public string? Text { get; init; }
+
     /// <summary>Every peer's pods behind that peer.</summary>
     public static DaemonConfiguration For(LabNode node, IEnumerable<LabNode> peers, TunnelOptions tunnel)
     {
@@ -36,6 +39,7 @@ internal sealed record DaemonConfiguration
     /// <param name="socket">Path of the daemon's own socket.</param>
     public string ToYaml(string socket)
     {
+        if (Text is not null) return Text.Replace("SOCKET", socket, StringComparison.Ordinal);
         var yaml = new StringBuilder($"""
             node: {Node.Name}
             api:

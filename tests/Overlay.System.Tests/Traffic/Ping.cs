@@ -28,6 +28,10 @@ internal static partial class Ping
             string.Join('\n', results.Select(result => result.Transcript)));
     }
 
+    /// <summary>Asks out of one device only.</summary>
+    public static Task<PingResult> RunAsync(NetworkNamespace from, string device, string address, int count) =>
+        RunAsync(from, ["-I", device, "-c", $"{count}", "-i", "0.05", "-W", "2", address]);
+
     /// <summary>Asks many times in a row where no answer is expected.</summary>
     public static Task<PingResult> FloodAsync(NetworkNamespace from, string address, int count) =>
         RunAsync(from, ["-c", $"{count}", "-i", "0.01", "-W", "1", address]);
