@@ -6,7 +6,7 @@ namespace Overlay.Dataplane.Buffers;
 /// <summary>Datagrams of one sender that arrived together: of equal length, the last may be shorter.</summary>
 public struct ReceivedTrain
 {
-    /// <summary>Where the first UDP payload starts in the batch's memory; the others follow without gap.</summary>
+    /// <summary>Where the first UDP payload, or inner packet of IP-in-IP, starts in the batch's memory; the others follow without gap.</summary>
     public int Offset;
 
     /// <summary>Bytes of all payloads together.</summary>
@@ -20,8 +20,11 @@ public struct ReceivedTrain
     /// <summary>IPv4 TOS or IPv6 traffic class of the outer header, ECN included.</summary>
     public byte TrafficClass;
 
-    /// <summary>By the port that it arrived on.</summary>
+    /// <summary>By the port, or for IP-in-IP the protocol, that it arrived on.</summary>
     public Encapsulation Encapsulation;
+
+    /// <summary>IP-in-IP only: the protocol of the outer header, 4 or 41.</summary>
+    public byte Protocol;
 }
 
 /// <summary>

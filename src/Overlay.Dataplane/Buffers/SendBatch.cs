@@ -36,10 +36,14 @@ public enum SendOutcome : byte
 }
 
 /// <summary>
-/// One send: UDP datagrams of equal length (the last may be shorter) to one peer from one source port, alike in traffic class.
+/// One send: datagrams of equal length (the last may be shorter) to one peer from one source port, alike in traffic class. UDP datagrams, or
+/// IP packets behind an outer IP header.
 /// </summary>
 public struct DatagramTrain
 {
+    /// <summary>No tunnel encapsulation limit is written.</summary>
+    public const short NoLimit = -1;
+
     public Peer Peer;
     public TrainKind Kind;
     public SendOutcome Outcome;
@@ -54,6 +58,12 @@ public struct DatagramTrain
     /// The outer packets may be fragmented: they carry IPv6 of no more than 1280 bytes, which the path does not carry whole (RFC 2473, 7.1).
     /// </summary>
     public bool MayFragment;
+
+    /// <summary>IP protocol of the outer packets where they are not UDP: 4 or 41 (RFC 2003, 4213). 0 for UDP.</summary>
+    public byte Protocol;
+
+    /// <summary>Tunnel encapsulation limit to write in the outer IPv6 packets (RFC 2473, 4.1.1), or <see cref="NoLimit"/>.</summary>
+    public short EncapsulationLimit;
 
     /// <summary>Index into the underlay's source ports.</summary>
     public ushort SourcePortIndex;
@@ -119,7 +129,7 @@ public sealed class SendBatch
     public ref DatagramTrain Add(Peer peer, TrainKind kind)
     {
         ref DatagramTrain train = ref _trains[Count++];
-        train = new DatagramTrain { Peer = peer, Kind = kind, FirstSlice = SliceCount };
+        train = new DatagramTrain { Peer = peer, Kind = kind, FirstSlice = SliceCount, EncapsulationLimit = DatagramTrain.NoLimit };
         return ref train;
     }
 

@@ -10,6 +10,9 @@ public enum DropReason : byte
     EgressAddressProbe,
     EgressNoRoute,
     EgressTooBig,
+    EgressExpired,
+    EgressLoop,
+    EgressEncapsulationLimit,
     EgressBadOffload,
     EgressQueueFull,
     EgressUnreachable,
@@ -33,6 +36,8 @@ public enum DropReason : byte
     IngressInnerVlan,
     IngressInnerMac,
     IngressSpoofedMac,
+    IngressInnerSource,
+    IngressExpired,
     IngressEcnConflict,
     IngressDeviceRefused,
 }

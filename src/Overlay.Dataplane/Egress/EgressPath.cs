@@ -117,6 +117,8 @@ public sealed partial class EgressPath
         int route = packet.IsIpv4 ? segment.Routes.LookupV4(packet.DestinationV4) : segment.Routes.LookupV6(packet.DestinationV6);
         if (route == RouteTable.NoRoute) return Drop(DropReason.EgressNoRoute, segments, innerBytes, counters);
         OuterFlow flow = FlowTo(segment.Peers[route], packet);
+        if (segment.Tunnel.IsIpInIp && IpInIpEntry.Refusal(bytes, packet, segment, _options, ref flow) is { } refusal)
+            return Drop(refusal, segments, innerBytes, counters);
         return frame.Offload.GsoType == VirtioGsoType.None || segments == 1
             ? TakePacket(frame, bytes, packet, flow, route, memory, segment, output, answers, counters)
             : TakeSuperPacket(frame, packet, segments, flow, route, memory, segment, output, answers, counters);
@@ -198,10 +200,11 @@ public sealed partial class EgressPath
     /// <returns>Where the datagram starts in the memory.</returns>
     private static int WritePrefix(in Frame frame, in InnerPacket packet, int route, int length, PacketMemory memory, Segment segment)
     {
-        int start = frame.Offset + packet.NetworkOffset - length;
-        Span<byte> prefix = memory.Span(start, length);
-        segment.Templates[route].CopyTo(prefix);
-        BinaryPrimitives.WriteUInt16BigEndian(prefix[(length + segment.EtherTypeOffset)..], packet.EtherType);
+        int network = frame.Offset + packet.NetworkOffset;
+        int start = network - length;
+        segment.Templates[route].CopyTo(memory.Span(start, length));
+        // Of IP-in-IP in front of the packet, where the device's frame has the same.
+        BinaryPrimitives.WriteUInt16BigEndian(memory.Span(network + segment.EtherTypeOffset, sizeof(ushort)), packet.EtherType);
         return start;
     }
 

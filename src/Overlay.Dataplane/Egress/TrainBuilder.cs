@@ -64,6 +64,8 @@ internal sealed class TrainBuilder(int sourcePorts)
         train.TrafficClass = flow.TrafficClass;
         train.TimeToLive = flow.TimeToLive;
         train.MayFragment = flow.MayFragment;
+        train.Protocol = flow.Protocol;
+        train.EncapsulationLimit = flow.EncapsulationLimit;
         return ref train;
     }
 
@@ -72,7 +74,7 @@ internal sealed class TrainBuilder(int sourcePorts)
         int size = train.Packets == 1 ? train.Length : train.SegmentSize;
         bool lastIsFull = train.Length == train.Packets * size;
         return length <= size && lastIsFull && train.Packets < MaxDatagrams && train.Length + length <= MaxLength
-            && ((train.TrafficClass ^ flow.TrafficClass) | (train.TimeToLive ^ flow.TimeToLive)) == 0 && train.MayFragment == flow.MayFragment
-            && ReferenceEquals(train.Peer, flow.Peer);
+            && ((train.TrafficClass ^ flow.TrafficClass) | (train.TimeToLive ^ flow.TimeToLive) | (train.Protocol ^ flow.Protocol)) == 0
+            && train.EncapsulationLimit == flow.EncapsulationLimit && train.MayFragment == flow.MayFragment && ReferenceEquals(train.Peer, flow.Peer);
     }
 }

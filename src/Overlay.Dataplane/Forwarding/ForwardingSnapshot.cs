@@ -18,6 +18,15 @@ public sealed class ForwardingSnapshot(long revision, Segment[] segments, PeerTa
 
     public PeerTable Peers { get; } = peers;
 
+    /// <summary>Gets what arrives in IP-in-IP, which names no segment; null: nothing is taken.</summary>
+    public Segment? IpInIpSegment { get; init; }
+
+    /// <summary>Outer addresses of this node, host-order bits; IPv4 addresses are IPv4-mapped.</summary>
+    public UInt128[] OwnAddresses { get; init; } = [];
+
+    /// <summary>True for the outer address of this node or of a peer: no source of a packet inside a tunnel (RFC 2003, 4).</summary>
+    public bool IsTunnelEnd(UInt128 address) => OwnAddresses.AsSpan().Contains(address) || Peers.Find(address) is not null;
+
     /// <summary>The segment of a VNI, or null. Segments are few; a linear scan stays in one cache line.</summary>
     public Segment? FindSegment(uint vni)
     {
@@ -33,6 +42,9 @@ public sealed class ForwardingSnapshot(long revision, Segment[] segments, PeerTa
 public sealed class Segment(
     int index, string name, uint vni, MacAddress deviceMac, int mtu, RouteTable routes, Peer[] peers, TunnelFormat tunnel)
 {
+    /// <summary>Equals no datagram's.</summary>
+    public const uint NoVni = uint.MaxValue;
+
     private readonly uint[] _knownOptions = [.. CriticalOptions(tunnel.GeneveOptions)];
 
     /// <summary>Position among the snapshot's segments and among a worker's devices; stable across reloads.</summary>
@@ -40,7 +52,7 @@ public sealed class Segment(
 
     public string Name { get; } = name;
 
-    /// <summary>24-bit virtual network identifier.</summary>
+    /// <summary>24-bit virtual network identifier; <see cref="NoVni"/> where there is none.</summary>
     public uint Vni { get; } = vni;
 
     /// <summary>MAC of our device: inner source of what we send, inner destination of what we accept.</summary>
@@ -85,7 +97,7 @@ public sealed class Segment(
     public int Headroom { get; } = Math.Max(tunnel.PrefixLength - EthernetFrame.MinHeaderLength, 0);
 
     /// <summary>Where the EtherType is to be written, counted from the end of what precedes the IP packet.</summary>
-    public int EtherTypeOffset { get; } = tunnel.IsBareIp ? 2 - tunnel.PrefixLength : -2;
+    public int EtherTypeOffset { get; } = tunnel.IsBareIp && !tunnel.IsIpInIp ? 2 - tunnel.PrefixLength : -2;
 
     /// <summary>All ones where VLAN tags are kept, else zero.</summary>
     public int VlanMask { get; } = tunnel.KeepsVlanTags ? -1 : 0;

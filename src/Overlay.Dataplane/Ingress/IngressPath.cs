@@ -36,17 +36,32 @@ public sealed partial class IngressPath(int queue)
                 address = train.Source.Address;
                 peer = snapshot.Peers.Find(address);
             }
-            if (peer is null) DropTrain(train, unassigned);
-            else if (train.Encapsulation == Encapsulation.Vxlan) ProcessTrain<Vxlan>(input.Memory, train, peer, snapshot, ports, unassigned);
-            else ProcessTrain<Geneve>(input.Memory, train, peer, snapshot, ports, unassigned);
+            switch (train.Encapsulation)
+            {
+                case Encapsulation.Vxlan:
+                    ProcessTrain<Vxlan>(input.Memory, train, peer, snapshot, ports, unassigned);
+                    break;
+                case Encapsulation.Geneve:
+                    ProcessTrain<Geneve>(input.Memory, train, peer, snapshot, ports, unassigned);
+                    break;
+                default:
+                    if (train.Protocol == IpProtocols.Ipv4InIp) ProcessTrain<IpInIp<Version4>>(input.Memory, train, peer, snapshot, ports, unassigned);
+                    else ProcessTrain<IpInIp<Version6>>(input.Memory, train, peer, snapshot, ports, unassigned);
+                    break;
+            }
         }
         foreach (IngressPort port in ports) port.Coalescer.Flush(input.Memory);
     }
 
     private void ProcessTrain<TEncapsulation>(
-        PacketMemory memory, in ReceivedTrain train, Peer peer, ForwardingSnapshot snapshot, ReadOnlySpan<IngressPort> ports, QueueCounters unassigned)
+        PacketMemory memory, in ReceivedTrain train, Peer? peer, ForwardingSnapshot snapshot, ReadOnlySpan<IngressPort> ports, QueueCounters unassigned)
         where TEncapsulation : struct, IEncapsulation
     {
+        if (peer is null)
+        {
+            DropTrain(train, TEncapsulation.MinHeaderLength, unassigned);
+            return;
+        }
         int end = train.Offset + train.Length;
         int datagramSize = DatagramSize(train);
         SegmentSizes sizes = default;
@@ -71,7 +86,7 @@ public sealed partial class IngressPath(int queue)
             if (isTunnelled && tunnel.Key != key)
             {
                 key = tunnel.Key;
-                segment = snapshot.FindSegment(tunnel.Vni);
+                segment = TEncapsulation.FindSegment(snapshot, tunnel);
                 port = segment is null ? null : ports[segment.Index];
                 port?.Coalescer.Carry(memory, tunnel.BareEtherType != 0, segment!.DeviceMac);
                 sizes = sizes with { Mtu = segment?.Mtu ?? 0 };
@@ -104,7 +119,10 @@ public sealed partial class IngressPath(int queue)
                 if (!TEncapsulation.KnowsOptions(datagram, segment))
                     Drop(port, DropReason.IngressCriticalOption);
                 else if (!port.Coalescer.TryContinue(memory, frameOffset, frameLength, train.TrafficClass))
-                    packets = Admit<TEncapsulation>(memory, frameOffset, frameLength, tunnel, train.TrafficClass, segment, port, sizes, peer, ref bytes);
+                {
+                    packets = Admit<TEncapsulation>(
+                        memory, frameOffset, frameLength, tunnel, train.TrafficClass, snapshot, segment, port, sizes, peer, ref bytes);
+                }
                 superPackets = port.Coalescer.SuperPackets - before;
             }
             counters.IngressIn.Add(packets, bytes, 0);
@@ -115,14 +133,15 @@ public sealed partial class IngressPath(int queue)
 
     /// <returns>Packets that the frame stands for.</returns>
     private static int Admit<TEncapsulation>(
-        PacketMemory memory, int offset, int length, in TunnelHeader tunnel, byte outerTrafficClass, Segment segment, IngressPort port,
-        in SegmentSizes sizes, Peer peer, ref long bytes)
+        PacketMemory memory, int offset, int length, in TunnelHeader tunnel, byte outerTrafficClass, ForwardingSnapshot snapshot, Segment segment,
+        IngressPort port, in SegmentSizes sizes, Peer peer, ref long bytes)
         where TEncapsulation : struct, IEncapsulation
     {
         Span<byte> frame = memory.Span(offset, length);
         if (TEncapsulation.TryParseInner(frame, tunnel, out InnerPacket packet) != WireStatus.Ok) return Drop(port, DropReason.IngressInnerMalformed);
         if (packet.VlanTags > segment.MaxVlanTags) return Drop(port, DropReason.IngressInnerVlan);
         if (!packet.IsBareIp && !IsForDevice(frame, segment)) return Drop(port, DropReason.IngressInnerMac);
+        if (TEncapsulation.Refusal(frame, packet, snapshot) is { } refusal) return Drop(port, refusal);
         if (!EcnDecapsulation.TryApply(frame, ref packet, outerTrafficClass)) return Drop(port, DropReason.IngressEcnConflict);
         if (MssClamp.IsSyn(frame, packet))
         {
@@ -146,11 +165,11 @@ public sealed partial class IngressPath(int queue)
         return 1;
     }
 
-    private static void DropTrain(in ReceivedTrain train, QueueCounters unassigned)
+    private static void DropTrain(in ReceivedTrain train, int minHeader, QueueCounters unassigned)
     {
         int datagramSize = DatagramSize(train);
         int datagrams = train.Length == 0 ? 1 : (train.Length + datagramSize - 1) / datagramSize;
-        unassigned.IngressIn.Add(datagrams, Math.Max(train.Length - (datagrams * TunnelHeader.MinLength), 0), 0);
+        unassigned.IngressIn.Add(datagrams, Math.Max(train.Length - (datagrams * minHeader), 0), 0);
         unassigned.Drop(DropReason.IngressUnknownPeer, datagrams);
     }
 

@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using Overlay.Wire;
 
 namespace Overlay.Dataplane.Inner;
@@ -59,6 +60,12 @@ public struct InnerPacket
 
     /// <summary>True when a complete TCP or UDP header is there.</summary>
     public readonly bool HasTransport => HeadersEnd > TransportOffset;
+
+    /// <summary>Source address of an IP packet, host-order bits; that of IPv4 is IPv4-mapped.</summary>
+    /// <param name="frame">The frame that was parsed.</param>
+    public readonly UInt128 Source(ReadOnlySpan<byte> frame) => IsIpv4
+        ? IpBits.Mapped(BinaryPrimitives.ReadUInt32BigEndian(frame[(NetworkOffset + 12)..]))
+        : BinaryPrimitives.ReadUInt128BigEndian(frame[(NetworkOffset + 8)..]);
 
     /// <summary>Explicit congestion notification: the lower two bits of the traffic class.</summary>
     public readonly byte Ecn => (byte)(TrafficClass & 3);

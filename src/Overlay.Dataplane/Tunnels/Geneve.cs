@@ -12,6 +12,9 @@ namespace Overlay.Dataplane.Tunnels;
 internal readonly struct Geneve : IEncapsulation
 {
     /// <inheritdoc/>
+    public static int MinHeaderLength => GeneveHeader.FixedLength;
+
+    /// <inheritdoc/>
     public static bool TryParse(ReadOnlySpan<byte> datagram, out TunnelHeader header, out DropReason refusal)
     {
         header = new TunnelHeader { FrameStart = GeneveHeader.FixedLength };
@@ -45,6 +48,9 @@ internal readonly struct Geneve : IEncapsulation
     }
 
     /// <inheritdoc/>
+    public static Segment? FindSegment(ForwardingSnapshot snapshot, in TunnelHeader header) => snapshot.FindSegment(header.Vni);
+
+    /// <inheritdoc/>
     public static bool KnowsOptions(ReadOnlySpan<byte> datagram, Segment segment)
     {
         GeneveHeader.TryParse(datagram, out GeneveHeader geneve);
@@ -58,4 +64,7 @@ internal readonly struct Geneve : IEncapsulation
     /// <inheritdoc/>
     public static WireStatus TryParseInner(ReadOnlySpan<byte> frame, in TunnelHeader header, out InnerPacket packet) =>
         header.BareEtherType == 0 ? InnerPacket.TryParse(frame, out packet) : InnerPacket.TryParseBare(frame, header.BareEtherType, out packet);
+
+    /// <inheritdoc/>
+    public static DropReason? Refusal(ReadOnlySpan<byte> frame, in InnerPacket packet, ForwardingSnapshot snapshot) => null;
 }

@@ -10,8 +10,21 @@ public sealed class TunnelFormat
 
     public Encapsulation Encapsulation { get; init; }
 
-    /// <summary>Geneve only: IP packets are sent without an inner Ethernet header.</summary>
-    public bool IsBareIp { get; init; }
+    /// <summary>IP packets are sent without an inner Ethernet header: by choice in Geneve, always in IP-in-IP, never in VXLAN.</summary>
+    public bool IsBareIp
+    {
+        get => field || IsIpInIp;
+        init;
+    }
+
+    /// <summary>The packet follows the outer IP header at once.</summary>
+    public bool IsIpInIp => Encapsulation == Encapsulation.IpInIp;
+
+    /// <summary>
+    /// IP-in-IP over IPv6 only: how many further tunnels may enclose a packet (RFC 2473, 4.1.1), written in an option of 8 bytes; null: sent
+    /// only for packets that bring a limit of their own.
+    /// </summary>
+    public byte? EncapsulationLimit { get; init; }
 
     /// <summary>
     /// Geneve only: options as they are on the wire, written by <see cref="GeneveOption.Write"/>; at most
@@ -26,7 +39,21 @@ public sealed class TunnelFormat
     public bool KeepsVlanTags { get; init; }
 
     /// <summary>Bytes of the tunnel header with its options.</summary>
-    public int HeaderLength => Encapsulation == Encapsulation.Vxlan ? VxlanHeader.Length : GeneveHeader.FixedLength + GeneveOptions.Length;
+    public int HeaderLength => Encapsulation switch
+    {
+        Encapsulation.Vxlan => VxlanHeader.Length,
+        Encapsulation.Geneve => GeneveHeader.FixedLength + GeneveOptions.Length,
+        _ => 0,
+    };
+
+    /// <summary>Bytes that the underlay puts in front of the tunnel header.</summary>
+    /// <param name="overIpv6">Outer family.</param>
+    public int OuterLength(bool overIpv6)
+    {
+        int ip = overIpv6 ? Ipv6Packet.HeaderLength : Ipv4Packet.MinHeaderLength;
+        if (!IsIpInIp) return ip + UdpHeader.HeaderLength;
+        return overIpv6 && EncapsulationLimit is not null ? ip + TunnelEncapsulationLimit.HeaderLength : ip;
+    }
 
     /// <summary>Bytes from the tunnel header to an untagged IP packet.</summary>
     public int PrefixLength => IsBareIp ? HeaderLength : HeaderLength + EthernetFrame.MinHeaderLength;
@@ -51,6 +78,7 @@ public sealed class TunnelFormat
     /// <param name="source">Inner source.</param>
     public byte[] Template(uint vni, MacAddress destination, MacAddress source)
     {
+        if (IsIpInIp) return [];
         byte[] template = new byte[HeaderLength + (IsBareIp ? 0 : 2 * MacAddress.Length)];
         if (Encapsulation == Encapsulation.Geneve) GeneveHeader.Write(template, vni, EtherTypes.TransparentEthernet, GeneveOptions);
         else if (GroupPolicy is { } policy) VxlanHeader.Write(template, vni, policy);

@@ -3,9 +3,6 @@ namespace Overlay.Dataplane.Tunnels;
 /// <summary>What the ingress path needs of a tunnel header that was received.</summary>
 internal struct TunnelHeader
 {
-    /// <summary>Bytes that every tunnel header has at least.</summary>
-    public const int MinLength = 8;
-
     public uint Vni;
 
     /// <summary>EtherType of a bare IP packet; 0 where an Ethernet frame follows.</summary>

@@ -9,6 +9,9 @@ namespace Overlay.Dataplane.Tunnels;
 internal readonly struct Vxlan : IEncapsulation
 {
     /// <inheritdoc/>
+    public static int MinHeaderLength => VxlanHeader.Length;
+
+    /// <inheritdoc/>
     public static bool TryParse(ReadOnlySpan<byte> datagram, out TunnelHeader header, out DropReason refusal)
     {
         header = new TunnelHeader { FrameStart = VxlanHeader.Length };
@@ -19,9 +22,15 @@ internal readonly struct Vxlan : IEncapsulation
     }
 
     /// <inheritdoc/>
+    public static Segment? FindSegment(ForwardingSnapshot snapshot, in TunnelHeader header) => snapshot.FindSegment(header.Vni);
+
+    /// <inheritdoc/>
     public static bool KnowsOptions(ReadOnlySpan<byte> datagram, Segment segment) => true;
 
     /// <inheritdoc/>
     public static WireStatus TryParseInner(ReadOnlySpan<byte> frame, in TunnelHeader header, out InnerPacket packet) =>
         InnerPacket.TryParse(frame, out packet);
+
+    /// <inheritdoc/>
+    public static DropReason? Refusal(ReadOnlySpan<byte> frame, in InnerPacket packet, ForwardingSnapshot snapshot) => null;
 }
