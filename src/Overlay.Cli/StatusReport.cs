@@ -26,7 +26,7 @@ internal static class StatusReport
         Field("interface", underlay.Interface ?? "any", output);
         Field("addresses", string.Join(", ", underlay.Addresses), output);
         Field("mtu", underlay.Mtu.ToString(CultureInfo.InvariantCulture), output);
-        Field("listens", string.Join(", ", underlay.Ports.Select(port => string.Create(CultureInfo.InvariantCulture, $"{port.Encapsulation} {port.Port}"))), output);
+        Field("listens", string.Join(", ", underlay.Ports.Select(port => string.Create(CultureInfo.InvariantCulture, $"{port.Encapsulation} {port.Port}").TrimEnd())), output);
         Field("egress", $"{underlay.Mode} ({underlay.ModeReason})", output);
         foreach (string refusal in underlay.Refusals) Field("refused", refusal, output);
     }
@@ -40,7 +40,7 @@ internal static class StatusReport
         foreach (SegmentStatus segment in segments)
         {
             table.Add(
-                segment.Name, segment.Kind, segment.Device, segment.Vni.ToString(CultureInfo.InvariantCulture), segment.Encapsulation, segment.Mode,
+                segment.Name, segment.Kind, segment.Device, segment.Vni?.ToString(CultureInfo.InvariantCulture) ?? "-", segment.Encapsulation, segment.Mode,
                 segment.Mtu.ToString(CultureInfo.InvariantCulture), segment.Mac, OrDash(segment.Addresses), OrDash(segment.Offloads));
         }
         table.Write(output);

@@ -43,9 +43,9 @@ public sealed record UnderlayStatus(
     string ModeReason,
     IReadOnlyList<string> Refusals);
 
-/// <param name="Encapsulation">What is received there: <c>vxlan</c> or <c>geneve</c>.</param>
-/// <param name="Port">UDP port.</param>
-public sealed record TunnelPortStatus(string Encapsulation, int Port);
+/// <param name="Encapsulation">What is received there: <c>vxlan</c>, <c>geneve</c> or <c>ipip</c>.</param>
+/// <param name="Port">UDP port; null for <c>ipip</c>, which has none.</param>
+public sealed record TunnelPortStatus(string Encapsulation, int? Port);
 
 /// <param name="Bridge">Bridge of the host that the device is a port of; null: none.</param>
 /// <param name="Flood">Names of the peers that broadcast, multicast and unknown addresses are sent to.</param>
@@ -60,9 +60,9 @@ public sealed record BridgingStatus(
 /// <param name="Name">Name of the segment.</param>
 /// <param name="Kind"><c>routed</c> or <c>bridged</c>.</param>
 /// <param name="Device">Name of its network interface.</param>
-/// <param name="Vni">24-bit virtual network identifier.</param>
-/// <param name="Encapsulation">What it sends: <c>vxlan</c> or <c>geneve</c>, with what differs from the plain form.</param>
-/// <param name="Mode">How its super-packets leave over IPv4: <c>udp-gso</c> or <c>tunnel-gso</c>.</param>
+/// <param name="Vni">24-bit virtual network identifier; null where <c>ipip</c> has none.</param>
+/// <param name="Encapsulation">What it sends: <c>vxlan</c>, <c>geneve</c> or <c>ipip</c>, with what differs from the plain form.</param>
+/// <param name="Mode">How its super-packets leave over IPv4: <c>udp-gso</c>, <c>tunnel-gso</c> or, of <c>ipip</c>, <c>raw</c>.</param>
 /// <param name="Mtu">Bytes of an inner IP packet.</param>
 /// <param name="Mac">MAC of the interface.</param>
 /// <param name="Addresses">Addresses of the interface, with prefix length.</param>
@@ -73,7 +73,7 @@ public sealed record SegmentStatus(
     string Name,
     string Kind,
     string Device,
-    long Vni,
+    long? Vni,
     string Encapsulation,
     string Mode,
     int Mtu,

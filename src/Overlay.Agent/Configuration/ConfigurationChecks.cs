@@ -38,7 +38,7 @@ internal sealed class ConfigurationChecks(OverlaydOptions options, Configuration
             options.Segments, s => s.Name.Value, s => s.Name.Line,
             (s, first) => $"segment '{s.Name}' was listed in line {first.Name.Line} already", "give each segment a name of its own");
         RefuseDuplicates(
-            options.Segments, s => s.Vni.Value, s => s.Vni.Line,
+            options.Segments.Where(s => s.Vni.Value != SegmentOptions.NoVni), s => s.Vni.Value, s => s.Vni.Line,
             (s, first) => $"vni {s.Vni} of segment '{s.Name}' is that of segment '{first.Name}'", "give each segment a VNI of its own");
         RefuseDuplicates(
             options.Segments, s => s.Device.Value, s => s.Device.Line,
@@ -100,10 +100,13 @@ internal sealed class ConfigurationChecks(OverlaydOptions options, Configuration
         var owners = new Dictionary<MacAddress, string>();
         foreach (SegmentOptions segment in options.Segments)
         {
-            MacAddress mac = segment.Mac?.Value ?? DeviceMac.Derive(options.Node, segment.Name);
-            Claim(mac, segment.Mac?.Line ?? segment.Name.Line, $"segment '{segment.Name}'");
+            MacAddress own = segment.Mac?.Value ?? DeviceMac.Derive(options.Node, segment.Name);
+            Claim(own, segment.Mac?.Line ?? segment.Name.Line, $"segment '{segment.Name}'");
         }
-        foreach (PeerOptions peer in options.Peers.Where(peer => peer.Mac.Value != default)) Claim(peer.Mac, peer.Mac.Line, $"peer '{peer.Name}'");
+        foreach (PeerOptions peer in options.Peers)
+        {
+            if (peer.Mac is { } mac) Claim(mac, mac.Line, $"peer '{peer.Name}'");
+        }
 
         void Claim(MacAddress mac, int line, string owner)
         {

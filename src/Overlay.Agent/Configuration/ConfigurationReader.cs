@@ -60,7 +60,7 @@ internal sealed class ConfigurationReader(ConfigurationProblems problems)
         var peers = new List<PeerOptions>();
         foreach (YamlSection section in root.Sections("peers", "a peer"))
         {
-            if (ReadPeer(section, underlay.Port, segments.Count == 0 || segments.Exists(segment => segment.Bridging is null)) is { } peer) peers.Add(peer);
+            if (ReadPeer(section, underlay.Port, segments.Count == 0 || segments.Exists(NeedsPeerMac)) is { } peer) peers.Add(peer);
         }
         string? onlySegment = segments.Count == 1 ? segments[0].Name.Value : null;
         var routes = new List<RouteOptions>();
@@ -102,7 +102,6 @@ internal sealed class ConfigurationReader(ConfigurationProblems problems)
     {
         Located<string>? name = section.Required<string>("name", "pods", ConfigurationValues.Name);
         if (name is { } known) section.Name = $"segment '{known}'";
-        Located<int>? vni = section.Required("vni", "42", ConfigurationValues.Integer(0, MaxVni));
         Located<string>? device = section.Required<string>("device", "overlay0", ConfigurationValues.DeviceName);
         Located<MacAddress>? mac = section.Optional<MacAddress>("mac", ConfigurationValues.Mac);
         Located<int>? mtu = section.Optional("mtu", ConfigurationValues.Integer(SegmentOptions.LeastMtu, SegmentOptions.MostMtu));
@@ -111,9 +110,15 @@ internal sealed class ConfigurationReader(ConfigurationProblems problems)
             section.List<InterfaceAddress>("addresses", ConfigurationValues.InterfaceAddress);
         SegmentTunnelOptions tunnel = TunnelReader.ReadSegment(section, encapsulation);
         BridgingOptions? bridging = BridgingReader.Read(section);
+        Located<int>? vni = tunnel.Encapsulation.Value == Encapsulation.IpInIp
+            ? section.OrDefault("vni", SegmentOptions.NoVni, ConfigurationValues.Integer(0, MaxVni))
+            : section.Required("vni", "42", ConfigurationValues.Integer(0, MaxVni));
         section.RefuseUnknownKeys();
         return name is { } n && vni is { } v && device is { } d ? new SegmentOptions(n, v, d, mac, mtu, persistent, tunnel, addresses) { Bridging = bridging } : null;
     }
+
+    /// <summary>Only a routed segment with inner Ethernet headers addresses them to the peer's device.</summary>
+    private static bool NeedsPeerMac(SegmentOptions segment) => segment.Bridging is null && segment.Tunnel.Encapsulation.Value != Encapsulation.IpInIp;
 
     private static PeerOptions? ReadPeer(YamlSection section, Located<int> defaultPort, bool needsMac)
     {
@@ -123,9 +128,9 @@ internal sealed class ConfigurationReader(ConfigurationProblems problems)
         Located<int> port = section.OrDefault("port", defaultPort.Value, ConfigurationValues.Integer(1, 65535));
         Located<MacAddress>? mac = needsMac
             ? section.Required<MacAddress>("mac", "02:00:00:00:00:02", ConfigurationValues.Mac)
-            : section.OrDefault<MacAddress>("mac", default, ConfigurationValues.Mac);
+            : section.Optional<MacAddress>("mac", ConfigurationValues.Mac);
         section.RefuseUnknownKeys();
-        return name is { } n && address is { } a && mac is { } m ? new PeerOptions(n, a, port, m) : null;
+        return name is { } n && address is { } a && (mac is not null || !needsMac) ? new PeerOptions(n, a, port, mac) : null;
     }
 
     private RouteOptions? ReadRoute(YamlSection section, string? onlySegment, bool severalSegments)

@@ -15,25 +15,35 @@ internal sealed record OverlaydOptions(
     IReadOnlyList<PeerOptions> Peers,
     IReadOnlyList<RouteOptions> Routes)
 {
+    /// <summary>True where IP-in-IP is sent or accepted.</summary>
+    public bool UsesIpInIp => SendsIpInIp || Tunnel.Accept.Any(accepted => accepted.Value == Encapsulation.IpInIp);
+
+    /// <summary>The segment that gets what arrives in IP-in-IP: the one that sends it, or the only one; null: nothing is taken.</summary>
+    public SegmentOptions? IpInIpSegment => !UsesIpInIp ? null
+        : Segments.FirstOrDefault(segment => segment.Tunnel.Encapsulation.Value == Encapsulation.IpInIp) ?? Segments[0];
+
+    private bool SendsIpInIp => Segments.Any(segment => segment.Tunnel.Encapsulation.Value == Encapsulation.IpInIp);
+
     /// <summary>The ports that are listened on: for what is accepted, and for what segments send in.</summary>
     public IReadOnlyList<(Encapsulation Encapsulation, int Port)> Ports =>
     [
         .. Segments.Select(segment => segment.Tunnel.Encapsulation.Value)
             .Concat(Tunnel.Accept.Select(accepted => accepted.Value))
-            .Distinct().Order().Select(encapsulation => (encapsulation, PortOf(encapsulation))),
+            .Where(each => each != Encapsulation.IpInIp).Distinct().Order().Select(encapsulation => (encapsulation, PortOf(encapsulation))),
     ];
 
     /// <summary>UDP port of an encapsulation, here and at peers that name none.</summary>
     public int PortOf(Encapsulation encapsulation)
     {
         if (encapsulation == Tunnel.Encapsulation.Value) return Underlay.Port;
+        if (encapsulation == Encapsulation.IpInIp) return 0;
         return (encapsulation == Encapsulation.Vxlan ? Tunnel.VxlanPort : Tunnel.GenevePort)?.Value ?? TunnelReader.DefaultPort(encapsulation);
     }
 }
 
 /// <param name="Interface">Interface that sockets are bound to; null where only addresses are given.</param>
 /// <param name="Addresses">Local outer addresses, at most one a family; empty: the interface's.</param>
-/// <param name="Port">UDP port of the tunnel's encapsulation.</param>
+/// <param name="Port">UDP port of the tunnel's encapsulation; 0 for IP-in-IP.</param>
 /// <param name="Ttl">Outer TTL or hop limit; null: that of the inner packet.</param>
 /// <param name="TrafficClass">Outer TOS or traffic class without its ECN bits, which follow the inner packet; null: all of it does.</param>
 internal sealed record UnderlayOptions(
@@ -81,8 +91,12 @@ internal enum EgressMode
 
     /// <summary>Injected whole; the kernel segments inside the tunnel.</summary>
     TunnelGso,
+
+    /// <summary>IP-in-IP: cut here, one packet a message of a raw socket. Not to be configured.</summary>
+    Raw,
 }
 
+/// <param name="Vni">-1: none, in IP-in-IP.</param>
 /// <param name="Mac">Null: derived from the names of node and segment.</param>
 /// <param name="Mtu">Bytes of an inner IP packet; null: the underlay's less the encapsulation.</param>
 internal sealed record SegmentOptions(
@@ -97,6 +111,9 @@ internal sealed record SegmentOptions(
 {
     /// <summary>Null: the segment is routed.</summary>
     public BridgingOptions? Bridging { get; init; }
+
+    /// <summary>Stands for no VNI.</summary>
+    public const int NoVni = -1;
 
     /// <summary>Least MTU an IPv4 network may have (RFC 791, 3.2).</summary>
     public const int LeastMtu = 68;
@@ -143,7 +160,7 @@ internal sealed record FixedMacOptions(Located<MacAddress> Mac, Located<string>?
 
 internal sealed record NeighbourOptions(Located<IPAddress> Address, Located<MacAddress> Mac, Located<bool> Router);
 
-/// <param name="Mac">Zero where it was left out, as it may be where all segments are bridged.</param>
-internal sealed record PeerOptions(Located<string> Name, Located<IPAddress> Address, Located<int> Port, Located<MacAddress> Mac);
+/// <param name="Mac">Null where it was left out, as it may be where all segments are bridged or IP-in-IP.</param>
+internal sealed record PeerOptions(Located<string> Name, Located<IPAddress> Address, Located<int> Port, Located<MacAddress>? Mac);
 
 internal sealed record RouteOptions(Located<IPNetwork> Prefix, Located<string> Peer, Located<string> Segment);

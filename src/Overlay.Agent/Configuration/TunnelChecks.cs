@@ -8,9 +8,50 @@ internal sealed class TunnelChecks(OverlaydOptions options, ConfigurationProblem
 {
     public void Run()
     {
-        CheckPorts();
+        if (options.Tunnel.Encapsulation.Value == Encapsulation.IpInIp) CheckNoPort();
+        else CheckPorts();
+        CheckIpInIp();
         CheckChecksums();
         foreach (SegmentOptions segment in options.Segments) CheckSegment(segment.Name, segment.Tunnel);
+    }
+
+    private void CheckNoPort()
+    {
+        if (options.Underlay.Port.Value != 0)
+            problems.Add(
+                options.Underlay.Port.Line, $"port {options.Underlay.Port} is that of the tunnel's encapsulation, and ipip has no ports",
+                "leave it out; ports of encapsulations that are accepted are 'tunnel: vxlanPort' and 'genevePort'");
+        if (options.Ports.Select(port => port.Port).Distinct().Count() < options.Ports.Count)
+            problems.Add(options.Tunnel.Encapsulation.Line, "vxlanPort and genevePort are the same", "give each encapsulation a port of its own");
+    }
+
+    private void CheckIpInIp()
+    {
+        if (!options.UsesIpInIp) return;
+        SegmentOptions[] senders = [.. options.Segments.Where(segment => segment.Tunnel.Encapsulation.Value == Encapsulation.IpInIp)];
+        if (senders.Length > 1)
+        {
+            problems.Add(
+                senders[1].Name.Line, $"segment '{senders[1].Name}' is ipip like segment '{senders[0].Name}', and IP-in-IP packets name no segment",
+                "keep one ipip segment");
+        }
+        else if (senders.Length == 0 && options.Segments.Count > 1)
+        {
+            problems.Add(
+                options.Tunnel.Accept.First(accepted => accepted.Value == Encapsulation.IpInIp).Line,
+                $"ipip is accepted for none of {options.Segments.Count} segments: its packets name no segment", "keep one segment, or give one 'encapsulation: ipip'");
+        }
+        if (options.Ports.Count > 0) return;
+        foreach (SegmentOptions segment in senders.Where(segment => segment.Vni.Value != SegmentOptions.NoVni))
+        {
+            problems.Add(
+                segment.Vni.Line, $"vni {segment.Vni} of segment '{segment.Name}' has no use: IP-in-IP carries none, and nothing else is accepted",
+                "leave it out");
+        }
+        foreach (PeerOptions peer in options.Peers.Where(peer => peer.Port.Value != 0))
+            problems.Add(peer.Port.Line, $"port {peer.Port} of peer '{peer.Name}' has no use: IP-in-IP has no ports", "leave it out");
+        if (options.Tunnel.Egress.Value == EgressMode.TunnelGso)
+            problems.Add(options.Tunnel.Egress.Line, "egress tunnel-gso has no use: IP-in-IP packets leave one a message", "leave it out");
     }
 
     private void CheckPorts()
@@ -43,17 +84,26 @@ internal sealed class TunnelChecks(OverlaydOptions options, ConfigurationProblem
 
     private void CheckSegment(string name, SegmentTunnelOptions tunnel)
     {
-        if (tunnel.Encapsulation.Value == Encapsulation.Geneve)
+        if (tunnel.Encapsulation.Value == Encapsulation.IpInIp)
         {
             if (tunnel.GroupPolicy is { } policy)
-                problems.Add(policy.Line, $"groupPolicy {policy} of segment '{name}' is VXLAN's, and the segment's encapsulation is geneve", "leave it out");
+                problems.Add(policy.Line, $"groupPolicy {policy} of segment '{name}' is VXLAN's, and the segment's encapsulation is ipip", "leave it out");
+            if (tunnel.GeneveOptions is [var option, ..])
+                problems.Add(option.Class.Line, $"options of segment '{name}' are Geneve's, and the segment's encapsulation is ipip", "leave them out");
+            if (tunnel.KeepsVlanTags)
+                problems.Add(tunnel.KeepsVlanTags.Line, $"vlan keep of segment '{name}' needs an Ethernet header, and ipip has none", "write 'vlan: strip'");
+        }
+        else if (tunnel.Encapsulation.Value == Encapsulation.Geneve)
+        {
+            if (tunnel.GroupPolicy is { } own)
+                problems.Add(own.Line, $"groupPolicy {own} of segment '{name}' is VXLAN's, and the segment's encapsulation is geneve", "leave it out");
         }
         else
         {
             if (tunnel.BareIp)
                 problems.Add(tunnel.BareIp.Line, $"payload ip of segment '{name}' is Geneve's, and VXLAN carries Ethernet only", "write 'payload: ethernet'");
-            if (tunnel.GeneveOptions is [var option, ..])
-                problems.Add(option.Class.Line, $"options of segment '{name}' are Geneve's, and the segment's encapsulation is vxlan", "leave them out");
+            if (tunnel.GeneveOptions is [var first, ..])
+                problems.Add(first.Class.Line, $"options of segment '{name}' are Geneve's, and the segment's encapsulation is vxlan", "leave them out");
         }
         if (tunnel is { BareIp.Value: true, KeepsVlanTags.Value: true })
             problems.Add(tunnel.KeepsVlanTags.Line, $"vlan keep of segment '{name}' needs an Ethernet header, and the payload is ip", "write 'vlan: strip'");

@@ -8,11 +8,16 @@ namespace Overlay.Agent.Configuration;
 internal static class TunnelReader
 {
     private static readonly ValueParser<Encapsulation> Encapsulations =
-        ConfigurationValues.OneOf(("vxlan", Encapsulation.Vxlan), ("geneve", Encapsulation.Geneve));
+        ConfigurationValues.OneOf(("vxlan", Encapsulation.Vxlan), ("geneve", Encapsulation.Geneve), ("ipip", Encapsulation.IpInIp));
 
-    /// <summary>The port that IANA assigned.</summary>
+    /// <summary>The port that IANA assigned; 0 for IP-in-IP, which has none.</summary>
     public static int DefaultPort(Encapsulation encapsulation) =>
-        encapsulation == Encapsulation.Vxlan ? VxlanHeader.DefaultPort : GeneveHeader.DefaultPort;
+        encapsulation switch
+        {
+            Encapsulation.Vxlan => VxlanHeader.DefaultPort,
+            Encapsulation.Geneve => GeneveHeader.DefaultPort,
+            _ => 0,
+        };
 
     public static TunnelOptions Read(YamlSection section)
     {

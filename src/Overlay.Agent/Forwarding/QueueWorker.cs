@@ -37,7 +37,7 @@ internal sealed class QueueWorker : IDisposable
     private static readonly long SpinTicks = Stopwatch.Frequency / 20_000;
 
     private readonly TapQueue[] _devices;
-    private readonly UdpUnderlay _underlay;
+    private readonly QueueUnderlay _underlay;
     private readonly SnapshotSlot _snapshot;
     private readonly QueueCounterSet _counters;
     private readonly Action<Exception> _died;

@@ -30,8 +30,12 @@ internal sealed class PlanResolver(OverlaydOptions options, IReadOnlyList<HostIn
             revision,
             [.. segments.Select(segment => new SegmentState(segment.Name, segment.Vni, segment.Mac, segment.Mtu, segment.Tunnel, PeerPort(segment)) { Bridging = segment.Bridging })],
             [.. options.Peers.Select(peer => new PeerState(
-                peer.Name, new UnderlayEndpoint(IpBits.V6OrMapped(peer.Address), (ushort)peer.Port.Value), peer.Mac) { MtuPolicy = policy })],
-            [.. options.Routes.Select(route => new RouteState(route.Prefix, route.Peer, route.Segment))]);
+                peer.Name, new UnderlayEndpoint(IpBits.V6OrMapped(peer.Address), (ushort)peer.Port.Value), peer.Mac?.Value ?? default) { MtuPolicy = policy })],
+            [.. options.Routes.Select(route => new RouteState(route.Prefix, route.Peer, route.Segment))])
+        {
+            IpInIpSegment = options.IpInIpSegment?.Name.Value,
+            OwnAddresses = [.. underlay.Addresses],
+        };
         return new NodePlan(options, underlay, segments, state);
     }
 
@@ -133,7 +137,7 @@ internal sealed class PlanResolver(OverlaydOptions options, IReadOnlyList<HostIn
         bool overIPv6 = options.Peers.Any(peer => peer.Address.Value.AddressFamily == AddressFamily.InterNetworkV6)
             || underlay.AddressV4 is null;
         TunnelFormat tunnel = Format(segment.Tunnel);
-        int outer = (overIPv6 ? Ipv6Packet.HeaderLength : Ipv4Packet.MinHeaderLength) + UdpHeader.HeaderLength;
+        int outer = tunnel.OuterLength(overIPv6);
         int most = Math.Min(underlay.Mtu - outer - tunnel.MaxPrefixLength, SegmentOptions.MostMtu);
         if (segment.Mtu is { } mtu && mtu.Value > most)
             problems.Add(

@@ -13,8 +13,10 @@ internal sealed class UnderlayQueues : IDisposable
 {
     private static readonly EgressChoice Working = new(EgressMode.TunnelGso, "a super-packet sent through the kernel arrived");
 
+    private static readonly EgressChoice Raw = new(EgressMode.Raw, "IP-in-IP packets leave one a message");
+
     private readonly List<TunnelInjector> _injectors = [];
-    private readonly List<UdpUnderlay> _queues = [];
+    private readonly List<QueueUnderlay> _queues = [];
 
     private volatile EgressChoice _egress = new(EgressMode.UdpGso, "configured");
 
@@ -25,7 +27,7 @@ internal sealed class UnderlayQueues : IDisposable
     /// <summary>How super-packets leave now. May change when <see cref="VerifyInjectors"/> is called.</summary>
     public EgressChoice Egress => _egress;
 
-    public IReadOnlyList<UdpUnderlay> Queues => _queues;
+    public IReadOnlyList<QueueUnderlay> Queues => _queues;
 
     public IEnumerable<string> Refusals => _queues.SelectMany(queue => queue.Refusals).Distinct();
 
@@ -36,20 +38,33 @@ internal sealed class UnderlayQueues : IDisposable
         var opened = new UnderlayQueues();
         try
         {
-            if (plan.Options.Tunnel.Egress != EgressMode.UdpGso) opened.OpenInjectors(plan);
+            bool usesUdp = plan.Options.Ports.Count > 0;
+            if (!usesUdp) opened._egress = Raw;
+            else if (plan.Options.Tunnel.Egress != EgressMode.UdpGso) opened.OpenInjectors(plan);
             for (int i = 0; i < options.Queues; i++)
             {
-                opened._queues.Add(new UdpUnderlay(new UdpUnderlayOptions
+                UdpUnderlay? udp = !usesUdp ? null : new UdpUnderlay(new UdpUnderlayOptions
                 {
                     Addresses = [.. plan.Underlay.Addresses],
                     Interface = plan.Underlay.Interface,
                     Ports = [.. plan.Options.Ports.Select(port => new TunnelPort((ushort)port.Port, port.Encapsulation))],
                     ZeroChecksums = ZeroChecksumsOf(plan.Options.Tunnel),
                     TimeToLive = plan.Underlay.TimeToLive,
-                    SourcePortsOf = opened._queues.FirstOrDefault(),
+                    SourcePortsOf = opened._queues.FirstOrDefault()?.Udp,
                     QueueCount = options.Queues,
                     Injector = opened._injectors.ElementAtOrDefault(i),
-                }));
+                });
+                try
+                {
+                    RawIpUnderlay? raw = !plan.Options.UsesIpInIp ? null : new RawIpUnderlay(
+                        [.. plan.Underlay.Addresses], plan.Underlay.Interface, plan.Underlay.TimeToLive, receives: i == 0);
+                    opened._queues.Add(new QueueUnderlay(udp, raw));
+                }
+                catch
+                {
+                    udp?.Dispose();
+                    throw;
+                }
             }
             return opened;
         }

@@ -7,6 +7,7 @@ using Overlay.Agent.Setup;
 using Overlay.Dataplane.Bridging;
 using Overlay.Dataplane.Counters;
 using Overlay.Dataplane.Forwarding;
+using Overlay.Dataplane.Tunnels;
 using Overlay.Linux.Tap;
 using Overlay.Rpc;
 
@@ -46,14 +47,20 @@ internal sealed class StatusReporter(Node node)
         node.Plan.Options.Node,
         [.. node.Snapshot.Segments.SelectMany(Entries).OrderBy(entry => entry.Segment, StringComparer.Ordinal).ThenBy(entry => entry.Mac, StringComparer.Ordinal)]);
 
-    public static string ModeName(EgressMode mode) => mode == EgressMode.TunnelGso ? "tunnel-gso" : "udp-gso";
+    public static string ModeName(EgressMode mode) => mode switch
+    {
+        EgressMode.TunnelGso => "tunnel-gso",
+        EgressMode.Raw => "raw",
+        _ => "udp-gso",
+    };
 
     private UnderlayStatus Underlay(NodePlan plan, EgressChoice egress) => new(
         plan.Underlay.Interface,
         [.. plan.Underlay.Addresses.Select(address => address.ToString())],
         node.UnderlayMtu,
         plan.Options.Underlay.Port,
-        [.. plan.Options.Ports.Select(port => new TunnelPortStatus(EncapsulationNames.Of(port.Encapsulation), port.Port))],
+        [.. plan.Options.Ports.Select(port => new TunnelPortStatus(EncapsulationNames.Of(port.Encapsulation), port.Port)),
+            .. plan.Options.UsesIpInIp ? [new TunnelPortStatus(EncapsulationNames.Of(Encapsulation.IpInIp), null)] : Array.Empty<TunnelPortStatus>()],
         ModeName(egress.Mode),
         egress.Reason,
         [.. node.Underlay.Refusals]);
@@ -62,9 +69,9 @@ internal sealed class StatusReporter(Node node)
         segment.Name,
         bridge is null ? "routed" : "bridged",
         segment.Device,
-        segment.Vni,
+        segment.Vni == Dataplane.Forwarding.Segment.NoVni ? null : segment.Vni,
         EncapsulationNames.Of(segment.Tunnel),
-        ModeName(segment.Tunnel.KernelSegments ? egress.Mode : EgressMode.UdpGso),
+        ModeName(segment.Tunnel.IsIpInIp ? EgressMode.Raw : segment.Tunnel.KernelSegments ? egress.Mode : EgressMode.UdpGso),
         segment.Mtu,
         segment.Mac.ToString(),
         [.. segment.Addresses.Select(address => address.ToString())],

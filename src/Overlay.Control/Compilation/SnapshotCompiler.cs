@@ -40,7 +40,11 @@ public static class SnapshotCompiler
             Bridge? bridge = previous?.Segments.FirstOrDefault(each => each.Name == segment.Name)?.Bridge;
             segments[i] = CompileSegment(i, segment, routes[segment.Name], peers, bridge);
         }
-        return new ForwardingSnapshot(state.Revision, segments, new PeerTable(peers.Values));
+        return new ForwardingSnapshot(state.Revision, segments, new PeerTable(peers.Values))
+        {
+            IpInIpSegment = Array.Find(segments, segment => segment.Name == state.IpInIpSegment),
+            OwnAddresses = [.. state.OwnAddresses.Select(IpBits.V6OrMapped)],
+        };
     }
 
     private static Segment CompileSegment(int index, SegmentState segment, IEnumerable<RouteState> routes, Dictionary<string, Peer> peers, Bridge? previous)

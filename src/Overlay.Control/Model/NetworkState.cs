@@ -12,7 +12,14 @@ namespace Overlay.Control.Model;
 /// </summary>
 /// <param name="Revision">Grows with every change.</param>
 public sealed record NetworkState(
-    long Revision, IReadOnlyList<SegmentState> Segments, IReadOnlyList<PeerState> Peers, IReadOnlyList<RouteState> Routes);
+    long Revision, IReadOnlyList<SegmentState> Segments, IReadOnlyList<PeerState> Peers, IReadOnlyList<RouteState> Routes)
+{
+    /// <summary>Name of the segment that gets what arrives in IP-in-IP, which names none; null: nothing is taken.</summary>
+    public string? IpInIpSegment { get; init; }
+
+    /// <summary>Outer addresses of this node.</summary>
+    public IReadOnlyList<IPAddress> OwnAddresses { get; init; } = [];
+}
 
 /// <summary>A virtual network.</summary>
 /// <param name="Vni">24-bit virtual network identifier.</param>
