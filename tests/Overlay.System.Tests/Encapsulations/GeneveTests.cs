@@ -75,7 +75,7 @@ public sealed class GeneveTests
         Assert.True(sent.Count > 1000, $"{sent.Count} datagrams");
         StatusDocument status = await daemon.StatusAsync();
         Assert.Equal("geneve", Assert.Single(status.Segments).Encapsulation);
-        Assert.Equal([("vxlan", 4789), ("geneve", 6081)], status.Underlay.Ports.Select(port => (port.Encapsulation, port.Port)));
+        Assert.Equal([("vxlan", 4789), ("geneve", 6081)], status.Underlay.Ports.Select(port => (port.Encapsulation, port.Port ?? 0)));
     }
 
     [Theory]
