@@ -85,10 +85,10 @@ public sealed class Segment(
     public int PrefixLength { get; } = tunnel.PrefixLength;
 
     /// <summary>Bytes of the outer IP and UDP header, over IPv4.</summary>
-    public int OuterLengthV4 { get; } = TunnelFormat.OuterLength(ipv4: true);
+    public int OuterLengthV4 { get; } = tunnel.OuterLength(overIpv6: false);
 
     /// <summary>Bytes of the outer IP and UDP header, over IPv6.</summary>
-    public int OuterLengthV6 { get; } = TunnelFormat.OuterLength(ipv4: false);
+    public int OuterLengthV6 { get; } = tunnel.OuterLength(overIpv6: true);
 
     /// <summary>Most bytes from the tunnel header on that the way to a peer carries in one piece.</summary>
     public int RoomTo(Peer peer) => peer.Path.Mtu - (peer.Endpoint.IsIPv4 ? OuterLengthV4 : OuterLengthV6);

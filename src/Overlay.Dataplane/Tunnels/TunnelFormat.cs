@@ -58,9 +58,6 @@ public sealed class TunnelFormat
     /// <summary>Bytes from the tunnel header to an untagged IP packet.</summary>
     public int PrefixLength => IsBareIp ? HeaderLength : HeaderLength + EthernetFrame.MinHeaderLength;
 
-    /// <summary>Bytes of the outer IP and UDP header in front of the tunnel header.</summary>
-    public static int OuterLength(bool ipv4) => (ipv4 ? Ipv4Packet.MinHeaderLength : Ipv6Packet.HeaderLength) + UdpHeader.HeaderLength;
-
     /// <summary>Bytes that precede an IP packet at most, VLAN tags included.</summary>
     public int MaxPrefixLength => PrefixLength + (KeepsVlanTags ? EthernetFrame.MaxVlanTags * VlanTag.Length : 0);
 
