@@ -11,8 +11,15 @@ internal static class VerifiedTraffic
     /// <returns>What the first node sent.</returns>
     public static async Task<IReadOnlyList<CapturedDatagram>> RunAsync(LabNode from, LabNode to, LabOptions options, TunnelOptions tunnel)
     {
-        int largest = options.OverlayMtu - 28;
         await using Capture capture = await Capture.StartAsync(from, to);
+        await ExchangeAsync(from, to, options);
+        return await capture.StopAsync(tunnel.Port, tunnel.Encapsulation);
+    }
+
+    /// <summary>The traffic alone.</summary>
+    public static async Task ExchangeAsync(LabNode from, LabNode to, LabOptions options)
+    {
+        int largest = options.OverlayMtu - 28;
         foreach (int size in new[] { 1, largest, largest + 1, 9000 })
         {
             PingResult there = await Ping.RunAsync(from.Pod, to.Pod4, size);
@@ -25,7 +32,6 @@ internal static class VerifiedTraffic
         await TcpCheck.RunAsync(to.Pod, from.Pod, from.Pod4, streams: 2, TcpBytes);
         await UdpCheck.RunAsync(from.Pod, to.Pod, to.Pod6, [1, 1001, largest - 21], count: 300);
         await UdpCheck.RunAsync(to.Pod, from.Pod, from.Pod4, [1, 1001, largest], count: 300);
-        return await capture.StopAsync(tunnel.Port, tunnel.Encapsulation);
     }
 
     public static TunnelRules Rules(LabNode from, LabNode to, LabOptions options, TunnelOptions tunnel) => new()

@@ -51,11 +51,18 @@ internal sealed partial class Capture : IAsyncDisposable
     /// <exception cref="InvalidDataException">The capture is not complete.</exception>
     public async Task<IReadOnlyList<CapturedDatagram>> StopAsync(int port, string encapsulation = "vxlan")
     {
+        await CloseAsync();
+        return await Tshark.ReadAsync(File, port, encapsulation);
+    }
+
+    /// <summary>Ends the capture; <see cref="File"/> holds it until this is disposed.</summary>
+    /// <exception cref="InvalidDataException">The capture is not complete.</exception>
+    public async Task CloseAsync()
+    {
         await WriteMarkAsync();
         _tcpdump.Signal(Libc.SignalTerminate);
         await _tcpdump.WaitForExitAsync(Deadline);
         if (!NothingMissed().IsMatch(_tcpdump.Errors)) throw new InvalidDataException($"the capture has gaps: {_tcpdump.Transcript}");
-        return await Tshark.ReadAsync(File, port, encapsulation);
     }
 
     public ValueTask DisposeAsync()

@@ -47,7 +47,7 @@ internal sealed record DaemonConfiguration
             underlay:
               interface: {LabNode.UnderlayDevice}
               addresses: ["{Node.Underlay}"]
-              port: {Tunnel.Port}
+            {Unless(Tunnel.IsIpInIp, $"  port: {Tunnel.Port}")}
               ttl: {Tunnel.HopLimit}
               trafficClass: {Tunnel.TrafficClass}
               queues: {Tunnel.Queues}
@@ -57,7 +57,7 @@ internal sealed record DaemonConfiguration
             {Lines("  ", Tunnel.TunnelLines)}
             segments:
               - name: pods
-                vni: {Tunnel.Vni}
+            {Unless(Tunnel.IsIpInIp, $"    vni: {Tunnel.Vni}")}
                 device: overlay0
                 mac: {Node.Mac}
                 persistent: {(Persistent ? "true" : "false")}
@@ -65,10 +65,13 @@ internal sealed record DaemonConfiguration
                 addresses: [{(HasAddresses ? $"{Node.Tunnel4}/32, \"{Node.Tunnel6}/128\"" : "")}]
 
             """);
-        AppendList(yaml, "peers", Peers.Select(peer => $"{{ name: {peer.Name}, address: \"{peer.Underlay}\", mac: \"{peer.Mac}\" }}"));
+        AppendList(yaml, "peers", Peers.Select(peer =>
+            $"{{ name: {peer.Name}, address: \"{peer.Underlay}\"{Unless(Tunnel.IsIpInIp, $", mac: \"{peer.Mac}\"")} }}"));
         AppendList(yaml, "routes", Routes.Select(route => $"{{ prefix: \"{route.Prefix}\", peer: {route.Peer} }}"));
         return yaml.ToString();
     }
+
+    private static string Unless(bool absent, string text) => absent ? "" : text;
 
     private static string Lines(string indentation, string[] lines) => string.Join('\n', lines.Select(line => indentation + line));
 

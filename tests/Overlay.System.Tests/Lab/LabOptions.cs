@@ -36,7 +36,9 @@ public sealed record LabOptions
     /// <summary>IP MTU of the underlay.</summary>
     public int UnderlayMtu { get; init; } = 1500;
 
-    /// <summary>Bytes from the tunnel header to the inner IP packet: 22 of VXLAN and of Geneve with Ethernet.</summary>
+    /// <summary>
+    /// Bytes from the end of the outer UDP header to the inner IP packet: 22 of VXLAN and of Geneve with Ethernet, -8 of IP-in-IP, which has none.
+    /// </summary>
     public int TunnelPrefix { get; init; } = 22;
 
     /// <summary>IP MTU inside: the underlay's less outer IP, UDP and tunnel headers.</summary>
@@ -50,6 +52,9 @@ public sealed record TunnelOptions
     public static readonly TunnelOptions Flannel = new() { Port = 8472, Vni = 1 };
 
     public string Encapsulation { get; init; } = "vxlan";
+
+    /// <summary>Such a tunnel has neither port nor VNI, nor MACs of peers.</summary>
+    public bool IsIpInIp => Encapsulation == "ipip";
 
     public int Port { get; init; } = 4789;
 

@@ -12,11 +12,11 @@ internal static class PlainBytes
     /// <summary>RFC 791. The length field is right unless another is given.</summary>
     public static byte[] Ipv4(
         string source, string destination, byte protocol, byte[] payload, int trafficClass = 0, int? length = null, int identification = 0,
-        int fragment = 0, int first = 0x45)
+        int fragment = 0, int first = 0x45, byte timeToLive = 64)
     {
         byte[] header =
         [
-            (byte)first, (byte)trafficClass, .. Word(length ?? (20 + payload.Length)), .. Word(identification), .. Word(fragment), 64, protocol,
+            (byte)first, (byte)trafficClass, .. Word(length ?? (20 + payload.Length)), .. Word(identification), .. Word(fragment), timeToLive, protocol,
             0, 0, .. IPAddress.Parse(source).GetAddressBytes(), .. IPAddress.Parse(destination).GetAddressBytes(),
         ];
         Word(Checksum(header)).CopyTo(header, 10);
