@@ -49,9 +49,7 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
             using var node = Node.Start(plan, cause => _events.Add(new Event(EventKind.WorkerDied, cause)), _log);
             using HostEvents host = node.Watch(
                 () => _events.Add(new Event(EventKind.HostChanged)), cause => _events.Add(new Event(EventKind.WorkerDied, cause)));
-            var reporter = new StatusReporter(node);
-            api.Status = reporter.Report;
-            api.Fdb = reporter.ReportFdb;
+            api.Reporter = new StatusReporter(node);
             HostWarnings.Log(plan, _log);
             LogReady(node);
             notification.Ready();

@@ -1,3 +1,4 @@
+using System.Net;
 using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
@@ -35,12 +36,25 @@ internal sealed class LocalApiClient : IDisposable
     public Task<FdbDocument> GetFdbAsync(CancellationToken cancellation) =>
         GetAsync(LocalApi.FdbPath, "list of MAC addresses", StatusJson.Default.FdbDocument, cancellation);
 
+    /// <param name="address">Inner destination.</param>
+    /// <param name="segment">Name of the only segment to look in, or null.</param>
+    /// <param name="cancellation">Ends the wait.</param>
+    /// <exception cref="LocalApiException">The daemon is not there, has no such segment, or answered something else.</exception>
+    public Task<RouteLookupDocument> GetRouteAsync(IPAddress address, string? segment, CancellationToken cancellation)
+    {
+        string only = segment is null ? "" : $"&{LocalApi.SegmentQuery}={Uri.EscapeDataString(segment)}";
+        string path = $"{LocalApi.RouteLookupPath}?{LocalApi.AddressQuery}={Uri.EscapeDataString(address.ToString())}{only}";
+        return GetAsync(path, "route", StatusJson.Default.RouteLookupDocument, cancellation);
+    }
+
     private async Task<T> GetAsync<T>(string path, string what, JsonTypeInfo<T> type, CancellationToken cancellation)
     {
         try
         {
             using HttpResponseMessage response =
                 await _http.GetAsync(new Uri(path, UriKind.Relative), cancellation).ConfigureAwait(false);
+            if (response.StatusCode == HttpStatusCode.BadRequest)
+                throw new LocalApiException(await response.Content.ReadAsStringAsync(cancellation).ConfigureAwait(false));
             if (!response.IsSuccessStatusCode)
                 throw new LocalApiException($"overlayd at {_socket} answered {(int)response.StatusCode} {response.ReasonPhrase}; see its log");
             using Stream body = await response.Content.ReadAsStreamAsync(cancellation).ConfigureAwait(false);

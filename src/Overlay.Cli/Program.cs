@@ -6,6 +6,9 @@ var root = new RootCommand("Shows what overlayd on this node does.")
 {
     StatusCommand.Create(Console.Out, Console.Error),
     FdbCommand.Create(Console.Out, Console.Error),
+    StatusCommand.CreatePeers(Console.Out, Console.Error),
+    StatusCommand.CreateRoutes(Console.Out, Console.Error),
+    RouteCommand.Create(Console.Out, Console.Error),
     DecodeCommand.Create(Console.OpenStandardOutput, Console.Error),
 };
 ParseResult parsed = root.Parse(args);

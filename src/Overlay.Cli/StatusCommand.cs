@@ -1,33 +1,49 @@
 using System.CommandLine;
 using System.Text.Json;
+using System.Text.Json.Serialization.Metadata;
 using Overlay.Rpc;
 
 namespace Overlay.Cli;
 
-/// <summary><c>overlay status</c>: what the daemon on this node does, as tables or as the JSON it answered.</summary>
+/// <summary><c>overlay status</c>, <c>overlay peers</c> and <c>overlay routes</c>: the daemon's status or a part of it, as tables or as JSON.</summary>
 internal static class StatusCommand
 {
-    public static Command Create(TextWriter output, TextWriter errors)
+    public static Command Create(TextWriter output, TextWriter errors) =>
+        Create("status", "Print node, underlay, segments, counters, peers and routes.", (socket, json, cancellation) => RunAsync(socket, json, output, errors, cancellation));
+
+    public static Command CreatePeers(TextWriter output, TextWriter errors) =>
+        Create("peers", "Print the other nodes and the traffic with each.", (socket, json, cancellation) => PeersAsync(socket, json, output, errors, cancellation));
+
+    public static Command CreateRoutes(TextWriter output, TextWriter errors) =>
+        Create("routes", "Print the inner prefixes and the peers they live behind.", (socket, json, cancellation) => RoutesAsync(socket, json, output, errors, cancellation));
+
+    /// <returns>0 when the status was printed, 1 when the daemon could not be asked.</returns>
+    public static Task<int> RunAsync(string socket, bool asJson, TextWriter output, TextWriter errors, CancellationToken cancellation) =>
+        RunAsync(socket, asJson, status => status, StatusJson.Default.StatusDocument, StatusReport.Write, output, errors, cancellation);
+
+    /// <inheritdoc cref="RunAsync(string, bool, TextWriter, TextWriter, CancellationToken)"/>
+    public static Task<int> PeersAsync(string socket, bool asJson, TextWriter output, TextWriter errors, CancellationToken cancellation) =>
+        RunAsync(socket, asJson, status => status.Peers, StatusJson.Default.IReadOnlyListPeerStatus, StatusReport.WritePeers, output, errors, cancellation);
+
+    /// <inheritdoc cref="RunAsync(string, bool, TextWriter, TextWriter, CancellationToken)"/>
+    public static Task<int> RoutesAsync(string socket, bool asJson, TextWriter output, TextWriter errors, CancellationToken cancellation) =>
+        RunAsync(socket, asJson, status => status.Routes, StatusJson.Default.IReadOnlyListRouteStatus, StatusReport.WriteRoutes, output, errors, cancellation);
+
+    private static Command Create(string name, string description, Func<string, bool, CancellationToken, Task<int>> run)
     {
-        var json = new Option<bool>("--json") { Description = "Print the daemon's answer as JSON." };
+        Option<bool> json = LocalApiCommand.JsonOption();
         Option<string> socket = LocalApiCommand.SocketOption();
-        var command = new Command("status", "Print node, underlay, segments, counters, peers and routes.") { json, socket };
-        command.SetAction((parsed, cancellation) =>
-            RunAsync(parsed.GetValue(socket)!, parsed.GetValue(json), output, errors, cancellation));
+        var command = new Command(name, description) { json, socket };
+        command.SetAction((parsed, cancellation) => run(parsed.GetValue(socket)!, parsed.GetValue(json), cancellation));
         return command;
     }
 
-    /// <returns>0 when the status was printed, 1 when the daemon could not be asked.</returns>
-    public static async Task<int> RunAsync(
-        string socket, bool asJson, TextWriter output, TextWriter errors, CancellationToken cancellation)
-    {
-        return await LocalApiCommand.AskAsync(socket, PrintAsync, errors, cancellation).ConfigureAwait(false);
-
-        async Task PrintAsync(LocalApiClient client, CancellationToken deadline)
+    private static Task<int> RunAsync<T>(
+        string socket, bool asJson, Func<StatusDocument, T> choose, JsonTypeInfo<T> type, Action<T, TextWriter> write, TextWriter output,
+        TextWriter errors, CancellationToken cancellation) => LocalApiCommand.AskAsync(socket, async (client, deadline) =>
         {
-            StatusDocument status = await client.GetStatusAsync(deadline).ConfigureAwait(false);
-            if (asJson) await output.WriteLineAsync(JsonSerializer.Serialize(status, StatusJson.Default.StatusDocument)).ConfigureAwait(false);
-            else StatusReport.Write(status, output);
-        }
-    }
+            T chosen = choose(await client.GetStatusAsync(deadline).ConfigureAwait(false));
+            if (asJson) await output.WriteLineAsync(JsonSerializer.Serialize(chosen, type)).ConfigureAwait(false);
+            else write(chosen, output);
+        }, errors, cancellation);
 }

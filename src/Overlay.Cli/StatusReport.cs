@@ -15,7 +15,9 @@ internal static class StatusReport
         WriteUnderlay(status.Underlay, output);
         WriteSegments(status.Segments, output);
         WriteQueues(status.Queues, output);
+        Heading("PEERS", output);
         WritePeers(status.Peers, output);
+        Heading("ROUTES", output);
         WriteRoutes(status.Routes, output);
         WriteDrops(status, output);
     }
@@ -81,9 +83,8 @@ internal static class StatusReport
         table.Write(output);
     }
 
-    private static void WritePeers(IReadOnlyList<PeerStatus> peers, TextWriter output)
+    public static void WritePeers(IReadOnlyList<PeerStatus> peers, TextWriter output)
     {
-        Heading("PEERS", output);
         if (peers.Count == 0)
         {
             output.WriteLine("  none");
@@ -102,9 +103,8 @@ internal static class StatusReport
         table.Write(output);
     }
 
-    private static void WriteRoutes(IReadOnlyList<RouteStatus> routes, TextWriter output)
+    public static void WriteRoutes(IReadOnlyList<RouteStatus> routes, TextWriter output)
     {
-        Heading("ROUTES", output);
         if (routes.Count == 0)
         {
             output.WriteLine("  none");

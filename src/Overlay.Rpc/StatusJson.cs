@@ -7,4 +7,7 @@ namespace Overlay.Rpc;
     PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, WriteIndented = true, RespectRequiredConstructorParameters = true)]
 [JsonSerializable(typeof(StatusDocument))]
 [JsonSerializable(typeof(FdbDocument))]
+[JsonSerializable(typeof(IReadOnlyList<PeerStatus>))]
+[JsonSerializable(typeof(IReadOnlyList<RouteStatus>))]
+[JsonSerializable(typeof(RouteLookupDocument))]
 public sealed partial class StatusJson : JsonSerializerContext;

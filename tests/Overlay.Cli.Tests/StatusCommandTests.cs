@@ -1,5 +1,4 @@
 using System.Net.Sockets;
-using System.Text;
 using System.Text.Json;
 using Overlay.Rpc;
 
@@ -24,7 +23,7 @@ public sealed class StatusCommandTests : IDisposable
     public async Task RunAsync_AsJson_PrintsWhatTheDaemonAnswered()
     {
         string document = JsonSerializer.Serialize(SampleStatus.Create(), StatusJson.Default.StatusDocument);
-        Task served = ServeOnceAsync($"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {document.Length}\r\n\r\n{document}");
+        Task served = OneAnswer.ServeAsync(SocketPath, $"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {document.Length}\r\n\r\n{document}");
 
         int code = await StatusCommand.RunAsync(SocketPath, asJson: true, _output, _errors, CancellationToken.None);
 
@@ -56,7 +55,7 @@ public sealed class StatusCommandTests : IDisposable
     [Fact]
     public async Task RunAsync_DaemonNotReady_SaysWhatItAnswered()
     {
-        Task served = ServeOnceAsync("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n");
+        Task served = OneAnswer.ServeAsync(SocketPath, "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n");
 
         Assert.Equal(1, await RunAsync());
 
@@ -70,7 +69,7 @@ public sealed class StatusCommandTests : IDisposable
     [InlineData("null")]
     public async Task RunAsync_SomethingElseAnswers_IsAnError(string body)
     {
-        Task served = ServeOnceAsync($"HTTP/1.1 200 OK\r\nContent-Length: {body.Length}\r\n\r\n{body}");
+        Task served = OneAnswer.ServeAsync(SocketPath, $"HTTP/1.1 200 OK\r\nContent-Length: {body.Length}\r\n\r\n{body}");
 
         Assert.Equal(1, await RunAsync());
 
@@ -100,26 +99,4 @@ public sealed class StatusCommandTests : IDisposable
     }
 
     private Task<int> RunAsync() => StatusCommand.RunAsync(SocketPath, asJson: false, _output, _errors, CancellationToken.None);
-
-    /// <summary>Listens before it returns; answers one request with the bytes given.</summary>
-    private Task ServeOnceAsync(string response)
-    {
-        var listener = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-        listener.Bind(new UnixDomainSocketEndPoint(SocketPath));
-        listener.Listen();
-        return AnswerAsync(listener, response);
-    }
-
-    private static async Task AnswerAsync(Socket listener, string response)
-    {
-        using (listener)
-        {
-            using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(10));
-            using Socket connection = await listener.AcceptAsync(deadline.Token);
-            var request = new byte[4096];
-            int length = await connection.ReceiveAsync(request, deadline.Token);
-            Assert.StartsWith("GET /v1/status HTTP/1.1\r\n", Encoding.ASCII.GetString(request, 0, length), StringComparison.Ordinal);
-            await connection.SendAsync(Encoding.UTF8.GetBytes(response), deadline.Token);
-        }
-    }
 }

@@ -1,3 +1,4 @@
+using System.Net;
 using System.Net.Sockets;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
@@ -8,6 +9,7 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
+using Overlay.Agent.Status;
 using Overlay.Rpc;
 using Overlay.Rpc.Hosting;
 
@@ -21,8 +23,7 @@ internal sealed class LocalApiServer : IHttpApplication<HttpContext>, IAsyncDisp
 {
     private readonly string _path;
     private readonly KestrelServer _server;
-    private volatile Func<StatusDocument>? _status;
-    private volatile Func<FdbDocument>? _fdb;
+    private volatile StatusReporter? _reporter;
 
     private LocalApiServer(string path, ILoggerFactory logs)
     {
@@ -33,16 +34,10 @@ internal sealed class LocalApiServer : IHttpApplication<HttpContext>, IAsyncDisp
         _server = new KestrelServer(Options.Create(options), new SocketTransportFactory(Options.Create(transport), logs), logs);
     }
 
-    /// <summary>Where the status comes from; until it is set, requests are told that the daemon is starting.</summary>
-    public Func<StatusDocument> Status
+    /// <summary>Where the answers come from; until it is set, requests are told that the daemon is starting.</summary>
+    public StatusReporter Reporter
     {
-        set => _status = value;
-    }
-
-    /// <summary>As <see cref="Status"/>, for MAC addresses.</summary>
-    public Func<FdbDocument> Fdb
-    {
-        set => _fdb = value;
+        set => _reporter = value;
     }
 
     /// <summary>Opens the socket, replacing one that nobody listens on.</summary>
@@ -74,38 +69,61 @@ internal sealed class LocalApiServer : IHttpApplication<HttpContext>, IAsyncDisp
 
     public HttpContext CreateContext(IFeatureCollection contextFeatures) => new DefaultHttpContext(contextFeatures);
 
-    public async Task ProcessRequestAsync(HttpContext context)
+    public Task ProcessRequestAsync(HttpContext context)
     {
-        HttpRequest request = context.Request;
-        if (request.Path == LocalApi.StatusPath) await AnswerAsync(context, _status, StatusJson.Default.StatusDocument).ConfigureAwait(false);
-        else if (request.Path == LocalApi.FdbPath) await AnswerAsync(context, _fdb, StatusJson.Default.FdbDocument).ConfigureAwait(false);
-        else context.Response.StatusCode = StatusCodes.Status404NotFound;
-    }
-
-    /// <param name="context">Of the request.</param>
-    /// <param name="source">Null while the daemon starts.</param>
-    /// <param name="type">How the document is written.</param>
-    private static async Task AnswerAsync<T>(HttpContext context, Func<T>? source, JsonTypeInfo<T> type)
-    {
+        Func<HttpContext, StatusReporter, Task>? answer = context.Request.Path.Value switch
+        {
+            LocalApi.StatusPath => static (to, reporter) => AnswerAsync(to, reporter.Report(), StatusJson.Default.StatusDocument),
+            LocalApi.FdbPath => static (to, reporter) => AnswerAsync(to, reporter.ReportFdb(), StatusJson.Default.FdbDocument),
+            LocalApi.RouteLookupPath => LookUpAsync,
+            _ => null,
+        };
         HttpResponse response = context.Response;
-        if (!HttpMethods.IsGet(context.Request.Method))
+        if (answer is null)
+        {
+            response.StatusCode = StatusCodes.Status404NotFound;
+        }
+        else if (!HttpMethods.IsGet(context.Request.Method))
         {
             response.StatusCode = StatusCodes.Status405MethodNotAllowed;
             response.Headers.Allow = HttpMethods.Get;
         }
-        else if (source is null)
+        else if (_reporter is { } reporter)
         {
-            response.StatusCode = StatusCodes.Status503ServiceUnavailable;
+            return answer(context, reporter);
         }
         else
         {
-            response.ContentType = "application/json";
-            await JsonSerializer.SerializeAsync(response.Body, source(), type, context.RequestAborted).ConfigureAwait(false);
+            response.StatusCode = StatusCodes.Status503ServiceUnavailable;
         }
+        return Task.CompletedTask;
     }
 
     public void DisposeContext(HttpContext context, Exception? exception)
     {
+    }
+
+    private static Task LookUpAsync(HttpContext context, StatusReporter reporter)
+    {
+        string? text = context.Request.Query[LocalApi.AddressQuery];
+        string? segment = context.Request.Query[LocalApi.SegmentQuery];
+        if (!IPAddress.TryParse(text, out IPAddress? address)) return RefuseAsync(context, $"'{text}' is no IP address");
+        if (reporter.Lookup(address, segment) is not { } found)
+            return RefuseAsync(context, $"there is no segment '{segment}'; 'overlay status' lists them");
+        return AnswerAsync(context, found, StatusJson.Default.RouteLookupDocument);
+    }
+
+    private static Task RefuseAsync(HttpContext context, string problem)
+    {
+        context.Response.StatusCode = StatusCodes.Status400BadRequest;
+        context.Response.ContentType = "text/plain; charset=utf-8";
+        return context.Response.WriteAsync(problem, context.RequestAborted);
+    }
+
+    private static Task AnswerAsync<T>(HttpContext context, T document, JsonTypeInfo<T> type)
+    {
+        context.Response.ContentType = "application/json";
+        return JsonSerializer.SerializeAsync(context.Response.Body, document, type, context.RequestAborted);
     }
 
     public async ValueTask DisposeAsync()

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Net;
 using System.Reflection;
 using Overlay.Agent.Configuration;
 using Overlay.Agent.Forwarding;
@@ -46,6 +47,9 @@ internal sealed class StatusReporter(Node node)
     public FdbDocument ReportFdb() => new(
         node.Plan.Options.Node,
         [.. node.Snapshot.Segments.SelectMany(Entries).OrderBy(entry => entry.Segment, StringComparer.Ordinal).ThenBy(entry => entry.Mac, StringComparer.Ordinal)]);
+
+    /// <summary>Where packets to an address go; null where there is no such segment.</summary>
+    public RouteLookupDocument? Lookup(IPAddress address, string? segment) => RouteLookup.Find(node.Snapshot, address, segment);
 
     public static string ModeName(EgressMode mode) => mode switch
     {

@@ -41,6 +41,10 @@ internal readonly record struct RouteEntry(ulong High, ulong Low, int Length, in
         return depth < 64 ? High << depth | Low >> (64 - depth) : Low << (depth - 64);
     }
 
+    public bool Covers(ulong high, ulong low) => Length == 0 || (new UInt128(High ^ high, Low ^ low) >> (V6Bits - Length)) == 0;
+
+    public RoutePrefix ToPrefix(bool isIpv4) => new(isIpv4 ? IpBits.Mapped((uint)(High >> V4Bits)) : new UInt128(High, Low), Length, Value);
+
     public int CompareTo(RouteEntry other)
     {
         if (High != other.High) return High < other.High ? -1 : 1;

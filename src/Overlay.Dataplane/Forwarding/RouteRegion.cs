@@ -126,6 +126,18 @@ internal sealed class RouteRegion
         return new RouteRegion(depth, own, children, slots, count);
     }
 
+    /// <summary>The longest of the region's prefixes that covers a destination; null where none does.</summary>
+    public RouteEntry? Match(ulong high, ulong low)
+    {
+        if (_children?[Slot(new RouteEntry(high, low, 0, 0), _depth)]?.Match(high, low) is { } longer) return longer;
+        RouteEntry? best = null;
+        foreach (RouteEntry entry in _entries)
+        {
+            if (entry.Covers(high, low) && !(best?.Length > entry.Length)) best = entry;
+        }
+        return best;
+    }
+
     private RouteRegion WithChild(int slot, RouteRegion? child)
     {
         var children = (RouteRegion?[])_children!.Clone();

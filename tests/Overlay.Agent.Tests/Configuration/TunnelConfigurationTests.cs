@@ -102,7 +102,6 @@ public sealed class TunnelConfigurationTests
     [InlineData("    options: [ { class: 1 } ]", "an option has no 'type'; write 'type: 0x80'")]
     [InlineData("    groupPolicy: 65536", "'65536' is no whole number from 0 to 65535")]
     [InlineData("    vlan: yes", "'yes' is not known; write strip or keep")]
-    [InlineData("    encapsulation: ipip\n    groupPolicy: 1", "groupPolicy 1 of segment 'pods' is VXLAN's, and the segment's encapsulation is ipip; leave it out")]
     [InlineData("    encapsulation: gre", "'gre' is not known; write vxlan or geneve or ipip")]
     public void Parse_BadSegment_IsRefusedWithLineAndRemedy(string line, string expected) =>
         AssertRefused(SampleConfiguration.With(Segment, $"{Segment}{line}\n"), 18, expected);

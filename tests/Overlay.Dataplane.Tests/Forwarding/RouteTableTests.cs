@@ -20,6 +20,20 @@ public sealed class RouteTableTests
     });
 
     [Fact]
+    public void Match_RandomPrefixes_IsTheOneWhoseValueALookupReturns() => Seeded.Check(60, random =>
+    {
+        // Values that tell the prefixes apart.
+        RoutePrefix[] prefixes = [.. RandomPrefixes(random, random.Next(0, random.Next(4) == 0 ? 2_000 : 200)).Select((prefix, i) => prefix with { Value = i })];
+        var table = new RouteTable(prefixes);
+        for (int i = 0; i < 1_000; i++)
+        {
+            UInt128 address = Near(random, prefixes);
+            int value = Scan(prefixes, address);
+            Assert.Equal(value == RouteTable.NoRoute ? null : prefixes[value], table.Match(address));
+        }
+    });
+
+    [Fact]
     public void Lookup_EmptyTable_FindsNoRoute()
     {
         var table = new RouteTable([]);
