@@ -54,13 +54,13 @@ api:
   socket: $3
 underlay:
   interface: underlay0
-  port: $port
+${port:+  port: $port}
 tunnel:
   encapsulation: $encap
   egress: auto
 segments:
   - name: pods
-    vni: $vni
+${port:+    vni: $vni}
     device: overlay0
     mac: 02:00:00:00:00:0$n
     addresses: [10.244.$n.0/32, "fd00:244:$n::/128"]

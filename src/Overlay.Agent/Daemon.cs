@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
+using System.Globalization;
 using System.Runtime.InteropServices;
 using Microsoft.Extensions.Logging;
 using Overlay.Agent.Api;
@@ -7,6 +8,7 @@ using Overlay.Agent.Configuration;
 using Overlay.Agent.Planning;
 using Overlay.Agent.Setup;
 using Overlay.Agent.Status;
+using Overlay.Dataplane.Tunnels;
 using Overlay.Linux;
 using Overlay.Linux.Netlink;
 using Overlay.Rpc.Hosting;
@@ -157,15 +159,22 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
     }
 
     private void LogReady(Node node) => _log.LogInformation(
-        "ready: {Node} forwards for {Segments} segments, {Peers} peers and {Routes} routes on {Underlay} port {Port} by {Egress} ({Reason})",
+        "ready: {Node} forwards for {Segments} segments, {Peers} peers and {Routes} routes on {Underlay} ({Listens}) by {Egress} ({Reason})",
         node.Plan.Options.Node,
         node.Plan.Segments.Count,
         node.Plan.State.Peers.Count,
         node.Plan.State.Routes.Count,
         string.Join(',', node.Plan.Underlay.Addresses),
-        node.Plan.Options.Underlay.Port,
+        string.Join(',', Listens(node.Plan.Options)),
         StatusReporter.ModeName(node.Underlay.Egress.Mode),
         node.Underlay.Egress.Reason);
+
+    private static IEnumerable<string> Listens(OverlaydOptions options)
+    {
+        foreach ((Encapsulation encapsulation, int port) in options.Ports)
+            yield return string.Create(CultureInfo.InvariantCulture, $"{EncapsulationNames.Of(encapsulation)} {port}");
+        if (options.UsesIpInIp) yield return EncapsulationNames.Of(Encapsulation.IpInIp);
+    }
 
     private PosixSignalRegistration On(PosixSignal signal, EventKind kind) => PosixSignalRegistration.Create(signal, context =>
     {

@@ -38,7 +38,9 @@ internal sealed class DeviceWatch(Rtnetlink netlink, ILogger log)
             configurator.Apply(configurator.Read(segment.Device), configurator.Wanted(segment, link.Index));
             undo.Commit();
             _troubles.Remove(segment.Device);
-            log.LogWarning("the device '{Device}' had lost addresses, neighbours, routes or its bridge to somebody; they are back", segment.Device);
+            log.LogWarning(
+                "the device '{Device}' had lost {What} to somebody; they are back", segment.Device,
+                segment.Bridge is null ? "addresses, neighbours or routes" : "addresses, neighbours, routes or its place in the bridge");
         }
         catch (Exception exception) when (exception is LinuxException or StartRefusedException)
         {
