@@ -9,7 +9,7 @@ using Overlay.Linux;
 var file = new Option<string>("--config") { Description = "Configuration file (YAML).", HelpName = "FILE", Required = true, Recursive = true };
 var check = new Command("check", "Check the configuration against this host, without starting.");
 check.SetAction(parsed => (int)Check(parsed.GetValue(file)!));
-var root = new RootCommand("Carries the packets of pods and nodes between nodes over VXLAN or Geneve.") { file, check };
+var root = new RootCommand("Carries the packets of pods and nodes between nodes over VXLAN, Geneve or IP-in-IP.") { file, check };
 root.SetAction(async (parsed, _) => (int)await RunAsync(parsed.GetValue(file)!).ConfigureAwait(false));
 
 ParseResult commandLine = root.Parse(args);
