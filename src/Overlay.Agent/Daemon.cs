@@ -146,6 +146,7 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
                 _log.LogInformation(
                     "reloaded: revision {Revision}, {Peers} peers, {Routes} routes",
                     plan.State.Revision, plan.State.Peers.Count, plan.State.Routes.Count);
+                foreach (string warning in problems.Warnings) _log.LogWarning("{Warning}", warning);
                 HostWarnings.Log(plan, _log);
                 return;
             }

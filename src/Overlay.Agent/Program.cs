@@ -43,6 +43,6 @@ static NodePlan? ReadPlan(string file)
 {
     var problems = new ConfigurationProblems(file);
     NodePlan? plan = PlanFile.Read(file, 1, problems);
-    foreach (string problem in problems.Lines) Console.Error.WriteLine(problem);
+    foreach (string problem in problems.Lines.Concat(problems.Warnings)) Console.Error.WriteLine(problem);
     return plan;
 }

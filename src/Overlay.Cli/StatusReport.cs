@@ -97,11 +97,16 @@ internal static class StatusReport
         foreach (PeerStatus peer in peers)
         {
             table.Add(
-                peer.Name, peer.Endpoint, peer.Mac, Count(peer.Egress.Packets), Bytes(peer.Egress.Bytes),
+                peer.Name, peer.Endpoint, Macs(peer), Count(peer.Egress.Packets), Bytes(peer.Egress.Bytes),
                 Count(peer.Ingress.Packets), Bytes(peer.Ingress.Bytes));
         }
         table.Write(output);
     }
+
+    /// <summary>One MAC where all segments have the same, else each with its segment.</summary>
+    private static string Macs(PeerStatus peer) => peer.Macs.Values.Distinct().Count() == 1
+        ? peer.Macs.Values.First()
+        : OrDash([.. peer.Macs.Select(mac => $"{mac.Key} {mac.Value}")]);
 
     public static void WriteRoutes(IReadOnlyList<RouteStatus> routes, TextWriter output)
     {

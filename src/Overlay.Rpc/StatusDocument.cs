@@ -120,10 +120,10 @@ public sealed record TrafficStatus(long Packets, long Bytes, long SuperPackets);
 
 /// <param name="Name">Name of the peer.</param>
 /// <param name="Endpoint">Its underlay address and UDP port.</param>
-/// <param name="Mac">MAC of its tunnel device.</param>
+/// <param name="Macs">MAC of its device in each segment that has routes to it and inner Ethernet headers.</param>
 /// <param name="Egress">Towards it.</param>
 /// <param name="Ingress">From it.</param>
-public sealed record PeerStatus(string Name, string Endpoint, string Mac, TrafficStatus Egress, TrafficStatus Ingress);
+public sealed record PeerStatus(string Name, string Endpoint, IReadOnlyDictionary<string, string> Macs, TrafficStatus Egress, TrafficStatus Ingress);
 
 /// <param name="Prefix">Inner destinations.</param>
 /// <param name="Peer">Name of the peer they live behind.</param>

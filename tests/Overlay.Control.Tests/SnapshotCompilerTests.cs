@@ -54,6 +54,22 @@ public sealed class SnapshotCompilerTests
     }
 
     [Fact]
+    public void Compile_MacsOfAPeer_AreThoseOfItsDeviceInEachSegment()
+    {
+        NetworkState state = State(1);
+        MacAddress inLab = Mac("02:00:00:00:01:03");
+        state = state with { Peers = [NodeB, NodeC with { Macs = new Dictionary<string, MacAddress> { ["lab"] = inLab } }] };
+
+        ForwardingSnapshot snapshot = SnapshotCompiler.Compile(state, queues: 1);
+
+        Assert.Equal(NodeC.Mac, Assert.Single(snapshot.Segments[0].Peers, peer => peer.Name == "node-c").Mac);
+        Peer there = Assert.Single(snapshot.Segments[1].Peers, peer => peer.Name == "node-c");
+        Assert.Equal(inLab, there.Mac);
+        Assert.Same(snapshot.Peers.Find(NodeC.Endpoint.Address)!.Traffic, there.Traffic);
+        Assert.Equal(inLab, new MacAddress(snapshot.Segments[1].Templates[Array.IndexOf(snapshot.Segments[1].Peers, there)].AsSpan(VxlanHeader.Length)));
+    }
+
+    [Fact]
     public void Compile_AfterAnother_KeepsTheCountersOfPeersByName()
     {
         ForwardingSnapshot before = SnapshotCompiler.Compile(State(1), queues: 1);

@@ -97,21 +97,24 @@ internal sealed class ConfigurationChecks(OverlaydOptions options, Configuration
 
     private void CheckMacs()
     {
-        var owners = new Dictionary<MacAddress, string>();
-        foreach (SegmentOptions segment in options.Segments)
+        var own = new Dictionary<MacAddress, string>();
+        var told = new HashSet<string>();
+        foreach (SegmentOptions segment in options.Segments) Claim(own, MacOf(segment), $"segment '{segment.Name}'");
+        // Segments do not meet: a peer may have one MAC in several.
+        foreach (SegmentOptions segment in options.Segments.Where(segment => segment.NeedsPeerMacs))
         {
-            MacAddress own = segment.Mac?.Value ?? DeviceMac.Derive(options.Node, segment.Name);
-            Claim(own, segment.Mac?.Line ?? segment.Name.Line, $"segment '{segment.Name}'");
-        }
-        foreach (PeerOptions peer in options.Peers)
-        {
-            if (peer.Mac is { } mac) Claim(mac, mac.Line, $"peer '{peer.Name}'");
+            var owners = new Dictionary<MacAddress, string> { [MacOf(segment)] = $"segment '{segment.Name}'" };
+            foreach (PeerOptions peer in options.Peers) Claim(owners, peer.MacIn(segment.Name), $"peer '{peer.Name}'");
         }
 
-        void Claim(MacAddress mac, int line, string owner)
+        void Claim(Dictionary<MacAddress, string> owners, Located<MacAddress> mac, string owner)
         {
-            if (!owners.TryAdd(mac, owner)) problems.Add(line, $"mac {mac} of {owner} is that of {owners[mac]}", "give each tunnel device its own MAC");
+            if (owners.TryAdd(mac, owner)) return;
+            string wrong = $"mac {mac} of {owner} is that of {owners[mac]}";
+            if (told.Add(wrong)) problems.Add(mac.Line, wrong, "give each tunnel device its own MAC");
         }
+
+        Located<MacAddress> MacOf(SegmentOptions segment) => segment.Mac ?? new(DeviceMac.Derive(options.Node, segment.Name), segment.Name.Line);
     }
 
     private void CheckRoutes()

@@ -60,7 +60,7 @@ internal sealed class ConfigurationReader(ConfigurationProblems problems)
         var peers = new List<PeerOptions>();
         foreach (YamlSection section in root.Sections("peers", "a peer"))
         {
-            if (ReadPeer(section, underlay.Port, segments.Count == 0 || segments.Exists(NeedsPeerMac)) is { } peer) peers.Add(peer);
+            if (ReadPeer(section, underlay.Port, segments) is { } peer) peers.Add(peer);
         }
         string? onlySegment = segments.Count == 1 ? segments[0].Name.Value : null;
         var routes = new List<RouteOptions>();
@@ -117,20 +117,37 @@ internal sealed class ConfigurationReader(ConfigurationProblems problems)
         return name is { } n && vni is { } v && device is { } d ? new SegmentOptions(n, v, d, mac, mtu, persistent, tunnel, addresses) { Bridging = bridging } : null;
     }
 
-    /// <summary>Only a routed segment with inner Ethernet headers addresses them to the peer's device.</summary>
-    private static bool NeedsPeerMac(SegmentOptions segment) => segment.Bridging is null && segment.Tunnel.Encapsulation.Value != Encapsulation.IpInIp;
-
-    private static PeerOptions? ReadPeer(YamlSection section, Located<int> defaultPort, bool needsMac)
+    private PeerOptions? ReadPeer(YamlSection section, Located<int> defaultPort, List<SegmentOptions> segments)
     {
         Located<string>? name = section.Required<string>("name", "node-b", ConfigurationValues.Name);
         if (name is { } known) section.Name = $"peer '{known}'";
         Located<IPAddress>? address = section.Required<IPAddress>("address", "192.0.2.2", ConfigurationValues.UnicastAddress);
         Located<int> port = section.OrDefault("port", defaultPort.Value, ConfigurationValues.Integer(1, 65535));
-        Located<MacAddress>? mac = needsMac
-            ? section.Required<MacAddress>("mac", "02:00:00:00:00:02", ConfigurationValues.Mac)
-            : section.Optional<MacAddress>("mac", ConfigurationValues.Mac);
+        Located<MacAddress>? mac = section.Optional<MacAddress>("mac", ConfigurationValues.Mac);
+        Dictionary<string, Located<MacAddress>> macs = ReadMacs(section, segments);
         section.RefuseUnknownKeys();
-        return name is { } n && address is { } a && (mac is not null || !needsMac) ? new PeerOptions(n, a, port, mac) : null;
+        return name is { } n && address is { } a ? new PeerOptions(n, a, port, mac, macs) : null;
+    }
+
+    private Dictionary<string, Located<MacAddress>> ReadMacs(YamlSection peer, List<SegmentOptions> segments)
+    {
+        YamlSection section = peer.Section("macs");
+        section.Name = $"macs of {peer.Name}";
+        var macs = new Dictionary<string, Located<MacAddress>>();
+        foreach (SegmentOptions segment in segments)
+        {
+            if (segment.NeedsPeerMacs)
+            {
+                if (section.Optional<MacAddress>(segment.Name, ConfigurationValues.Mac) is { } mac) macs[segment.Name] = mac;
+            }
+            else
+            {
+                section.Refuse([segment.Name], "has no use: the segment sends nothing to the MAC of a peer", "leave it out");
+            }
+        }
+        // A segment that was refused may be meant.
+        if (!problems.Any) section.RefuseUnknownKeys();
+        return macs;
     }
 
     private RouteOptions? ReadRoute(YamlSection section, string? onlySegment, bool severalSegments)

@@ -112,6 +112,9 @@ internal sealed record SegmentOptions(
     /// <summary>Null: the segment is routed.</summary>
     public BridgingOptions? Bridging { get; init; }
 
+    /// <summary>Only a routed segment with inner Ethernet headers addresses them to the peer's device.</summary>
+    public bool NeedsPeerMacs => Bridging is null && Tunnel.Encapsulation.Value != Encapsulation.IpInIp && !Tunnel.BareIp;
+
     /// <summary>Stands for no VNI.</summary>
     public const int NoVni = -1;
 
@@ -160,7 +163,14 @@ internal sealed record FixedMacOptions(Located<MacAddress> Mac, Located<string>?
 
 internal sealed record NeighbourOptions(Located<IPAddress> Address, Located<MacAddress> Mac, Located<bool> Router);
 
-/// <param name="Mac">Null where it was left out, as it may be where all segments are bridged or IP-in-IP.</param>
-internal sealed record PeerOptions(Located<string> Name, Located<IPAddress> Address, Located<int> Port, Located<MacAddress>? Mac);
+/// <param name="Mac">Of its devices in segments that <paramref name="Macs"/> does not name; null: derived from its name and the segment's.</param>
+/// <param name="Macs">By name of the segment.</param>
+internal sealed record PeerOptions(
+    Located<string> Name, Located<IPAddress> Address, Located<int> Port, Located<MacAddress>? Mac, IReadOnlyDictionary<string, Located<MacAddress>> Macs)
+{
+    /// <summary>MAC of its device in a segment, and the line that says so.</summary>
+    public Located<MacAddress> MacIn(string segment) =>
+        Macs.TryGetValue(segment, out Located<MacAddress> own) ? own : Mac ?? new(DeviceMac.Derive(Name, segment), Name.Line);
+}
 
 internal sealed record RouteOptions(Located<IPNetwork> Prefix, Located<string> Peer, Located<string> Segment);

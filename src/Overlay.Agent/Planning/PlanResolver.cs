@@ -25,18 +25,44 @@ internal sealed class PlanResolver(OverlaydOptions options, IReadOnlyList<HostIn
         CheckLoops();
         SegmentPlan[] segments = [.. options.Segments.Select(segment => ResolveSegment(segment, underlay))];
         if (problems.Any) return null;
+        WarnOfSharedMacs();
         var policy = new MtuPolicy { MssClamp = options.Tunnel.MssClamp.Value, FragmentsInner = options.Tunnel.FragmentsInner };
         var state = new NetworkState(
             revision,
             [.. segments.Select(segment => new SegmentState(segment.Name, segment.Vni, segment.Mac, segment.Mtu, segment.Tunnel, PeerPort(segment)) { Bridging = segment.Bridging })],
             [.. options.Peers.Select(peer => new PeerState(
-                peer.Name, new UnderlayEndpoint(IpBits.V6OrMapped(peer.Address), (ushort)peer.Port.Value), peer.Mac?.Value ?? default) { MtuPolicy = policy })],
+                peer.Name, new UnderlayEndpoint(IpBits.V6OrMapped(peer.Address), (ushort)peer.Port.Value), peer.Mac?.Value ?? default)
+            {
+                MtuPolicy = policy,
+                Macs = options.Segments.Where(segment => segment.NeedsPeerMacs)
+                    .ToDictionary(segment => segment.Name.Value, segment => peer.MacIn(segment.Name).Value),
+            })],
             [.. options.Routes.Select(route => new RouteState(route.Prefix, route.Peer, route.Segment))])
         {
             IpInIpSegment = options.IpInIpSegment?.Name.Value,
             OwnAddresses = [.. underlay.Addresses],
         };
         return new NodePlan(options, underlay, segments, state);
+    }
+
+    /// <summary>Allowed, for a node may be so; one with overlayd is not.</summary>
+    private void WarnOfSharedMacs()
+    {
+        foreach (PeerOptions peer in options.Peers)
+        {
+            if (peer.Mac is not { } mac) continue;
+            string[] shared =
+            [
+                .. options.Segments.Where(segment => segment.NeedsPeerMacs && !peer.Macs.ContainsKey(segment.Name)).Select(segment => segment.Name.Value)
+                    .Where(name => options.Routes.Any(route => route.Peer.Value == peer.Name.Value && route.Segment.Value == name)),
+            ];
+            if (shared.Length > 1)
+            {
+                problems.Warn(
+                    mac.Line, $"mac {mac} of peer '{peer.Name}' is that of its devices in the segments {string.Join(", ", shared)}, and overlayd gives each device its own",
+                    "write 'macs:' with one a segment, or leave out what the peer derives from names");
+            }
+        }
     }
 
     private UnderlayPlan? ResolveUnderlay()

@@ -38,7 +38,7 @@ internal sealed class StatusReporter(Node node)
             Underlay(plan, node.Underlay.Egress),
             [.. plan.Segments.Select((segment, index) => Segment(segment, node.Devices[index], node.Underlay.Egress, snapshot.Segments[index].Bridge))],
             [.. Queues(plan)],
-            [.. snapshot.Peers.All.OrderBy(peer => peer.Name, StringComparer.Ordinal).Select(Peer)],
+            [.. snapshot.Peers.All.OrderBy(peer => peer.Name, StringComparer.Ordinal).Select(peer => Peer(peer, snapshot))],
             [.. plan.State.Routes.Select(route => new RouteStatus(route.Prefix.ToString(), route.Peer, route.Segment))],
             Meanings);
     }
@@ -128,7 +128,7 @@ internal sealed class StatusReporter(Node node)
         Traffic(counters.IngressOut),
         DropReasons.All.ToDictionary(DropReasons.Name, reason => counters.Drops[(int)reason]));
 
-    private static PeerStatus Peer(Peer peer)
+    private static PeerStatus Peer(Peer peer, ForwardingSnapshot snapshot)
     {
         var egress = new TrafficCounters();
         var ingress = new TrafficCounters();
@@ -137,7 +137,17 @@ internal sealed class StatusReporter(Node node)
             Add(ref egress, peer.Traffic.Egress(queue));
             Add(ref ingress, peer.Traffic.Ingress(queue));
         }
-        return new PeerStatus(peer.Name, peer.Endpoint.ToString(), peer.Mac.ToString(), Traffic(egress), Traffic(ingress));
+        return new PeerStatus(peer.Name, peer.Endpoint.ToString(), Macs(peer, snapshot), Traffic(egress), Traffic(ingress));
+    }
+
+    private static Dictionary<string, string> Macs(Peer peer, ForwardingSnapshot snapshot)
+    {
+        var macs = new Dictionary<string, string>();
+        foreach (Segment segment in snapshot.Segments.Where(each => !each.Tunnel.IsBareIp))
+        {
+            if (Array.Find(segment.Peers, each => each.Name == peer.Name) is { } there) macs.Add(segment.Name, there.Mac.ToString());
+        }
+        return macs;
     }
 
     private static void Add(ref TrafficCounters sum, TrafficCounters part) => sum.Add(part.Packets, part.Bytes, part.SuperPackets);

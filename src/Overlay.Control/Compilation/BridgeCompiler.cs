@@ -30,7 +30,7 @@ internal static class BridgeCompiler
         }
         return new Bridge(
             segment.DeviceMac,
-            [.. peers.Values.Select(peer => (numbers[peer.Name], peer, segment.PeerPort is { } port ? peer.At(port) : peer))],
+            [.. peers.Values.Select(peer => (numbers[peer.Name], peer, peer.At(segment.PeerPort ?? peer.Endpoint.Port, peer.Mac)))],
             (state.Flood ?? [.. peers.Keys.Order(StringComparer.Ordinal)]).Select(name => numbers[name]),
             state.Fixed.Select(each => (each.Mac, each.Peer is { } peer ? numbers[peer] : MacTable.Local)),
             state.Neighbours.Select(each => (IpBits.V6OrMapped(each.Address), each.Neighbour)))

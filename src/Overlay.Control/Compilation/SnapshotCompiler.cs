@@ -32,13 +32,14 @@ public static class SnapshotCompiler
             });
         }
 
+        Dictionary<string, PeerState> states = state.Peers.ToDictionary(peer => peer.Name);
         ILookup<string, RouteState> routes = state.Routes.ToLookup(route => route.Segment);
         var segments = new Segment[state.Segments.Count];
         for (int i = 0; i < segments.Length; i++)
         {
             SegmentState segment = state.Segments[i];
             Bridge? bridge = previous?.Segments.FirstOrDefault(each => each.Name == segment.Name)?.Bridge;
-            segments[i] = CompileSegment(i, segment, routes[segment.Name], peers, bridge);
+            segments[i] = CompileSegment(i, segment, routes[segment.Name], peers, name => MacIn(segment.Name, states[name]), bridge);
         }
         return new ForwardingSnapshot(state.Revision, segments, new PeerTable(peers.Values))
         {
@@ -47,7 +48,10 @@ public static class SnapshotCompiler
         };
     }
 
-    private static Segment CompileSegment(int index, SegmentState segment, IEnumerable<RouteState> routes, Dictionary<string, Peer> peers, Bridge? previous)
+    private static MacAddress MacIn(string segment, PeerState peer) => peer.Macs.TryGetValue(segment, out MacAddress mac) ? mac : peer.Mac;
+
+    private static Segment CompileSegment(
+        int index, SegmentState segment, IEnumerable<RouteState> routes, Dictionary<string, Peer> peers, Func<string, MacAddress> macOf, Bridge? previous)
     {
         var used = new List<Peer>();
         var indexes = new Dictionary<string, int>();
@@ -59,7 +63,7 @@ public static class SnapshotCompiler
                 value = used.Count;
                 indexes.Add(route.Peer, value);
                 Peer peer = peers[route.Peer];
-                used.Add(segment.PeerPort is { } port ? peer.At(port) : peer);
+                used.Add(peer.At(segment.PeerPort ?? peer.Endpoint.Port, macOf(route.Peer)));
             }
             prefixes.Add(new RoutePrefix(IpBits.V6OrMapped(route.Prefix.BaseAddress), route.Prefix.PrefixLength, value));
         }

@@ -53,9 +53,12 @@ public sealed record BridgingState(
     IReadOnlyList<(IPAddress Address, BridgeNeighbour Neighbour)> Neighbours);
 
 /// <summary>Another node's tunnel endpoint.</summary>
-/// <param name="Mac">MAC of its tunnel device.</param>
+/// <param name="Mac">MAC of its devices in segments that <see cref="Macs"/> does not name.</param>
 public sealed record PeerState(string Name, UnderlayEndpoint Endpoint, MacAddress Mac)
 {
+    /// <summary>MAC of its device by name of the segment.</summary>
+    public IReadOnlyDictionary<string, MacAddress> Macs { get; init; } = new Dictionary<string, MacAddress>();
+
     /// <summary>What is done about packets that the way to it does not carry.</summary>
     public MtuPolicy MtuPolicy { get; init; } = MtuPolicy.Default;
 }

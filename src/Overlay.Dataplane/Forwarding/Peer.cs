@@ -14,7 +14,7 @@ public sealed class Peer(string name, UnderlayEndpoint endpoint, MacAddress mac,
 
     public UnderlayEndpoint Endpoint { get; } = endpoint;
 
-    /// <summary>Inner destination MAC of what is sent to it: the address of its tunnel device.</summary>
+    /// <summary>Inner destination MAC of what is sent to it: the address of its device in the segment.</summary>
     public MacAddress Mac { get; } = mac;
 
     public PeerTraffic Traffic { get; } = traffic;
@@ -25,9 +25,9 @@ public sealed class Peer(string name, UnderlayEndpoint endpoint, MacAddress mac,
     /// <summary>What is done about packets that are larger.</summary>
     public MtuPolicy MtuPolicy { get; init; } = MtuPolicy.Default;
 
-    /// <summary>The same peer, with the same counters and path, on another UDP port.</summary>
-    public Peer At(ushort port) => port == Endpoint.Port ? this
-        : new Peer(Name, Endpoint with { Port = port }, Mac, Traffic) { Path = Path, MtuPolicy = MtuPolicy };
+    /// <summary>The same peer, with the same counters and path, on another UDP port or with another device.</summary>
+    public Peer At(ushort port, MacAddress mac) => port == Endpoint.Port && mac == Mac ? this
+        : new Peer(Name, Endpoint with { Port = port }, mac, Traffic) { Path = Path, MtuPolicy = MtuPolicy };
 }
 
 /// <summary>A peer's counters, one of each a queue, so that no two threads write one line.</summary>

@@ -93,6 +93,11 @@ public sealed class ConfigurationReaderTests
     [InlineData("    port: 4790", "    port: 0", 29, "'0' is no whole number from 1 to 65535")]
     [InlineData("mac: 02:00:00:00:00:03", "mac: 02:00:00:00:00:02", 33, "mac 02:00:00:00:00:02 of peer 'node-c' is that of peer 'node-b'")]
     [InlineData("mac: 02:00:00:00:00:02", "mac: 02:00:00:00:00:01", 30, "mac 02:00:00:00:00:01 of peer 'node-b' is that of segment 'pods'")]
+    [InlineData("mac: 02:00:00:00:00:02", "macs: { pod: 02:00:00:00:00:02 }", 30, "macs of peer 'node-b' knows no key 'pod'; did you mean 'pods'?")]
+    [InlineData("mac: 02:00:00:00:00:02", "macs: { pods: 02:00:00:00:00 }", 30, "'pods' of macs of peer 'node-b': '02:00:00:00:00' is no MAC address")]
+    [InlineData("mac: 02:00:00:00:00:02", "macs: { pods: 02:00:00:00:00:03 }", 33, "mac 02:00:00:00:00:03 of peer 'node-c' is that of peer 'node-b'")]
+    [InlineData("mac: 02:00:00:00:00:02", "macs: { pods: 02:00:00:00:00:01 }", 30, "mac 02:00:00:00:00:01 of peer 'node-b' is that of segment 'pods'")]
+    [InlineData("    vni: 43\n", "    vni: 43\n    kind: bridged\n", 39, "route fd00:244:3::/64 is for segment 'lab', which is bridged")]
     [InlineData("prefix: 10.244.2.0/24", "prefix: 10.244.2.5/24", 35, "the prefix '10.244.2.5/24' has host bits set; write 10.244.2.0/24")]
     [InlineData("prefix: 10.244.2.0/24", "prefix: 10.244.2.0/33", 35, "'10.244.2.0/33' has no prefix length from 0 to 32")]
     [InlineData("prefix: 10.244.2.0/24", "prefix: 010.244.2.0/24", 35, "'010.244.2.0/24' is no prefix")]
@@ -111,6 +116,26 @@ public sealed class ConfigurationReaderTests
             refusal.StartsWith($"overlay.yaml:{line}: ", StringComparison.Ordinal)
             && refusal.Contains(expected, StringComparison.Ordinal)
             && refusal.Split("; ").Length >= 2);
+    }
+
+    [Fact]
+    public void Parse_MacsOfAPeer_HoldInTheirSegmentsAndOthersAreDerived()
+    {
+        OverlaydOptions options = SampleConfiguration.Read(SampleConfiguration.With("mac: 02:00:00:00:00:02", "macs: { lab: 02:00:00:00:01:02 }"));
+
+        Assert.Equal("02:00:00:00:01:02", options.Peers[0].MacIn("lab").Value.ToString());
+        Assert.Equal(DeviceMac.Derive("node-b", "pods"), options.Peers[0].MacIn("pods").Value);
+        Assert.Equal("02:00:00:00:00:03", options.Peers[1].MacIn("lab").Value.ToString());
+    }
+
+    [Fact]
+    public void Parse_MacsForABridgedSegment_AreRefused()
+    {
+        string text = SampleConfiguration.With("mac: 02:00:00:00:00:02", "macs: { lab: 02:00:00:00:01:02 }")
+            .Replace("    vni: 43\n", "    vni: 43\n    kind: bridged\n", StringComparison.Ordinal);
+
+        Assert.Contains(SampleConfiguration.Refusals(text), refusal => refusal.Contains(
+            "'lab' of macs of peer 'node-b' has no use: the segment sends nothing to the MAC of a peer; leave it out", StringComparison.Ordinal));
     }
 
     [Fact]

@@ -39,6 +39,20 @@ public sealed class PlanResolverTests
     }
 
     [Fact]
+    public void Resolve_OneMacForTwoSegments_IsWarnedOf()
+    {
+        string text = SampleConfiguration.Text + "  - { prefix: 10.245.2.0/24, peer: node-b, segment: lab }\n";
+        var problems = new ConfigurationProblems("overlay.yaml");
+
+        NodePlan plan = PlanResolver.Resolve(SampleConfiguration.Read(text), [Loopback, Eth0], 1, problems)!;
+
+        Assert.Equal(plan.State.Peers[0].Macs["pods"], plan.State.Peers[0].Macs["lab"]);
+        Assert.StartsWith(
+            "overlay.yaml:30: warning: mac 02:00:00:00:00:02 of peer 'node-b' is that of its devices in the segments pods, lab", Assert.Single(problems.Warnings),
+            StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Resolve_NoAddresses_TakesTheFirstGlobalOneOfEachFamily()
     {
         var host = new HostInterface("eth0", 1500, [Address("169.254.3.4", 16), Address("fe80::1", 64), .. Eth0.Addresses, Address("192.0.2.9", 24)]);
