@@ -32,11 +32,7 @@ public sealed class NodeAllocator : IDisposable
     private readonly NodeAllocatorOptions _options;
     private readonly BootClock _clock;
     private readonly AllocationJournal _journal;
-    private readonly List<HeldBlock> _blocks = [];
-    private readonly Dictionary<UInt128, Lease> _leases = [];
-    private readonly Dictionary<(string Owner, string Network, bool IsIPv6), UInt128> _owners = [];
-    private readonly LinkedList<Cooling> _cooling = [];
-    private readonly Dictionary<UInt128, LinkedListNode<Cooling>> _coolingOf = [];
+    private readonly AddressBook _book;
     private readonly AutoResetEvent _wake = new(false);
     private readonly Thread _flusher;
     private volatile bool _stopping;
@@ -49,18 +45,11 @@ public sealed class NodeAllocator : IDisposable
         _options = options;
         _clock = new BootClock(time ?? TimeProvider.System);
         _journal = AllocationJournal.Open(options.Journal, out List<JournalRecord> records);
-        Replay(records);
+        _book = new AddressBook(_clock, options.CoolDown, WindowStep);
+        _book.Replay(records);
         _flusher = new Thread(Flush) { Name = "ipam-journal", IsBackground = true };
         _flusher.Start();
     }
-
-    private sealed record Lease(HeldBlock Block, string Owner)
-    {
-        /// <summary>When it was first seen to be leaked; null: it is not.</summary>
-        public long? SuspectSince { get; set; }
-    }
-
-    private sealed record Cooling(HeldBlock Block, UInt128 Address, string? Owner, long ReleasedAt);
 
     /// <summary>An address as it is held.</summary>
     public readonly record struct Held(IPAddress Address, string Network, string Owner);
@@ -69,7 +58,7 @@ public sealed class NodeAllocator : IDisposable
     {
         get
         {
-            lock (_lock) return [.. _leases.Select(each => new Held(IpBits.ToAddress(each.Key), each.Value.Block.Network, each.Value.Owner))];
+            lock (_lock) return [.. _book.Leases.Select(each => new Held(IpBits.ToAddress(each.Key), each.Value.Block.Network, each.Value.Owner))];
         }
     }
 
@@ -77,7 +66,7 @@ public sealed class NodeAllocator : IDisposable
     {
         get
         {
-            lock (_lock) return [.. _blocks.Select(block => block.Prefix)];
+            lock (_lock) return [.. _book.Blocks.Select(block => block.Prefix)];
         }
     }
 
@@ -88,21 +77,21 @@ public sealed class NodeAllocator : IDisposable
         lock (_lock)
         {
             string[] spared = [.. unusable.Select(address => address.ToString())];
-            if (_blocks.Find(each => each.Prefix.Equals(prefix)) is { } held)
+            if (_book.Find(prefix) is { } held)
             {
                 if (held.Unusable.ToHashSet().SetEquals(spared)) return;
-                Write(BlockRecord(held.Network, prefix, spared));
+                Write(AddressBook.BlockRecord(held.Network, prefix, spared));
                 held.SetUnusable(spared);
                 return;
             }
             var block = new HeldBlock(network, prefix, spared);
             int window = Math.Min(WindowStep, block.Size);
-            Write(BlockRecord(network, prefix, spared));
+            Write(AddressBook.BlockRecord(network, prefix, spared));
             // A block comes seldom, and its first window is on the disk before its first address is asked for.
             Write(new JournalRecord(JournalKind.Window) { Block = prefix.ToString(), UpTo = window });
             _journal.Flush();
             block.Window = block.WindowAsked = window;
-            _blocks.Add(block);
+            _book.Add(block);
         }
     }
 
@@ -112,22 +101,22 @@ public sealed class NodeAllocator : IDisposable
         bool isIPv6 = family == AddressFamily.InterNetworkV6;
         lock (_lock)
         {
-            if (_owners.TryGetValue((owner, network, isIPv6), out UInt128 has)) return new(AllocationStatus.Unchanged, IpBits.ToAddress(has), null);
+            if (_book.AddressOf(network, isIPv6, owner) is { } has) return new(AllocationStatus.Unchanged, IpBits.ToAddress(has), null);
             if (_failure is { } failed) return new(AllocationStatus.JournalFailed, null, failed.Message);
-            if (Take(network, isIPv6, owner) is not var (block, address))
+            if (_book.Take(network, isIPv6, owner, () => _wake.Set()) is not var (block, address))
                 return new(
                     AllocationStatus.Exhausted, null,
-                    $"no address of network '{network}' is free on this node: {_blocks.Count(each => each.Network == network && each.IsIPv6 == isIPv6)} blocks are in use or cool down");
+                    $"no address of network '{network}' is free on this node: {_book.BlocksOf(network, isIPv6).Count()} blocks are in use or cool down");
             try
             {
                 Write(new JournalRecord(JournalKind.Allocated) { Address = IpBits.ToAddress(address).ToString(), Network = network, Owner = owner });
             }
             catch (JournalException error)
             {
-                Cool(block, address, null, _clock.Milliseconds);
+                _book.Cool(block, address, null, _clock.Milliseconds);
                 return new(AllocationStatus.JournalFailed, null, error.Message);
             }
-            Hold(block, address, owner);
+            _book.Hold(block, address, owner);
             return new(AllocationStatus.Allocated, IpBits.ToAddress(address), null);
         }
     }
@@ -142,7 +131,7 @@ public sealed class NodeAllocator : IDisposable
             int released = 0;
             foreach (bool isIPv6 in new[] { false, true })
             {
-                if (!_owners.TryGetValue((owner, network, isIPv6), out UInt128 address)) continue;
+                if (_book.AddressOf(network, isIPv6, owner) is not { } address) continue;
                 ReleaseAddress(address);
                 released++;
             }
@@ -153,7 +142,7 @@ public sealed class NodeAllocator : IDisposable
     /// <summary>Free addresses that can be had now or after their cool-down.</summary>
     public int Free(string network, AddressFamily family)
     {
-        lock (_lock) return BlocksOf(network, family == AddressFamily.InterNetworkV6).Where(block => !block.IsReturning).Sum(block => block.Size - block.InUse);
+        lock (_lock) return _book.BlocksOf(network, family == AddressFamily.InterNetworkV6).Where(block => !block.IsReturning).Sum(block => block.Size - block.InUse);
     }
 
     /// <summary>Whether another block should be asked for, ahead of need.</summary>
@@ -167,9 +156,7 @@ public sealed class NodeAllocator : IDisposable
     {
         lock (_lock)
         {
-            ExpireCooling();
-            HeldBlock? idle = BlocksOf(network, family == AddressFamily.InterNetworkV6)
-                .Where(block => block.InUse == 0 && !_coolingOf.Values.Any(node => node.Value.Block == block && !IsCool(node.Value)))
+            HeldBlock? idle = _book.BlocksOf(network, family == AddressFamily.InterNetworkV6).Where(_book.IsIdle)
                 .OrderByDescending(block => block.IsReturning).FirstOrDefault();
             if (idle is null || (!idle.IsReturning && Free(network, family) - idle.Size < _options.HighWater)) return null;
             idle.IsReturning = true;
@@ -182,11 +169,10 @@ public sealed class NodeAllocator : IDisposable
     {
         lock (_lock)
         {
-            if (_blocks.Find(block => block.Prefix.Equals(prefix)) is not { } block) return;
+            if (_book.Find(prefix) is not { } block) return;
             if (block.InUse > 0) throw new InvalidOperationException($"{block.InUse} addresses of {prefix} are held");
             Write(new JournalRecord(JournalKind.BlockGone) { Block = prefix.ToString() });
-            _blocks.Remove(block);
-            foreach (LinkedListNode<Cooling> node in _coolingOf.Values.Where(node => node.Value.Block == block).ToArray()) RemoveCooling(node);
+            _book.Remove(block);
         }
     }
 
@@ -203,7 +189,7 @@ public sealed class NodeAllocator : IDisposable
         {
             long now = _clock.Milliseconds;
             var leaked = new List<Held>();
-            foreach ((UInt128 bits, Lease lease) in _leases.ToArray())
+            foreach ((UInt128 bits, AddressBook.Lease lease) in _book.Leases.ToArray())
             {
                 IPAddress address = IpBits.ToAddress(bits);
                 if (live.Contains(address) || owners.Contains(lease.Owner)) lease.SuspectSince = null;
@@ -227,75 +213,12 @@ public sealed class NodeAllocator : IDisposable
         _wake.Dispose();
     }
 
-    private IEnumerable<HeldBlock> BlocksOf(string network, bool isIPv6) =>
-        _blocks.Where(block => block.Network == network && block.IsIPv6 == isIPv6);
-
-    private (HeldBlock Block, UInt128 Address)? Take(string network, bool isIPv6, string owner)
-    {
-        // The last owner may have its address again at once: nobody else has had it since.
-        for (LinkedListNode<Cooling>? node = _cooling.Last; node is not null; node = node.Previous)
-        {
-            Cooling last = node.Value;
-            if (last.Owner != owner || last.Block.Network != network || last.Block.IsIPv6 != isIPv6 || last.Block.IsReturning || !last.Block.IsUsable(last.Address)) continue;
-            RemoveCooling(node);
-            return (last.Block, last.Address);
-        }
-        foreach (HeldBlock block in BlocksOf(network, isIPv6))
-        {
-            if (block.IsReturning) continue;
-            UInt128? address = block.TakeNew();
-            if (block.Window < block.Size && block.Window - block.Next < WindowStep / 2) _wake.Set();
-            if (address is { } taken) return (block, taken);
-        }
-        for (LinkedListNode<Cooling>? node = _cooling.First; node is not null && IsCool(node.Value); node = node.Next)
-        {
-            Cooling cool = node.Value;
-            if (cool.Block.Network != network || cool.Block.IsIPv6 != isIPv6 || cool.Block.IsReturning || !cool.Block.IsUsable(cool.Address)) continue;
-            RemoveCooling(node);
-            return (cool.Block, cool.Address);
-        }
-        return null;
-    }
-
-    private bool IsCool(Cooling each) => _clock.Milliseconds - each.ReleasedAt >= (long)_options.CoolDown.TotalMilliseconds;
-
-    private void ExpireCooling()
-    {
-        // Cooled addresses stay in the list, which is the queue of those that can be used again; only their owners are forgotten.
-        for (LinkedListNode<Cooling>? node = _cooling.First; node is not null && IsCool(node.Value); node = node.Next)
-            node.Value = node.Value with { Owner = null };
-    }
-
-    private void Hold(HeldBlock block, UInt128 address, string owner)
-    {
-        _leases.Add(address, new Lease(block, owner));
-        _owners.Add((owner, block.Network, block.IsIPv6), address);
-        block.InUse++;
-    }
-
     private void ReleaseAddress(UInt128 address)
     {
-        Lease lease = _leases[address];
         long now = _clock.Milliseconds;
         Write(new JournalRecord(JournalKind.Released) { Address = IpBits.ToAddress(address).ToString(), Boot = _clock.Boot, At = now });
-        Drop(address, lease);
-        Cool(lease.Block, address, lease.Owner, now);
-    }
-
-    private void Drop(UInt128 address, Lease lease)
-    {
-        _leases.Remove(address);
-        _owners.Remove((lease.Owner, lease.Block.Network, lease.Block.IsIPv6));
-        lease.Block.InUse--;
-    }
-
-    private void Cool(HeldBlock block, UInt128 address, string? owner, long at) =>
-        _coolingOf.Add(address, _cooling.AddLast(new Cooling(block, address, owner, at)));
-
-    private void RemoveCooling(LinkedListNode<Cooling> node)
-    {
-        _coolingOf.Remove(node.Value.Address);
-        _cooling.Remove(node);
+        AddressBook.Lease lease = _book.Drop(address);
+        _book.Cool(lease.Block, address, lease.Owner, now);
     }
 
     private void Write(JournalRecord record)
@@ -324,8 +247,8 @@ public sealed class NodeAllocator : IDisposable
             lock (_lock)
             {
                 // A flush that failed may have dropped what it could not write: everything is written anew.
-                if (_failure is not null || _journal.Length > CompactAt) _journal.Replace(Records());
-                foreach (HeldBlock block in _blocks)
+                if (_failure is not null || _journal.Length > CompactAt) _journal.Replace(_book.Records());
+                foreach (HeldBlock block in _book.Blocks)
                 {
                     if (block.Window >= block.Size || block.Window - block.Next >= WindowStep / 2) continue;
                     block.WindowAsked = Math.Min(block.Window + WindowStep, block.Size);
@@ -347,80 +270,5 @@ public sealed class NodeAllocator : IDisposable
             // Allocations are refused, with this reason, until the disk takes it.
             _failure = error;
         }
-    }
-
-    private static JournalRecord BlockRecord(string network, IPNetwork prefix, string[] unusable) => new(JournalKind.Block)
-    {
-        Network = network,
-        Block = prefix.ToString(),
-        Unusable = unusable.Length > 0 ? unusable : null,
-    };
-
-    /// <summary>The state as records, for a journal that starts anew.</summary>
-    private IEnumerable<JournalRecord> Records()
-    {
-        foreach (HeldBlock block in _blocks)
-        {
-            yield return BlockRecord(block.Network, block.Prefix, [.. block.Unusable]);
-            yield return new JournalRecord(JournalKind.Window) { Block = block.Prefix.ToString(), UpTo = block.WindowAsked };
-        }
-        foreach ((UInt128 address, Lease lease) in _leases)
-            yield return new JournalRecord(JournalKind.Allocated) { Address = IpBits.ToAddress(address).ToString(), Network = lease.Block.Network, Owner = lease.Owner };
-        foreach (Cooling each in _cooling)
-            yield return new JournalRecord(JournalKind.Released) { Address = IpBits.ToAddress(each.Address).ToString(), Boot = _clock.Boot, At = each.ReleasedAt };
-    }
-
-    private void Replay(List<JournalRecord> records)
-    {
-        long now = _clock.Milliseconds;
-        var released = new Dictionary<UInt128, JournalRecord>();
-        foreach (JournalRecord record in records)
-        {
-            switch (record.Kind)
-            {
-                case JournalKind.Block:
-                    if (_blocks.Find(block => block.Prefix.ToString() == record.Block) is { } known) known.SetUnusable(record.Unusable ?? []);
-                    else _blocks.Add(new HeldBlock(record.Network!, IPNetwork.Parse(record.Block!), record.Unusable ?? []));
-                    break;
-                case JournalKind.BlockGone:
-                    _blocks.RemoveAll(block => block.Prefix.ToString() == record.Block);
-                    break;
-                case JournalKind.Window:
-                    HeldBlock of = _blocks.Find(block => block.Prefix.ToString() == record.Block)!;
-                    of.Window = of.WindowAsked = of.Next = record.UpTo;
-                    break;
-                case JournalKind.Allocated:
-                    UInt128 address = IpBits.V6OrMapped(IPAddress.Parse(record.Address!));
-                    released.Remove(address);
-                    Hold(_blocks.Find(block => block.Contains(address))!, address, record.Owner!);
-                    break;
-                default:
-                    UInt128 free = IpBits.V6OrMapped(IPAddress.Parse(record.Address!));
-                    released[free] = record;
-                    if (_leases.TryGetValue(free, out Lease? lease)) Drop(free, lease);
-                    break;
-            }
-        }
-        CoolWindows(released, now);
-    }
-
-    /// <summary>
-    /// Addresses of windows that nobody holds. Within a boot the journal is complete, so one that it does not name was never handed out;
-    /// after a boot it counts as released now.
-    /// </summary>
-    private void CoolWindows(Dictionary<UInt128, JournalRecord> released, long now)
-    {
-        var cooling = new List<Cooling>();
-        foreach (HeldBlock block in _blocks)
-        {
-            for (int i = 0; i < block.Window; i++)
-            {
-                UInt128 address = block.At(i);
-                if (_leases.ContainsKey(address)) continue;
-                long at = released.TryGetValue(address, out JournalRecord? record) && record.Boot == _clock.Boot ? Math.Min(record.At, now) : now;
-                cooling.Add(new Cooling(block, address, null, at));
-            }
-        }
-        foreach (Cooling each in cooling.OrderBy(each => each.ReleasedAt)) Cool(each.Block, each.Address, null, each.ReleasedAt);
     }
 }

@@ -1,0 +1,192 @@
+using System.Net;
+using Overlay.Wire;
+
+namespace Overlay.Control.Ipam;
+
+/// <summary>
+/// Which addresses of this node's blocks are held, cool down or were never handed out. In memory, replayed from the journal; for one thread
+/// at a time.
+/// </summary>
+internal sealed class AddressBook(BootClock clock, TimeSpan coolDown, int windowStep)
+{
+    private readonly List<HeldBlock> _blocks = [];
+    private readonly Dictionary<UInt128, Lease> _leases = [];
+    private readonly Dictionary<(string Owner, string Network, bool IsIPv6), UInt128> _owners = [];
+    private readonly LinkedList<Cooling> _cooling = [];
+    private readonly Dictionary<UInt128, LinkedListNode<Cooling>> _coolingOf = [];
+
+    public sealed record Lease(HeldBlock Block, string Owner)
+    {
+        /// <summary>When it was first seen to be leaked; null: it is not.</summary>
+        public long? SuspectSince { get; set; }
+    }
+
+    private sealed record Cooling(HeldBlock Block, UInt128 Address, string? Owner, long ReleasedAt);
+
+    public IReadOnlyList<HeldBlock> Blocks => _blocks;
+
+    public IReadOnlyDictionary<UInt128, Lease> Leases => _leases;
+
+    public IEnumerable<HeldBlock> BlocksOf(string network, bool isIPv6) =>
+        _blocks.Where(block => block.Network == network && block.IsIPv6 == isIPv6);
+
+    public HeldBlock? Find(IPNetwork prefix) => _blocks.Find(block => block.Prefix.Equals(prefix));
+
+    public UInt128? AddressOf(string network, bool isIPv6, string owner) =>
+        _owners.TryGetValue((owner, network, isIPv6), out UInt128 address) ? address : null;
+
+    public void Add(HeldBlock block) => _blocks.Add(block);
+
+    /// <summary>Forgets a block of which no address is held.</summary>
+    public void Remove(HeldBlock block)
+    {
+        _blocks.Remove(block);
+        foreach (LinkedListNode<Cooling> node in _coolingOf.Values.Where(node => node.Value.Block == block).ToArray()) RemoveCooling(node);
+    }
+
+    /// <summary>Takes an address that is free now out of what can be handed out; null where there is none.</summary>
+    /// <param name="extend">Told that a window is to be extended.</param>
+    public (HeldBlock Block, UInt128 Address)? Take(string network, bool isIPv6, string owner, Action extend)
+    {
+        // The last owner may have its address again at once: nobody else has had it since.
+        for (LinkedListNode<Cooling>? node = _cooling.Last; node is not null; node = node.Previous)
+        {
+            Cooling last = node.Value;
+            if (last.Owner != owner || last.Block.Network != network || last.Block.IsIPv6 != isIPv6 || last.Block.IsReturning || !last.Block.IsUsable(last.Address)) continue;
+            RemoveCooling(node);
+            return (last.Block, last.Address);
+        }
+        foreach (HeldBlock block in BlocksOf(network, isIPv6))
+        {
+            if (block.IsReturning) continue;
+            UInt128? address = block.TakeNew();
+            if (block.Window < block.Size && block.Window - block.Next < windowStep / 2) extend();
+            if (address is { } taken) return (block, taken);
+        }
+        for (LinkedListNode<Cooling>? node = _cooling.First; node is not null && IsCool(node.Value); node = node.Next)
+        {
+            Cooling cool = node.Value;
+            if (cool.Block.Network != network || cool.Block.IsIPv6 != isIPv6 || cool.Block.IsReturning || !cool.Block.IsUsable(cool.Address)) continue;
+            RemoveCooling(node);
+            return (cool.Block, cool.Address);
+        }
+        return null;
+    }
+
+    public void Hold(HeldBlock block, UInt128 address, string owner)
+    {
+        _leases.Add(address, new Lease(block, owner));
+        _owners.Add((owner, block.Network, block.IsIPv6), address);
+        block.InUse++;
+    }
+
+    /// <summary>The address is held no more; it does not cool down yet.</summary>
+    public Lease Drop(UInt128 address)
+    {
+        _leases.Remove(address, out Lease? lease);
+        _owners.Remove((lease!.Owner, lease.Block.Network, lease.Block.IsIPv6));
+        lease.Block.InUse--;
+        return lease;
+    }
+
+    /// <param name="owner">Who may have it again at once; null: nobody.</param>
+    public void Cool(HeldBlock block, UInt128 address, string? owner, long at) =>
+        _coolingOf.Add(address, _cooling.AddLast(new Cooling(block, address, owner, at)));
+
+    /// <summary>Whether none of its addresses is held or cools down.</summary>
+    public bool IsIdle(HeldBlock block)
+    {
+        ExpireCooling();
+        return block.InUse == 0 && !_coolingOf.Values.Any(node => node.Value.Block == block && !IsCool(node.Value));
+    }
+
+    /// <summary>The state as records, for a journal that starts anew.</summary>
+    public IEnumerable<JournalRecord> Records()
+    {
+        foreach (HeldBlock block in _blocks)
+        {
+            yield return BlockRecord(block.Network, block.Prefix, [.. block.Unusable]);
+            yield return new JournalRecord(JournalKind.Window) { Block = block.Prefix.ToString(), UpTo = block.WindowAsked };
+        }
+        foreach ((UInt128 address, Lease lease) in _leases)
+            yield return new JournalRecord(JournalKind.Allocated) { Address = IpBits.ToAddress(address).ToString(), Network = lease.Block.Network, Owner = lease.Owner };
+        foreach (Cooling each in _cooling)
+            yield return new JournalRecord(JournalKind.Released) { Address = IpBits.ToAddress(each.Address).ToString(), Boot = clock.Boot, At = each.ReleasedAt };
+    }
+
+    public static JournalRecord BlockRecord(string network, IPNetwork prefix, string[] unusable) => new(JournalKind.Block)
+    {
+        Network = network,
+        Block = prefix.ToString(),
+        Unusable = unusable.Length > 0 ? unusable : null,
+    };
+
+    public void Replay(List<JournalRecord> records)
+    {
+        long now = clock.Milliseconds;
+        var released = new Dictionary<UInt128, JournalRecord>();
+        foreach (JournalRecord record in records)
+        {
+            switch (record.Kind)
+            {
+                case JournalKind.Block:
+                    if (_blocks.Find(block => block.Prefix.ToString() == record.Block) is { } known) known.SetUnusable(record.Unusable ?? []);
+                    else _blocks.Add(new HeldBlock(record.Network!, IPNetwork.Parse(record.Block!), record.Unusable ?? []));
+                    break;
+                case JournalKind.BlockGone:
+                    _blocks.RemoveAll(block => block.Prefix.ToString() == record.Block);
+                    break;
+                case JournalKind.Window:
+                    HeldBlock of = _blocks.Find(block => block.Prefix.ToString() == record.Block)!;
+                    of.Window = of.WindowAsked = of.Next = record.UpTo;
+                    break;
+                case JournalKind.Allocated:
+                    UInt128 address = IpBits.V6OrMapped(IPAddress.Parse(record.Address!));
+                    released.Remove(address);
+                    Hold(_blocks.Find(block => block.Contains(address))!, address, record.Owner!);
+                    break;
+                default:
+                    UInt128 free = IpBits.V6OrMapped(IPAddress.Parse(record.Address!));
+                    released[free] = record;
+                    if (_leases.ContainsKey(free)) Drop(free);
+                    break;
+            }
+        }
+        CoolWindows(released, now);
+    }
+
+    /// <summary>
+    /// Addresses of windows that nobody holds. Within a boot the journal is complete, so one that it does not name was never handed out;
+    /// after a boot it counts as released now.
+    /// </summary>
+    private void CoolWindows(Dictionary<UInt128, JournalRecord> released, long now)
+    {
+        var cooling = new List<Cooling>();
+        foreach (HeldBlock block in _blocks)
+        {
+            for (int i = 0; i < block.Window; i++)
+            {
+                UInt128 address = block.At(i);
+                if (_leases.ContainsKey(address)) continue;
+                long at = released.TryGetValue(address, out JournalRecord? record) && record.Boot == clock.Boot ? Math.Min(record.At, now) : now;
+                cooling.Add(new Cooling(block, address, null, at));
+            }
+        }
+        foreach (Cooling each in cooling.OrderBy(each => each.ReleasedAt)) Cool(each.Block, each.Address, null, each.ReleasedAt);
+    }
+
+    private bool IsCool(Cooling each) => clock.Milliseconds - each.ReleasedAt >= (long)coolDown.TotalMilliseconds;
+
+    private void ExpireCooling()
+    {
+        // Cooled addresses stay in the list, which is the queue of those that can be used again; only their owners are forgotten.
+        for (LinkedListNode<Cooling>? node = _cooling.First; node is not null && IsCool(node.Value); node = node.Next)
+            node.Value = node.Value with { Owner = null };
+    }
+
+    private void RemoveCooling(LinkedListNode<Cooling> node)
+    {
+        _coolingOf.Remove(node.Value.Address);
+        _cooling.Remove(node);
+    }
+}
