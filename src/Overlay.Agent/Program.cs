@@ -1,7 +1,6 @@
 using System.CommandLine;
 using Microsoft.Extensions.Logging;
 using Overlay.Agent;
-using Overlay.Agent.Configuration;
 using Overlay.Rpc.Hosting;
 using Overlay.Agent.Planning;
 using Overlay.Linux;

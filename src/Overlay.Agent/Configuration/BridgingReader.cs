@@ -1,5 +1,4 @@
 using System.Net;
-using Overlay.Agent.Configuration.Yaml;
 using Overlay.Wire;
 
 namespace Overlay.Agent.Configuration;

@@ -1,5 +1,4 @@
 using System.Net;
-using Overlay.Agent.Configuration.Yaml;
 using Overlay.Control.Model;
 using Overlay.Dataplane.Tunnels;
 using Overlay.Rpc;

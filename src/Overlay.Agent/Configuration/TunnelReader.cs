@@ -1,4 +1,3 @@
-using Overlay.Agent.Configuration.Yaml;
 using Overlay.Dataplane.Tunnels;
 using Overlay.Wire;
 

@@ -1,5 +1,4 @@
 using System.Net;
-using Overlay.Agent.Configuration;
 using Overlay.Agent.Planning;
 using Overlay.Agent.Tests.Configuration;
 using Overlay.Control.Model;

@@ -1,10 +1,10 @@
-namespace Overlay.Agent.Configuration;
+namespace Overlay.Control.Configuration;
 
 /// <summary>What is wrong with a value, naming it, and what to do about it.</summary>
-internal readonly record struct Refusal(string Wrong, string Remedy);
+public readonly record struct Refusal(string Wrong, string Remedy);
 
 /// <summary>Collects everything that is wrong with a configuration file, so that the operator reads it all at once.</summary>
-internal sealed class ConfigurationProblems(string file)
+public sealed class ConfigurationProblems(string file)
 {
     private readonly SortedSet<(int Line, int Order, string Text)> _problems = [];
     private readonly SortedSet<(int Line, int Order, string Text)> _warnings = [];

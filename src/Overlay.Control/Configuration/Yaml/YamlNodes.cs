@@ -1,7 +1,7 @@
-namespace Overlay.Agent.Configuration.Yaml;
+namespace Overlay.Control.Configuration.Yaml;
 
 /// <summary>A value of a YAML document that knows its line.</summary>
-internal abstract class YamlNode(int line)
+public abstract class YamlNode(int line)
 {
     /// <summary>From 1.</summary>
     public int Line { get; } = line;
@@ -10,7 +10,7 @@ internal abstract class YamlNode(int line)
     public abstract string Kind { get; }
 }
 
-internal sealed class YamlScalar(int line, string text, bool isPlain) : YamlNode(line)
+public sealed class YamlScalar(int line, string text, bool isPlain) : YamlNode(line)
 {
     public string Text { get; } = text;
 
@@ -20,18 +20,18 @@ internal sealed class YamlScalar(int line, string text, bool isPlain) : YamlNode
     public override string Kind => IsNull ? "nothing" : $"the value '{Text}'";
 }
 
-internal sealed class YamlSequence(int line, IReadOnlyList<YamlNode> items) : YamlNode(line)
+public sealed class YamlSequence(int line, IReadOnlyList<YamlNode> items) : YamlNode(line)
 {
     public IReadOnlyList<YamlNode> Items { get; } = items;
 
     public override string Kind => "a list";
 }
 
-internal sealed class YamlMapping(int line, IReadOnlyList<YamlEntry> entries) : YamlNode(line)
+public sealed class YamlMapping(int line, IReadOnlyList<YamlEntry> entries) : YamlNode(line)
 {
     public IReadOnlyList<YamlEntry> Entries { get; } = entries;
 
     public override string Kind => "a mapping";
 }
 
-internal readonly record struct YamlEntry(string Key, int Line, YamlNode Value);
+public readonly record struct YamlEntry(string Key, int Line, YamlNode Value);

@@ -1,7 +1,7 @@
-namespace Overlay.Agent.Configuration.Yaml;
+namespace Overlay.Control.Configuration.Yaml;
 
 /// <summary>Parses the text of a value; a refusal says what is wrong with it.</summary>
-internal delegate Refusal? ValueParser<T>(string text, out T value);
+public delegate Refusal? ValueParser<T>(string text, out T value);
 
 /// <summary>
 /// Reads one mapping key by key. The keys asked for are the keys it knows: <see cref="RefuseUnknownKeys"/>, called last, refuses all others.
@@ -9,7 +9,7 @@ internal delegate Refusal? ValueParser<T>(string text, out T value);
 /// <param name="mapping">The mapping; null where the section is absent.</param>
 /// <param name="name">How to call the section in errors: <c>underlay</c>, <c>segment 'pods'</c>.</param>
 /// <param name="line">Line to blame for what is missing.</param>
-internal sealed class YamlSection(YamlMapping? mapping, string name, int line, ConfigurationProblems problems)
+public sealed class YamlSection(YamlMapping? mapping, string name, int line, ConfigurationProblems problems)
 {
     private readonly List<string> _known = [];
 

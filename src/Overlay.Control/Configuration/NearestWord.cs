@@ -1,7 +1,7 @@
-namespace Overlay.Agent.Configuration;
+namespace Overlay.Control.Configuration;
 
 /// <summary>Finds what a mistyped word was meant to be.</summary>
-internal static class NearestWord
+public static class NearestWord
 {
     /// <summary>The candidate with the least edit distance (insertions, deletions, substitutions), letters compared without case.</summary>
     public static string Of(string word, IEnumerable<string> candidates) =>

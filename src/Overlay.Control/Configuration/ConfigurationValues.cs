@@ -2,15 +2,15 @@ using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using System.Text;
-using Overlay.Agent.Configuration.Yaml;
+using Overlay.Control.Configuration.Yaml;
 using Overlay.Control.Model;
 using Overlay.Rpc;
 using Overlay.Wire;
 
-namespace Overlay.Agent.Configuration;
+namespace Overlay.Control.Configuration;
 
 /// <summary>How each kind of value is written. Strict: what a reader could take for something else is refused, never guessed at.</summary>
-internal static class ConfigurationValues
+public static class ConfigurationValues
 {
     private const int MaxDeviceNameBytes = 15;
 

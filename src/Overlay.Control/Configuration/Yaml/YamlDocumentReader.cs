@@ -1,13 +1,13 @@
 using YamlDotNet.Core;
 using YamlDotNet.Core.Events;
 
-namespace Overlay.Agent.Configuration.Yaml;
+namespace Overlay.Control.Configuration.Yaml;
 
 /// <summary>
 /// Reads one YAML document of mappings, lists and scalars. Duplicate keys are refused, and so is what would make the text mean something
 /// else than it shows: anchors, aliases, tags, merge keys and further documents.
 /// </summary>
-internal sealed class YamlDocumentReader
+public sealed class YamlDocumentReader
 {
     private const int MaxDepth = 16;
 
