@@ -36,16 +36,13 @@ internal sealed class LocalApiClient : IDisposable
     public Task<FdbDocument> GetFdbAsync(CancellationToken cancellation) =>
         GetAsync(LocalApi.FdbPath, "list of MAC addresses", StatusJson.Default.FdbDocument, cancellation);
 
-    /// <param name="address">Inner destination.</param>
-    /// <param name="segment">Name of the only segment to look in, or null.</param>
-    /// <param name="cancellation">Ends the wait.</param>
+    /// <exception cref="LocalApiException">The daemon is not there, or answered something else.</exception>
+    public Task<RouteListDocument> GetRoutesAsync(CancellationToken cancellation) =>
+        GetAsync(LocalApi.RoutesPath, "list of routes", StatusJson.Default.RouteListDocument, cancellation);
+
     /// <exception cref="LocalApiException">The daemon is not there, has no such segment, or answered something else.</exception>
-    public Task<RouteLookupDocument> GetRouteAsync(IPAddress address, string? segment, CancellationToken cancellation)
-    {
-        string only = segment is null ? "" : $"&{LocalApi.SegmentQuery}={Uri.EscapeDataString(segment)}";
-        string path = $"{LocalApi.RouteLookupPath}?{LocalApi.AddressQuery}={Uri.EscapeDataString(address.ToString())}{only}";
-        return GetAsync(path, "route", StatusJson.Default.RouteLookupDocument, cancellation);
-    }
+    public Task<RouteLookupDocument> GetRouteAsync(RouteQuestion question, CancellationToken cancellation) =>
+        GetAsync($"{LocalApi.RouteLookupPath}?{question.ToQuery()}", "route", StatusJson.Default.RouteLookupDocument, cancellation);
 
     private async Task<T> GetAsync<T>(string path, string what, JsonTypeInfo<T> type, CancellationToken cancellation)
     {

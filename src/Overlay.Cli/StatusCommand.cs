@@ -15,7 +15,7 @@ internal static class StatusCommand
         Create("peers", "Print the other nodes and the traffic with each.", (socket, json, cancellation) => PeersAsync(socket, json, output, errors, cancellation));
 
     public static Command CreateRoutes(TextWriter output, TextWriter errors) =>
-        Create("routes", "Print the inner prefixes and the peers they live behind.", (socket, json, cancellation) => RoutesAsync(socket, json, output, errors, cancellation));
+        Create("routes", "Print the inner prefixes, what is done with them, who says so, and why that is in force.", (socket, json, cancellation) => RoutesAsync(socket, json, output, errors, cancellation));
 
     /// <returns>0 when the status was printed, 1 when the daemon could not be asked.</returns>
     public static Task<int> RunAsync(string socket, bool asJson, TextWriter output, TextWriter errors, CancellationToken cancellation) =>
@@ -27,7 +27,9 @@ internal static class StatusCommand
 
     /// <inheritdoc cref="RunAsync(string, bool, TextWriter, TextWriter, CancellationToken)"/>
     public static Task<int> RoutesAsync(string socket, bool asJson, TextWriter output, TextWriter errors, CancellationToken cancellation) =>
-        RunAsync(socket, asJson, status => status.Routes, StatusJson.Default.IReadOnlyListRouteStatus, StatusReport.WriteRoutes, output, errors, cancellation);
+        RunAsync(
+            socket, asJson, (client, deadline) => client.GetRoutesAsync(deadline), StatusJson.Default.RouteListDocument,
+            (list, to) => StatusReport.WriteRoutes(list.Routes, to), output, errors, cancellation);
 
     private static Command Create(string name, string description, Func<string, bool, CancellationToken, Task<int>> run)
     {
@@ -40,9 +42,15 @@ internal static class StatusCommand
 
     private static Task<int> RunAsync<T>(
         string socket, bool asJson, Func<StatusDocument, T> choose, JsonTypeInfo<T> type, Action<T, TextWriter> write, TextWriter output,
-        TextWriter errors, CancellationToken cancellation) => LocalApiCommand.AskAsync(socket, async (client, deadline) =>
+        TextWriter errors, CancellationToken cancellation) => RunAsync(
+            socket, asJson, async (client, deadline) => choose(await client.GetStatusAsync(deadline).ConfigureAwait(false)), type, write, output, errors,
+            cancellation);
+
+    private static Task<int> RunAsync<T>(
+        string socket, bool asJson, Func<LocalApiClient, CancellationToken, Task<T>> ask, JsonTypeInfo<T> type, Action<T, TextWriter> write,
+        TextWriter output, TextWriter errors, CancellationToken cancellation) => LocalApiCommand.AskAsync(socket, async (client, deadline) =>
         {
-            T chosen = choose(await client.GetStatusAsync(deadline).ConfigureAwait(false));
+            T chosen = await ask(client, deadline).ConfigureAwait(false);
             if (asJson) await output.WriteLineAsync(JsonSerializer.Serialize(chosen, type)).ConfigureAwait(false);
             else write(chosen, output);
         }, errors, cancellation);

@@ -19,6 +19,7 @@ internal static class StatusReport
         WritePeers(status.Peers, output);
         Heading("ROUTES", output);
         WriteRoutes(status.Routes, output);
+        if (status.RouteCount > status.Routes.Count) output.WriteLine($"  and {Count(status.RouteCount - status.Routes.Count)} more: overlay routes");
         WriteDrops(status, output);
     }
 
@@ -115,8 +116,15 @@ internal static class StatusReport
             output.WriteLine("  none");
             return;
         }
-        var table = new TextTable(TextTable.Text("PREFIX"), TextTable.Text("PEER"), TextTable.Text("SEGMENT"));
-        foreach (RouteStatus route in routes) table.Add(route.Prefix, route.Peer, route.Segment);
+        var table = new TextTable(
+            TextTable.Text("PREFIX"), TextTable.Text("TO"), TextTable.Text("SEGMENT"), TextTable.Text("DIRECT"), TextTable.Text("SOURCE"),
+            TextTable.Number("PRIORITY"), TextTable.Number("METRIC"), TextTable.Text("WHY"));
+        foreach (RouteStatus route in routes)
+        {
+            table.Add(
+                route.Prefix, route.To, route.Segment, route.Direct, RouteCommand.SourceOf(route), RouteCommand.Number(route.Priority),
+                RouteCommand.Number(route.Metric), route.Reason);
+        }
         table.Write(output);
     }
 

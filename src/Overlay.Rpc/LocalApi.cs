@@ -12,7 +12,12 @@ public static class LocalApi
     /// <summary>Path of <see cref="FdbDocument"/>.</summary>
     public const string FdbPath = "/v1/fdb";
 
-    /// <summary>Path of <see cref="RouteLookupDocument"/>, with the queries <see cref="AddressQuery"/> and <see cref="SegmentQuery"/>.</summary>
+    /// <summary>Path of <see cref="RouteListDocument"/>.</summary>
+    public const string RoutesPath = "/v1/routes";
+
+    /// <summary>
+    /// Path of <see cref="RouteLookupDocument"/>, with the query <see cref="AddressQuery"/> and those below it, which may be left out.
+    /// </summary>
     public const string RouteLookupPath = "/v1/routes/lookup";
 
     /// <summary>Destination to look up; required.</summary>
@@ -20,6 +25,18 @@ public static class LocalApi
 
     /// <summary>Name of the only segment to look in; without it, all are.</summary>
     public const string SegmentQuery = "segment";
+
+    /// <summary>Source address of the flow that is asked about.</summary>
+    public const string FromQuery = "from";
+
+    /// <summary>IP protocol number of the flow; without it, ICMP or ICMPv6.</summary>
+    public const string ProtocolQuery = "protocol";
+
+    /// <summary>Source port of the flow, of TCP and UDP.</summary>
+    public const string SourcePortQuery = "sourcePort";
+
+    /// <summary>Destination port of the flow, of TCP and UDP.</summary>
+    public const string DestinationPortQuery = "destinationPort";
 
     /// <summary>Most bytes a Unix socket's path may have: <c>sun_path</c> less its terminating zero.</summary>
     public const int MaxSocketPathBytes = 107;

@@ -10,7 +10,8 @@ namespace Overlay.Rpc;
 /// <param name="Segments">Virtual networks.</param>
 /// <param name="Queues">One a queue and segment, and one a queue for datagrams that belong to no segment.</param>
 /// <param name="Peers">Other nodes.</param>
-/// <param name="Routes">Inner prefixes and the peers they live behind.</param>
+/// <param name="Routes">Inner prefixes and what is done with them; the first <see cref="MostRoutes"/>.</param>
+/// <param name="RouteCount">All routes, of which <c>GET /v1/routes</c> tells.</param>
 /// <param name="DropReasons">What each name in <see cref="QueueStatus.Drops"/> means.</param>
 public sealed record StatusDocument(
     string Node,
@@ -23,7 +24,12 @@ public sealed record StatusDocument(
     IReadOnlyList<QueueStatus> Queues,
     IReadOnlyList<PeerStatus> Peers,
     IReadOnlyList<RouteStatus> Routes,
-    IReadOnlyDictionary<string, string> DropReasons);
+    int RouteCount,
+    IReadOnlyDictionary<string, string> DropReasons)
+{
+    /// <summary>Most routes in a status.</summary>
+    public const int MostRoutes = 1000;
+}
 
 /// <param name="Interface">Interface the sockets are bound to; null where they are bound to addresses only.</param>
 /// <param name="Addresses">Local outer addresses.</param>
@@ -124,8 +130,3 @@ public sealed record TrafficStatus(long Packets, long Bytes, long SuperPackets);
 /// <param name="Egress">Towards it.</param>
 /// <param name="Ingress">From it.</param>
 public sealed record PeerStatus(string Name, string Endpoint, IReadOnlyDictionary<string, string> Macs, TrafficStatus Egress, TrafficStatus Ingress);
-
-/// <param name="Prefix">Inner destinations.</param>
-/// <param name="Peer">Name of the peer they live behind.</param>
-/// <param name="Segment">Name of the segment.</param>
-public sealed record RouteStatus(string Prefix, string Peer, string Segment);

@@ -8,6 +8,6 @@ namespace Overlay.Rpc;
 [JsonSerializable(typeof(StatusDocument))]
 [JsonSerializable(typeof(FdbDocument))]
 [JsonSerializable(typeof(IReadOnlyList<PeerStatus>))]
-[JsonSerializable(typeof(IReadOnlyList<RouteStatus>))]
+[JsonSerializable(typeof(RouteListDocument))]
 [JsonSerializable(typeof(RouteLookupDocument))]
 public sealed partial class StatusJson : JsonSerializerContext;

@@ -8,7 +8,13 @@ namespace Overlay.Cli.Tests;
 public sealed class RouteCommandTests : IDisposable
 {
     private static readonly RouteLookupDocument Found = new(
-        "10.244.2.9", 4, [new("pods", "10.244.2.0/24", "node-b", "192.0.2.2:4789"), new("lab", "10.0.0.0/8", "node-long-name", "[2001:db8::2]:6081")]);
+        "10.244.2.9", null, 4,
+        [
+            new(
+                SampleStatus.Route("10.244.2.0/24", "pods", "node-b"), "node-b", "192.0.2.2:4789", "tunnel", "vxlan from overlay0", 1450,
+                [SampleStatus.Route("10.244.2.0/24", "pods", "node-c") with { InForce = false, Reason = "beaten by node-b: metric 0 before 5" }]),
+            new(SampleStatus.Route("10.0.0.0/8", "lab", "node-c", "node-d"), null, null, "tunnel", "by flow", 1400, []),
+        ]);
 
     private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("overlay-cli-");
     private readonly StringWriter _output = new() { NewLine = "\n" };
@@ -32,9 +38,10 @@ public sealed class RouteCommandTests : IDisposable
 
         await served;
         Assert.Equal("""
-              PREFIX         PEER            SEGMENT  ENDPOINT
-              10.244.2.0/24  node-b          pods     192.0.2.2:4789
-              10.0.0.0/8     node-long-name  lab      [2001:db8::2]:6081
+              PREFIX         PEER            SEGMENT  ENDPOINT        WAY                   MTU  SOURCE              PRIORITY  METRIC  WHY
+              10.244.2.0/24  node-b          pods     192.0.2.2:4789  vxlan from overlay0  1450  configured line 12        10       0  the only one to its prefix
+              10.0.0.0/8     node-c, node-d  lab      -               by flow              1400  configured line 12        10       0  the only one to its prefix
+              not in force: 10.244.2.0/24 to node-c (configured line 12): beaten by node-b: metric 0 before 5
 
             """, _output.ToString());
         Assert.Equal("", _errors.ToString());
@@ -44,9 +51,17 @@ public sealed class RouteCommandTests : IDisposable
     public async Task GetAsync_SegmentAndIpv6AsJson_AsksForThemAndPrintsTheAnswer()
     {
         string document = JsonSerializer.Serialize(Found, StatusJson.Default.RouteLookupDocument);
-        Task served = Serve("200 OK", document, "?address=fd00%3A%3A1&segment=a%26b");
+        Task served = Serve("200 OK", document, "?address=fd00%3A%3A1&segment=a%26b&from=fd00%3A%3A2&protocol=17&sourcePort=5&destinationPort=6");
 
-        Assert.Equal(0, await GetAsync("fd00::1", "a&b", asJson: true));
+        var question = new RouteQuestion(IPAddress.Parse("fd00::1"))
+        {
+            Segment = "a&b",
+            From = IPAddress.Parse("fd00::2"),
+            Protocol = 17,
+            SourcePort = 5,
+            DestinationPort = 6,
+        };
+        Assert.Equal(0, await RouteCommand.GetAsync(SocketPath, question, asJson: true, _output, _errors, CancellationToken.None));
 
         await served;
         Assert.Equal(document, _output.ToString().TrimEnd());
@@ -57,7 +72,7 @@ public sealed class RouteCommandTests : IDisposable
     [InlineData(true, "pods", "overlay: no route to 10.9.9.9 in segment pods\n")]
     public async Task GetAsync_NoRoute_SaysSoAndFails(bool asJson, string? segment, string expected)
     {
-        string document = JsonSerializer.Serialize(new RouteLookupDocument("10.9.9.9", 1, []), StatusJson.Default.RouteLookupDocument);
+        string document = JsonSerializer.Serialize(new RouteLookupDocument("10.9.9.9", null, 1, []), StatusJson.Default.RouteLookupDocument);
         Task served = Serve("200 OK", document, segment is null ? "?address=10.9.9.9" : $"?address=10.9.9.9&segment={segment}");
 
         Assert.Equal(1, await GetAsync("10.9.9.9", segment, asJson));
@@ -78,7 +93,7 @@ public sealed class RouteCommandTests : IDisposable
     }
 
     [Fact]
-    public async Task PeersAndRoutes_OfAStatus_AreThatPartOfIt()
+    public async Task PeersAndRoutes_OfADaemon_ArePrinted()
     {
         string status = JsonSerializer.Serialize(SampleStatus.Create(), StatusJson.Default.StatusDocument);
         Task served = OneAnswer.ServeAsync(SocketPath, "200 OK", status, LocalApi.StatusPath);
@@ -89,10 +104,15 @@ public sealed class RouteCommandTests : IDisposable
         Assert.Equal("192.0.2.2:4789", peer.GetProperty("endpoint").GetString());
 
         _output.GetStringBuilder().Clear();
-        served = OneAnswer.ServeAsync(SocketPath, "200 OK", status, LocalApi.StatusPath);
+        string routes = JsonSerializer.Serialize(new RouteListDocument("node-a", 4, SampleStatus.Create().Routes), StatusJson.Default.RouteListDocument);
+        served = OneAnswer.ServeAsync(SocketPath, "200 OK", routes, LocalApi.RoutesPath);
         Assert.Equal(0, await StatusCommand.RoutesAsync(SocketPath, asJson: false, _output, _errors, CancellationToken.None));
         await served;
-        Assert.Equal("  PREFIX         PEER    SEGMENT\n  10.244.2.0/24  node-b  pods\n", _output.ToString());
+        Assert.Equal("""
+              PREFIX         TO      SEGMENT  DIRECT  SOURCE              PRIORITY  METRIC  WHY
+              10.244.2.0/24  node-b  pods     never   configured line 12        10       0  the only one to its prefix
+
+            """, _output.ToString());
     }
 
     [Theory]
@@ -112,5 +132,5 @@ public sealed class RouteCommandTests : IDisposable
     private Task Serve(string status, string body, string query) => OneAnswer.ServeAsync(SocketPath, status, body, LocalApi.RouteLookupPath + query);
 
     private Task<int> GetAsync(string address, string? segment = null, bool asJson = false) =>
-        RouteCommand.GetAsync(SocketPath, IPAddress.Parse(address), segment, asJson, _output, _errors, CancellationToken.None);
+        RouteCommand.GetAsync(SocketPath, new RouteQuestion(IPAddress.Parse(address)) { Segment = segment }, asJson, _output, _errors, CancellationToken.None);
 }

@@ -16,8 +16,13 @@ internal static class SampleStatus
             new QueueStatus(0, null, new(0, 0, 0), new(0, 0, 0), 0, 0, 0, 0, 0, new(1234, 5, 0), new(0, 0, 0), Drops(noRoute: 0, unknownPeer: 1234)),
         ],
         [new PeerStatus("node-b", "192.0.2.2:4789", new Dictionary<string, string> { ["pods"] = "02:00:00:00:00:02" }, new(10, 1536, 1), new(1_234_567, 5L << 40, 2))],
-        [new RouteStatus("10.244.2.0/24", "node-b", "pods")],
+        [Route("10.244.2.0/24", "pods", "node-b")],
+        1,
         new Dictionary<string, string> { ["egress-no-route"] = "no route covers the destination", ["ingress-unknown-peer"] = "unknown sender" });
+
+    public static RouteStatus Route(string prefix, string segment, params string[] peers) => new(
+        prefix, segment, peers.Length > 1 ? "group" : "peer", [.. peers.Select(peer => new RoutePeerStatus(peer, 1))], "never", "configured", 12, 10, 0, true,
+        "the only one to its prefix");
 
     private static Dictionary<string, long> Drops(long noRoute, long unknownPeer) =>
         new() { ["egress-no-route"] = noRoute, ["ingress-unknown-peer"] = unknownPeer };

@@ -35,8 +35,9 @@ public sealed class StatusReportTests
               node-b  192.0.2.2:4789  02:00:00:00:00:02            10     1.5 KiB         1,234,567         5.0 TiB
 
             ROUTES
-              PREFIX         PEER    SEGMENT
-              10.244.2.0/24  node-b  pods
+              PREFIX         TO      SEGMENT  DIRECT  SOURCE              PRIORITY  METRIC  WHY
+              10.244.2.0/24  node-b  pods     never   configured line 12        10       0  the only one to its prefix
+              and 4,999 more: overlay routes
 
             DROPS
               PACKETS  REASON                MEANING
@@ -45,13 +46,13 @@ public sealed class StatusReportTests
 
             """;
 
-        Assert.Equal(expected, Render(SampleStatus.Create()));
+        Assert.Equal(expected, Render(SampleStatus.Create() with { RouteCount = 5000 }));
     }
 
     [Fact]
     public void Write_NothingConfigured_SaysNone()
     {
-        StatusDocument status = SampleStatus.Create() with { Ready = false, UptimeSeconds = 59.9, Peers = [], Routes = [], Queues = [] };
+        StatusDocument status = SampleStatus.Create() with { Ready = false, UptimeSeconds = 59.9, Peers = [], Routes = [], RouteCount = 0, Queues = [] };
 
         string text = Render(status);
 

@@ -83,6 +83,41 @@ public sealed class SnapshotCompilerTests
     }
 
     [Fact]
+    public void Compile_EveryAction_IsWhatALookupGives()
+    {
+        IReadOnlyList<WeightedPeer> both = [new("node-c", 3), new("node-b", 1)];
+        NetworkState state = State(1) with
+        {
+            Routes =
+            [
+                Route("10.1.0.0/16", RouteTargetState.To(both)),
+                Route("10.2.0.0/16", RouteTargetState.To(both.Reverse())),
+                Route("10.3.0.0/16", RouteTargetState.Blackhole),
+                Route("10.4.0.0/16", RouteTargetState.Local),
+                Route("10.5.0.0/16", RouteTargetState.To("node-b", DirectMode.HostGateway)),
+                Route("10.6.0.0/16", RouteTargetState.To("node-b", DirectMode.CrossSubnet)),
+                Route("10.7.0.0/16", RouteTargetState.To("node-b")) with { Source = RouteSource.Block },
+                Route("10.7.0.0/16", RouteTargetState.Prohibit) with { Source = RouteSource.Controller },
+            ],
+        };
+
+        Segment far = SnapshotCompiler.Compile(state, queues: 1).Segments[0];
+        Segment near = SnapshotCompiler.Compile(state with { Peers = [NodeB with { IsOnLink = true }, NodeC] }, queues: 1).Segments[0];
+
+        PeerGroup group = Assert.Single(far.Groups);
+        Assert.Equal([("node-b", 1), ("node-c", 3)], group.Members.Select(member => (member.Name, member.Weight)));
+        Assert.All(group.Members, member => Assert.Equal(member.Name, far.Peers[member.Peer].Name));
+        Assert.Equal(RouteAction.Group, Action(far, 1));
+        Assert.Equal(far.Routes.LookupV4(0x0a01_0001), far.Routes.LookupV4(0x0a02_0001));
+        Assert.Equal((RouteAction.Blackhole, RouteAction.Local), (Action(far, 3), Action(far, 4)));
+        Assert.Equal((RouteAction.Unreachable, RouteAction.Peer), (Action(far, 5), Action(near, 5)));
+        Assert.Equal((RouteAction.Peer, RouteAction.Peer), (Action(far, 6), Action(far, 7)));
+
+        static RouteState Route(string prefix, RouteTargetState target) => new(IPNetwork.Parse(prefix), target, "pods");
+        static RouteAction Action(Segment segment, uint second) => RouteTarget.Of(segment.Routes.LookupV4(0x0a00_0001 | second << 16)).Action;
+    }
+
+    [Fact]
     public void Compile_RouteToAnUnknownPeer_Throws()
     {
         NetworkState state = State(1) with { Peers = [NodeC] };

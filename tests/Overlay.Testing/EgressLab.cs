@@ -10,7 +10,7 @@ namespace Overlay.Testing;
 
 /// <summary>
 /// An egress path between devices in memory. Three peers: 10.244.2.0/24 and fd00:244:2::/64 lie behind B, …3… behind C (both over IPv4),
-/// …4… behind D (over IPv6).
+/// …4… behind D (over IPv6); 10.244.8.0/24 is prohibited, 10.244.9.0/24 behind B and C alike.
 /// </summary>
 public sealed class EgressLab
 {
@@ -22,7 +22,8 @@ public sealed class EgressLab
 
     public EgressLab(
         TunnelOffload tunnel = TunnelOffload.None, byte trafficClass = 0, int trainCapacity = 512, int sliceCapacity = 8192, int frameCapacity = 256,
-        TunnelFormat? format = null, Func<EgressOptions, EgressOptions>? change = null)
+        TunnelFormat? format = null, Func<EgressOptions, EgressOptions>? change = null,
+        Func<Peer[], Segment>? segment = null)
     {
         B = NewPeer("node-b", IpBits.Mapped(0xc000_0202), 2);
         C = NewPeer("node-c", IpBits.Mapped(0xc000_0203), 3);
@@ -33,7 +34,12 @@ public sealed class EgressLab
             prefixes.Add(new RoutePrefix(IpBits.Mapped(V4(i + 2, 0)), 24, i));
             prefixes.Add(new RoutePrefix(V6(i + 2, 0), 64, i));
         }
-        Segment = new Segment(0, "pods", Vni, new MacAddress([2, 0, 0, 0, 0, 1]), 1450, new RouteTable(prefixes), [B, C, D], format ?? TunnelFormat.Vxlan);
+        prefixes.Add(new RoutePrefix(IpBits.Mapped(V4(8, 0)), 24, new RouteTarget(RouteAction.Prohibit).Value));
+        prefixes.Add(new RoutePrefix(IpBits.Mapped(V4(9, 0)), 24, new RouteTarget(RouteAction.Group).Value));
+        Segment = segment is not null ? segment([B, C, D]) : new Segment(0, "pods", Vni, new MacAddress([2, 0, 0, 0, 0, 1]), 1450, new RouteTable(prefixes), [B, C, D], format ?? TunnelFormat.Vxlan)
+        {
+            Groups = [new PeerGroup([new GroupMember(0, "node-b", 1), new GroupMember(1, "node-c", 1)])],
+        };
         var options = new EgressOptions
         {
             SourcePorts = [.. Enumerable.Range(50_000, SourcePorts).Select(port => (ushort)port)],
@@ -119,6 +125,6 @@ public sealed class EgressLab
         }
     }
 
-    private static Peer NewPeer(string name, UInt128 address, byte last) =>
+    public static Peer NewPeer(string name, UInt128 address, byte last) =>
         new(name, new UnderlayEndpoint(address, VxlanHeader.DefaultPort), new MacAddress([2, 0, 0, 0, 0, last]), new PeerTraffic(1));
 }

@@ -1,4 +1,3 @@
-using System.Net;
 using System.Net.Sockets;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
@@ -75,7 +74,8 @@ internal sealed class LocalApiServer : IHttpApplication<HttpContext>, IAsyncDisp
         {
             LocalApi.StatusPath => static (to, reporter) => AnswerAsync(to, reporter.Report(), StatusJson.Default.StatusDocument),
             LocalApi.FdbPath => static (to, reporter) => AnswerAsync(to, reporter.ReportFdb(), StatusJson.Default.FdbDocument),
-            LocalApi.RouteLookupPath => LookUpAsync,
+            LocalApi.RoutesPath => static (to, reporter) => AnswerAsync(to, reporter.ReportRoutes(), StatusJson.Default.RouteListDocument),
+            LocalApi.RouteLookupPath => RouteLookupAnswer.WriteAsync,
             _ => null,
         };
         HttpResponse response = context.Response;
@@ -103,24 +103,7 @@ internal sealed class LocalApiServer : IHttpApplication<HttpContext>, IAsyncDisp
     {
     }
 
-    private static Task LookUpAsync(HttpContext context, StatusReporter reporter)
-    {
-        string? text = context.Request.Query[LocalApi.AddressQuery];
-        string? segment = context.Request.Query[LocalApi.SegmentQuery];
-        if (!IPAddress.TryParse(text, out IPAddress? address)) return RefuseAsync(context, $"'{text}' is no IP address");
-        if (reporter.Lookup(address, segment) is not { } found)
-            return RefuseAsync(context, $"there is no segment '{segment}'; 'overlay status' lists them");
-        return AnswerAsync(context, found, StatusJson.Default.RouteLookupDocument);
-    }
-
-    private static Task RefuseAsync(HttpContext context, string problem)
-    {
-        context.Response.StatusCode = StatusCodes.Status400BadRequest;
-        context.Response.ContentType = "text/plain; charset=utf-8";
-        return context.Response.WriteAsync(problem, context.RequestAborted);
-    }
-
-    private static Task AnswerAsync<T>(HttpContext context, T document, JsonTypeInfo<T> type)
+    internal static Task AnswerAsync<T>(HttpContext context, T document, JsonTypeInfo<T> type)
     {
         context.Response.ContentType = "application/json";
         return JsonSerializer.SerializeAsync(context.Response.Body, document, type, context.RequestAborted);

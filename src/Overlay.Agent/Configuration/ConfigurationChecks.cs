@@ -1,6 +1,5 @@
 using System.Net;
 using System.Net.Sockets;
-using Overlay.Control.Model;
 using Overlay.Wire;
 
 namespace Overlay.Agent.Configuration;
@@ -19,7 +18,7 @@ internal sealed class ConfigurationChecks(OverlaydOptions options, Configuration
         CheckSegments();
         CheckPeers();
         CheckMacs();
-        CheckRoutes();
+        new RouteChecks(options, problems).Run(_everythingWasRead);
     }
 
     private void CheckUnderlay()
@@ -115,31 +114,6 @@ internal sealed class ConfigurationChecks(OverlaydOptions options, Configuration
         }
 
         Located<MacAddress> MacOf(SegmentOptions segment) => segment.Mac ?? new(DeviceMac.Derive(options.Node, segment.Name), segment.Name.Line);
-    }
-
-    private void CheckRoutes()
-    {
-        var peers = options.Peers.Select(peer => peer.Name.Value).ToHashSet();
-        var segments = options.Segments.Select(segment => segment.Name.Value).ToHashSet();
-        var ownNetworks = options.Segments.SelectMany(segment => segment.Addresses).ToLookup(address => address.Value.Network);
-        foreach (RouteOptions route in options.Routes)
-        {
-            if (_everythingWasRead && !peers.Contains(route.Peer)) RefuseUnknown(route.Peer, "peer", peers, route);
-            if (_everythingWasRead && !segments.Contains(route.Segment)) RefuseUnknown(route.Segment, "segment", segments, route);
-            foreach (Located<InterfaceAddress> own in ownNetworks[route.Prefix])
-                problems.Add(
-                    route.Prefix.Line, $"route {route.Prefix} is the network of this node's own address {own} (line {own.Line})",
-                    "route only what lives behind the peer");
-        }
-        RefuseDuplicates(
-            options.Routes, route => route.Prefix.Value, route => route.Prefix.Line,
-            (route, first) => $"route {route.Prefix} was listed in line {first.Prefix.Line} already, to peer '{first.Peer}'", "keep one of them");
-    }
-
-    private void RefuseUnknown(Located<string> name, string kind, HashSet<string> known, RouteOptions route)
-    {
-        string remedy = known.Count == 0 ? $"list it under '{kind}s:'" : $"did you mean '{NearestWord.Of(name, known)}'?";
-        problems.Add(name.Line, $"route {route.Prefix} names the {kind} '{name}', which is not listed", remedy);
     }
 
     private void RefuseDuplicates<T, TKey>(

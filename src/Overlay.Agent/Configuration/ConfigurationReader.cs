@@ -61,11 +61,10 @@ internal sealed class ConfigurationReader(ConfigurationProblems problems)
         {
             if (ReadPeer(section, underlay.Port, segments) is { } peer) peers.Add(peer);
         }
-        string? onlySegment = segments.Count == 1 ? segments[0].Name.Value : null;
         var routes = new List<RouteOptions>();
         foreach (YamlSection section in root.Sections("routes", "a route"))
         {
-            if (ReadRoute(section, onlySegment, segments.Count > 1) is { } route) routes.Add(route);
+            if (RouteReader.Read(section, segments, problems) is { } route) routes.Add(route);
         }
         if (segments.Count == 0 && !problems.Any)
             problems.Add(root.Line, "the file has no segment", "list at least one under 'segments:' with name, vni and device");
@@ -109,11 +108,12 @@ internal sealed class ConfigurationReader(ConfigurationProblems problems)
             section.List<InterfaceAddress>("addresses", ConfigurationValues.InterfaceAddress);
         SegmentTunnelOptions tunnel = TunnelReader.ReadSegment(section, encapsulation);
         BridgingOptions? bridging = BridgingReader.Read(section);
+        Located<DirectMode> direct = section.OrDefault("direct", DirectMode.Never, RouteReader.DirectModes);
         Located<int>? vni = tunnel.Encapsulation.Value == Encapsulation.IpInIp
             ? section.OrDefault("vni", SegmentOptions.NoVni, ConfigurationValues.Integer(0, MaxVni))
             : section.Required("vni", "42", ConfigurationValues.Integer(0, MaxVni));
         section.RefuseUnknownKeys();
-        return name is { } n && vni is { } v && device is { } d ? new SegmentOptions(n, v, d, mac, mtu, persistent, tunnel, addresses) { Bridging = bridging } : null;
+        return name is { } n && vni is { } v && device is { } d ? new SegmentOptions(n, v, d, mac, mtu, persistent, tunnel, addresses) { Bridging = bridging, Direct = direct } : null;
     }
 
     private PeerOptions? ReadPeer(YamlSection section, Located<int> defaultPort, List<SegmentOptions> segments)
@@ -147,18 +147,5 @@ internal sealed class ConfigurationReader(ConfigurationProblems problems)
         // A segment that was refused may be meant.
         if (!problems.Any) section.RefuseUnknownKeys();
         return macs;
-    }
-
-    private RouteOptions? ReadRoute(YamlSection section, string? onlySegment, bool severalSegments)
-    {
-        Located<IPNetwork>? prefix = section.Required<IPNetwork>("prefix", "10.244.2.0/24", ConfigurationValues.Prefix);
-        if (prefix is { } known) section.Name = $"route {known}";
-        Located<string>? peer = section.Required<string>("peer", "node-b", ConfigurationValues.Name);
-        Located<string>? segment = section.Optional<string>("segment", ConfigurationValues.Name);
-        section.RefuseUnknownKeys();
-        if (segment is null && onlySegment is not null) segment = new Located<string>(onlySegment, section.Line);
-        if (segment is null && severalSegments)
-            problems.Add(section.Line, $"{section.Name} names no segment", "write 'segment:' with the name of one, since there are several");
-        return prefix is { } p && peer is { } to && segment is { } s ? new RouteOptions(p, to, s) : null;
     }
 }

@@ -115,6 +115,9 @@ internal sealed record SegmentOptions(
     /// <summary>Only a routed segment with inner Ethernet headers addresses them to the peer's device.</summary>
     public bool NeedsPeerMacs => Bridging is null && Tunnel.Encapsulation.Value != Encapsulation.IpInIp && !Tunnel.BareIp;
 
+    /// <summary>Of its routes that say nothing else.</summary>
+    public Located<DirectMode> Direct { get; init; }
+
     /// <summary>Stands for no VNI.</summary>
     public const int NoVni = -1;
 
@@ -173,4 +176,17 @@ internal sealed record PeerOptions(
         Macs.TryGetValue(segment, out Located<MacAddress> own) ? own : Mac ?? new(DeviceMac.Derive(Name, segment), Name.Line);
 }
 
-internal sealed record RouteOptions(Located<IPNetwork> Prefix, Located<string> Peer, Located<string> Segment);
+/// <param name="Peers">Every peer that <paramref name="Target"/> names.</param>
+/// <param name="Priority">Null: that of configured routes.</param>
+internal sealed record RouteOptions(
+    Located<IPNetwork> Prefix, RouteTargetState Target, IReadOnlyList<Located<string>> Peers, Located<string> Segment, Located<int>? Priority,
+    Located<int> Metric)
+{
+    public RouteState ToState() => new(Prefix.Value, Target, Segment.Value)
+    {
+        Source = RouteSource.Configured,
+        Priority = (byte)(Priority?.Value ?? RouteState.DefaultPriority(RouteSource.Configured)),
+        Metric = (uint)Metric.Value,
+        Line = Prefix.Line,
+    };
+}

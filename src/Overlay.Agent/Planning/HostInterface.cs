@@ -11,6 +11,6 @@ internal sealed record HostInterface(string Name, int Mtu, IReadOnlyList<Interfa
     /// <summary>Kind of a virtual device, such as <c>bridge</c>.</summary>
     public string Kind { get; init; } = "";
 
-    /// <summary>Destinations that the kernel's main table routes out of it.</summary>
+    /// <summary>Destinations that the kernel's main table routes out of it, by routes of others than ourselves.</summary>
     public IReadOnlyList<IPNetwork> Routes { get; init; } = [];
 }

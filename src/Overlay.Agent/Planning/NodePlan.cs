@@ -8,7 +8,17 @@ namespace Overlay.Agent.Planning;
 
 /// <summary>A configuration with everything settled that depends on the host: what is to be set up and forwarded.</summary>
 /// <param name="State">For the compiler; its segments are in the order of <paramref name="Segments"/>.</param>
-internal sealed record NodePlan(OverlaydOptions Options, UnderlayPlan Underlay, IReadOnlyList<SegmentPlan> Segments, NetworkState State);
+internal sealed record NodePlan(OverlaydOptions Options, UnderlayPlan Underlay, IReadOnlyList<SegmentPlan> Segments, NetworkState State)
+{
+    /// <summary>True for a route whose packets the kernel sends to its peer itself.</summary>
+    public bool IsDirect(in RouteState route)
+    {
+        if (route.Target.Direct == DirectMode.Never) return false;
+        string name = route.Target.Peers[0].Name;
+        PeerState peer = State.Peers.First(each => each.Name == name);
+        return peer.IsOnLink && peer.Endpoint.IsIPv4 != route.IsIPv6;
+    }
+}
 
 /// <param name="Interface">Interface to bind to, or null.</param>
 /// <param name="AddressV4">Local outer IPv4 address, or null.</param>

@@ -23,6 +23,8 @@ internal sealed class PlanResolver(OverlaydOptions options, IReadOnlyList<HostIn
         if (ResolveUnderlay() is not { } underlay) return null;
         CheckPeers(underlay);
         CheckLoops();
+        HashSet<string> onLink = [.. options.Peers.Where(peer => IsOnLink(peer.Address, underlay)).Select(peer => peer.Name.Value)];
+        CheckDirect(onLink);
         SegmentPlan[] segments = [.. options.Segments.Select(segment => ResolveSegment(segment, underlay))];
         if (problems.Any) return null;
         WarnOfSharedMacs();
@@ -36,8 +38,9 @@ internal sealed class PlanResolver(OverlaydOptions options, IReadOnlyList<HostIn
                 MtuPolicy = policy,
                 Macs = options.Segments.Where(segment => segment.NeedsPeerMacs)
                     .ToDictionary(segment => segment.Name.Value, segment => peer.MacIn(segment.Name).Value),
+                IsOnLink = onLink.Contains(peer.Name.Value),
             })],
-            [.. options.Routes.Select(route => new RouteState(route.Prefix, route.Peer, route.Segment))])
+            RouteSet.Of(options.Routes.Select(route => route.ToState())))
         {
             IpInIpSegment = options.IpInIpSegment?.Name.Value,
             OwnAddresses = [.. underlay.Addresses],
@@ -155,11 +158,35 @@ internal sealed class PlanResolver(OverlaydOptions options, IReadOnlyList<HostIn
         }
     }
 
+    /// <summary>True for an address on a subnet of an interface that has an address of the underlay, so that it is one hop away.</summary>
+    private bool IsOnLink(IPAddress address, UnderlayPlan underlay) => host
+        .Where(each => each.Addresses.Any(own => underlay.Addresses.Contains(own.Address)))
+        .Any(each => each.Addresses.Any(own => own.Address.AddressFamily == address.AddressFamily && own.Network.Contains(address)));
+
+    private void CheckDirect(HashSet<string> onLink)
+    {
+        foreach (RouteOptions route in options.Routes)
+        {
+            if (route.Target.Direct == DirectMode.Never) continue;
+            Located<string> peer = route.Peers[0];
+            IPAddress address = options.Peers.First(each => each.Name.Value == peer.Value).Address;
+            if (address.AddressFamily != route.Prefix.Value.BaseAddress.AddressFamily && route.Target.Direct == DirectMode.HostGateway)
+                problems.Add(
+                    route.Prefix.Line, $"route {route.Prefix} is to go directly to peer '{peer}', whose address {address} is of the other family",
+                    "write 'direct: never': only a tunnel carries one family in the other");
+            else if (route.Target.Direct == DirectMode.HostGateway && !onLink.Contains(peer))
+                problems.Add(
+                    route.Prefix.Line, $"route {route.Prefix} is to go directly to peer '{peer}', whose address {address} is on no subnet of the underlay's interface",
+                    "write 'direct: cross-subnet' to take the tunnel where that is so");
+        }
+    }
+
     private SegmentPlan ResolveSegment(SegmentOptions segment, UnderlayPlan underlay)
     {
         IReadOnlyList<InterfaceAddress> addresses = [.. segment.Addresses.Select(address => address.Value)];
         IReadOnlyList<IPNetwork> prefixes =
-            [.. options.Routes.Where(route => route.Segment.Value == segment.Name.Value).Select(route => route.Prefix.Value)];
+            [.. options.Routes.Where(route => route.Segment.Value == segment.Name.Value && route.Target.Action != RouteAction.Local)
+                .Select(route => route.Prefix.Value).Distinct()];
         bool overIPv6 = options.Peers.Any(peer => peer.Address.Value.AddressFamily == AddressFamily.InterNetworkV6)
             || underlay.AddressV4 is null;
         TunnelFormat tunnel = Format(segment.Tunnel);

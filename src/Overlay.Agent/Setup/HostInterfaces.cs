@@ -11,7 +11,8 @@ internal static class HostInterfaces
     public static IReadOnlyList<HostInterface> Read()
     {
         using var netlink = new Rtnetlink();
-        ILookup<int, IPNetwork> routes = netlink.ListRoutes().ToLookup(route => route.InterfaceIndex, route => route.Destination);
+        ILookup<int, IPNetwork> routes = netlink.ListRoutes()
+            .Where(route => route.Protocol != DeviceState.RouteProtocol).ToLookup(route => route.InterfaceIndex, route => route.Destination);
         return [.. netlink.ListLinks().Select(link => new HostInterface(
             link.Name, link.Mtu,
             [.. netlink.ListAddresses(link.Index).Select(own => new InterfaceAddress(own.Address, own.PrefixLength))])

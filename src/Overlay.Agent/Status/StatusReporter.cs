@@ -1,10 +1,10 @@
 using System.Diagnostics;
-using System.Net;
 using System.Reflection;
 using Overlay.Agent.Configuration;
 using Overlay.Agent.Forwarding;
 using Overlay.Agent.Planning;
 using Overlay.Agent.Setup;
+using Overlay.Control.Model;
 using Overlay.Dataplane.Bridging;
 using Overlay.Dataplane.Counters;
 using Overlay.Dataplane.Forwarding;
@@ -39,7 +39,8 @@ internal sealed class StatusReporter(Node node)
             [.. plan.Segments.Select((segment, index) => Segment(segment, node.Devices[index], node.Underlay.Egress, snapshot.Segments[index].Bridge))],
             [.. Queues(plan)],
             [.. snapshot.Peers.All.OrderBy(peer => peer.Name, StringComparer.Ordinal).Select(peer => Peer(peer, snapshot))],
-            [.. plan.State.Routes.Select(route => new RouteStatus(route.Prefix.ToString(), route.Peer, route.Segment))],
+            [.. RouteReporter.Describe(RouteSet.Of(plan.State.Routes), StatusDocument.MostRoutes)],
+            plan.State.Routes.Count,
             Meanings);
     }
 
@@ -48,8 +49,14 @@ internal sealed class StatusReporter(Node node)
         node.Plan.Options.Node,
         [.. node.Snapshot.Segments.SelectMany(Entries).OrderBy(entry => entry.Segment, StringComparer.Ordinal).ThenBy(entry => entry.Mac, StringComparer.Ordinal)]);
 
-    /// <summary>Where packets to an address go; null where there is no such segment.</summary>
-    public RouteLookupDocument? Lookup(IPAddress address, string? segment) => RouteLookup.Find(node.Snapshot, address, segment);
+    public RouteListDocument ReportRoutes()
+    {
+        NodePlan plan = node.Plan;
+        return new RouteListDocument(plan.Options.Node, plan.State.Revision, [.. RouteReporter.Describe(RouteSet.Of(plan.State.Routes))]);
+    }
+
+    /// <summary>Where packets of a flow go; null where there is no such segment.</summary>
+    public RouteLookupDocument? Lookup(FlowQuestion flow, string? segment) => RouteLookup.Find(node.Plan, node.Snapshot, flow, segment);
 
     public static string ModeName(EgressMode mode) => mode switch
     {

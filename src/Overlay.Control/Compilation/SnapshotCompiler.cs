@@ -32,44 +32,25 @@ public static class SnapshotCompiler
             });
         }
 
+        RouteSet routes = RouteSet.Of(state.Routes);
         Dictionary<string, PeerState> states = state.Peers.ToDictionary(peer => peer.Name);
-        ILookup<string, RouteState> routes = state.Routes.ToLookup(route => route.Segment);
         var segments = new Segment[state.Segments.Count];
         for (int i = 0; i < segments.Length; i++)
         {
             SegmentState segment = state.Segments[i];
+            var compiled = new RouteCompiler(segment, peers, states);
+            RouteTable table = compiled.Compile(routes.OfSegment(segment.Name));
             Bridge? bridge = previous?.Segments.FirstOrDefault(each => each.Name == segment.Name)?.Bridge;
-            segments[i] = CompileSegment(i, segment, routes[segment.Name], peers, name => MacIn(segment.Name, states[name]), bridge);
+            segments[i] = new Segment(i, segment.Name, segment.Vni, segment.DeviceMac, segment.Mtu, table, [.. compiled.Peers], segment.Tunnel)
+            {
+                Groups = [.. compiled.Groups],
+                Bridge = segment.Bridging is null ? null : BridgeCompiler.Compile(segment, peers, bridge),
+            };
         }
         return new ForwardingSnapshot(state.Revision, segments, new PeerTable(peers.Values))
         {
             IpInIpSegment = Array.Find(segments, segment => segment.Name == state.IpInIpSegment),
             OwnAddresses = [.. state.OwnAddresses.Select(IpBits.V6OrMapped)],
-        };
-    }
-
-    private static MacAddress MacIn(string segment, PeerState peer) => peer.Macs.TryGetValue(segment, out MacAddress mac) ? mac : peer.Mac;
-
-    private static Segment CompileSegment(
-        int index, SegmentState segment, IEnumerable<RouteState> routes, Dictionary<string, Peer> peers, Func<string, MacAddress> macOf, Bridge? previous)
-    {
-        var used = new List<Peer>();
-        var indexes = new Dictionary<string, int>();
-        var prefixes = new List<RoutePrefix>();
-        foreach (RouteState route in routes)
-        {
-            if (!indexes.TryGetValue(route.Peer, out int value))
-            {
-                value = used.Count;
-                indexes.Add(route.Peer, value);
-                Peer peer = peers[route.Peer];
-                used.Add(peer.At(segment.PeerPort ?? peer.Endpoint.Port, macOf(route.Peer)));
-            }
-            prefixes.Add(new RoutePrefix(IpBits.V6OrMapped(route.Prefix.BaseAddress), route.Prefix.PrefixLength, value));
-        }
-        return new Segment(index, segment.Name, segment.Vni, segment.DeviceMac, segment.Mtu, new RouteTable(prefixes), [.. used], segment.Tunnel)
-        {
-            Bridge = segment.Bridging is null ? null : BridgeCompiler.Compile(segment, peers, previous),
         };
     }
 }

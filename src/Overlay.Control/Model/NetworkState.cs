@@ -61,9 +61,7 @@ public sealed record PeerState(string Name, UnderlayEndpoint Endpoint, MacAddres
 
     /// <summary>What is done about packets that the way to it does not carry.</summary>
     public MtuPolicy MtuPolicy { get; init; } = MtuPolicy.Default;
-}
 
-/// <summary>A prefix of inner destinations that lives behind a peer.</summary>
-/// <param name="Peer">Name of a <see cref="PeerState"/>.</param>
-/// <param name="Segment">Name of a <see cref="SegmentState"/>.</param>
-public sealed record RouteState(IPNetwork Prefix, string Peer, string Segment);
+    /// <summary>Its address is on a subnet of the underlay's interface, so that packets can reach it without a tunnel.</summary>
+    public bool IsOnLink { get; init; }
+}

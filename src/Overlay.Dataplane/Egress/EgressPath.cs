@@ -114,8 +114,9 @@ public sealed partial class EgressPath
 
         long innerBytes = segments == 1 ? frame.Length : ((long)segments * packet.HeadersEnd) + packet.End - packet.HeadersEnd;
         if (IsGroup(bytes, packet)) return Drop(DropReason.EgressMulticast, segments, innerBytes, counters);
-        int route = packet.IsIpv4 ? segment.Routes.LookupV4(packet.DestinationV4) : segment.Routes.LookupV6(packet.DestinationV6);
-        if (route == RouteTable.NoRoute) return Drop(DropReason.EgressNoRoute, segments, innerBytes, counters);
+        int value = segment.Route(packet);
+        int route = segment.PeerOf(value, packet.FlowHash);
+        if (route < 0) return Unroutable(bytes, packet, value, segments, innerBytes, answers, counters);
         OuterFlow flow = FlowTo(segment.Peers[route], packet);
         if (segment.Tunnel.IsIpInIp && IpInIpEntry.Refusal(bytes, packet, segment, _options, ref flow) is { } refusal)
             return Drop(refusal, segments, innerBytes, counters);
@@ -133,8 +134,9 @@ public sealed partial class EgressPath
             return Drop(DropReason.EgressMalformed, 1, frame.Length, counters);
         if (arp.Operation == ArpOperation.Request) return Answered(_neighbors.AnswerArp(arp, segment, answers), frame.Length, counters);
         if (arp.Operation != ArpOperation.Reply || segment.Tunnel.IsBareIp) return Drop(DropReason.EgressNotIp, 1, frame.Length, counters);
-        int route = segment.Routes.LookupV4(arp.TargetAddress);
-        if (route == RouteTable.NoRoute) return Drop(DropReason.EgressNoRoute, 1, frame.Length, counters);
+        int value = segment.Routes.LookupV4(arp.TargetAddress);
+        int route = segment.PeerOf(value, packet.FlowHash);
+        if (route < 0) return Drop(Refusal(value).Reason, 1, frame.Length, counters);
         Frame plain = frame with { Offload = default };
         return TakePacket(plain, bytes, packet, FlowTo(segment.Peers[route], packet), route, memory, segment, output, answers, counters);
     }

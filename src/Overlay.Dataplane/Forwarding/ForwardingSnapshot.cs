@@ -1,5 +1,7 @@
+using System.Runtime.CompilerServices;
 using Overlay.Dataplane.Bridging;
 using Overlay.Dataplane.Egress;
+using Overlay.Dataplane.Inner;
 using Overlay.Dataplane.Tunnels;
 using Overlay.Wire;
 
@@ -61,8 +63,11 @@ public sealed class Segment(
     /// <summary>MTU of our device: most bytes of an inner IP packet.</summary>
     public int Mtu { get; } = mtu;
 
-    /// <summary>Inner destination prefix to index into <see cref="Peers"/>.</summary>
+    /// <summary>Inner destination prefix to <see cref="RouteTarget.Value"/>: of a peer its index into <see cref="Peers"/>.</summary>
     public RouteTable Routes { get; } = routes;
+
+    /// <summary>What routes with several peers lead to.</summary>
+    public PeerGroup[] Groups { get; init; } = [];
 
     /// <summary>The endpoints have the port of the segment's encapsulation.</summary>
     public Peer[] Peers { get; } = peers;
@@ -89,6 +94,23 @@ public sealed class Segment(
 
     /// <summary>Bytes of the outer IP and UDP header, over IPv6.</summary>
     public int OuterLengthV6 { get; } = tunnel.OuterLength(overIpv6: true);
+
+    /// <summary>The value of the longest prefix that covers an inner packet's destination, or <see cref="RouteTable.NoRoute"/>.</summary>
+    public int Route(in InnerPacket packet) => packet.IsIpv4 ? Routes.LookupV4(packet.DestinationV4) : Routes.LookupV6(packet.DestinationV6);
+
+    /// <summary>The peer of a flow by what its route says.</summary>
+    /// <param name="value">What a lookup in <see cref="Routes"/> returned.</param>
+    /// <param name="flowHash">Chooses among several.</param>
+    /// <returns>Index into <see cref="Peers"/>, or <see cref="RouteTarget.NoPeer"/> where there is no route or it names no peer.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public int PeerOf(int value, uint flowHash) => (uint)value < RouteTarget.MostIndexes ? value : PeerOfOther(value, flowHash);
+
+    private int PeerOfOther(int value, uint flowHash)
+    {
+        if (value == RouteTable.NoRoute) return RouteTarget.NoPeer;
+        RouteTarget target = RouteTarget.Of(value);
+        return target.Action == RouteAction.Group ? Groups[target.Index].Choose(flowHash) : RouteTarget.NoPeer;
+    }
 
     /// <summary>Most bytes from the tunnel header on that the way to a peer carries in one piece.</summary>
     public int RoomTo(Peer peer) => peer.Path.Mtu - (peer.Endpoint.IsIPv4 ? OuterLengthV4 : OuterLengthV6);

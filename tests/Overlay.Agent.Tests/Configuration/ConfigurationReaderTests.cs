@@ -1,5 +1,6 @@
 using System.Text;
 using Overlay.Agent.Configuration;
+using Overlay.Control.Model;
 using Overlay.Testing;
 
 namespace Overlay.Agent.Tests.Configuration;
@@ -21,7 +22,7 @@ public sealed class ConfigurationReaderTests
         Assert.Null(options.Segments[1].Mtu);
         Assert.Equal((4790, 4789), (options.Peers[0].Port.Value, options.Peers[1].Port.Value));
         Assert.Equal(("10.244.2.0/24", "node-b", "pods"),
-            (options.Routes[0].Prefix.Value.ToString(), options.Routes[0].Peer.Value, options.Routes[0].Segment.Value));
+            (options.Routes[0].Prefix.Value.ToString(), options.Routes[0].Target.Text, options.Routes[0].Segment.Value));
     }
 
     [Fact]
@@ -48,6 +49,34 @@ public sealed class ConfigurationReaderTests
             """);
 
         Assert.Equal("s", options.Routes[0].Segment.Value);
+    }
+
+    [Fact]
+    public void Parse_EverythingARouteCanSay_IsRead()
+    {
+        OverlaydOptions options = SampleConfiguration.Read("""
+            node: n
+            underlay: { interface: eth0 }
+            segments: [ { name: s, vni: 1, device: d, direct: cross-subnet } ]
+            peers:
+              - { name: p, address: 192.0.2.2, mac: "02:00:00:00:00:02" }
+              - { name: q, address: 192.0.2.3, mac: "02:00:00:00:00:03" }
+            routes:
+              - { prefix: 10.0.0.0/8, peers: [{ peer: q, weight: 3 }, { peer: p }] }
+              - { prefix: 10.0.0.0/8, peer: p, priority: 200, metric: 5 }
+              - { prefix: 10.1.0.0/16, peer: p, direct: host-gw }
+              - { prefix: 10.2.0.0/16, action: local }
+              - { prefix: 10.3.0.0/16, action: prohibit }
+
+            """);
+
+        RouteState[] routes = [.. options.Routes.Select(route => route.ToState())];
+        Assert.Equal(["p, q x3", "p", "p", "local", "prohibit"], routes.Select(route => route.Target.Text));
+        Assert.Equal(
+            [DirectMode.Never, DirectMode.CrossSubnet, DirectMode.HostGateway, DirectMode.Never, DirectMode.Never],
+            routes.Select(route => route.Target.Direct));
+        Assert.Equal((10, 0u, 8), (routes[0].Priority, routes[0].Metric, routes[0].Line));
+        Assert.Equal((200, 5u, 9), (routes[1].Priority, routes[1].Metric, routes[1].Line));
     }
 
     [Theory]
@@ -105,6 +134,16 @@ public sealed class ConfigurationReaderTests
     [InlineData("prefix: 10.244.2.0/24", "prefix: 239.0.0.0/8", 35, "the prefix '239.0.0.0/8' is multicast")]
     [InlineData("prefix: 10.244.2.0/24", "prefix: 10.244.1.0/32", 35, "route 10.244.1.0/32 is the network of this node's own address 10.244.1.0/32 (line 22)")]
     [InlineData("prefix: fd00:244:3::/64", "prefix: 10.244.2.0/24", 38, "route 10.244.2.0/24 was listed in line 35 already, to peer 'node-b'")]
+    [InlineData("prefix: fd00:244:3::/64\n    peer: node-c\n    segment: lab", "prefix: 10.244.2.0/24\n    peer: node-c\n    segment: pods", 38, "route 10.244.2.0/24 was listed in line 35 already, to peer 'node-b'; keep one of them, or give them different priorities or metrics")]
+    [InlineData("    peer: node-b", "    peer: node-b\n    action: local", 36, "'peer' of route 10.244.2.0/24 contradicts 'action'; keep one of them")]
+    [InlineData("    peer: node-b", "    action: drop", 36, "'action' of route 10.244.2.0/24: 'drop' is not known; write local or blackhole or unreachable or prohibit")]
+    [InlineData("    peer: node-b", "    peers: []", 35, "route 10.244.2.0/24 has no peers; write 'peers: [{ peer: node-b }")]
+    [InlineData("    peer: node-b", "    peers: [{ peer: node-b, weight: 0 }]", 36, "'weight' of a peer of route 10.244.2.0/24: '0' is no whole number from 1 to 256")]
+    [InlineData("    peer: node-b", "    peers: [{ peer: node-b }, { peer: node-b }]", 36, "peer 'node-b' is in the peers of route 10.244.2.0/24 twice; keep one of them, and write its share as 'weight'")]
+    [InlineData("    peer: node-b", "    peers: [{ peer: node-b }, { peer: node-d }]", 36, "names the peer 'node-d', which is not listed; did you mean 'node-b'?")]
+    [InlineData("    peer: node-b", "    peers: [{ peer: node-b }, { peer: node-c }]\n    direct: host-gw", 37, "direct of route 10.244.2.0/24 is for routes to one peer")]
+    [InlineData("    peer: node-b", "    peer: node-b\n    direct: always", 37, "'always' is not known; write never or cross-subnet or host-gw")]
+    [InlineData("    peer: node-b", "    peer: node-b\n    priority: 256", 37, "'256' is no whole number from 1 to 255")]
     [InlineData("    peer: node-b", "    peer: node-d", 36, "names the peer 'node-d', which is not listed; did you mean 'node-b'?")]
     [InlineData("segment: pods", "segment: pod", 37, "names the segment 'pod', which is not listed; did you mean 'pods'?")]
     [InlineData("    segment: pods\n", "", 35, "names no segment")]

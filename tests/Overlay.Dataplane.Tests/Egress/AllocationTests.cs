@@ -62,6 +62,8 @@ public sealed class AllocationTests
             new(default, arp),
             new(default, new byte[20]),
             new(default, (small with { Destination = 1 }).Finished()),
+            new(default, (small with { Destination = EgressLab.V4(8, 9) }).Finished()),
+            new(tcp.Offload(1398), (tcp with { Destination = EgressLab.V4(9, 9) }).Unfinished()),
         ];
     }
 }

@@ -46,20 +46,6 @@ public sealed class DropTests
     }
 
     [Fact]
-    public void Process_NoPrefixCovers_IsNoRoute()
-    {
-        AssertDropped(DropReason.EgressNoRoute, (Frame() with { Destination = EgressLab.V4(7, 1) }).Finished());
-        AssertDropped(DropReason.EgressNoRoute, (Frame() with { IsIpv6 = true, Destination = EgressLab.V6(7, 1) }).Finished());
-    }
-
-    [Fact]
-    public void Process_SuperPacketWithoutRoute_DropsEverySegment()
-    {
-        InnerFrame frame = Frame() with { Destination = EgressLab.V4(7, 1), Payload = new byte[10_000] };
-        AssertDropped(DropReason.EgressNoRoute, frame.Unfinished(), frame.Offload(1000), packets: 10);
-    }
-
-    [Fact]
     public void Process_PacketLargerThanADatagramCanBe_IsTooBig()
     {
         InnerFrame frame = Frame() with { Payload = new byte[65_490] };

@@ -13,14 +13,14 @@ public sealed class RouteQueryTests
         RunningProcess daemon = await node.StartAsync();
 
         CommandResult v4 = await AskAsync(node, "route", "get", "10.244.2.9");
-        Assert.Equal((0, "node-b pods 192.0.2.2:4789"), (v4.ExitCode, Row(v4, "10.244.2.0/24")));
+        Assert.Equal((0, "node-b pods 192.0.2.2:4789 vxlan from overlay0 1450 configured line 15 10 0 the only one to its prefix"), (v4.ExitCode, Row(v4, "10.244.2.0/24")));
         CommandResult v6 = await AskAsync(node, "route", "get", "fd00:244:2::9", "--segment", "pods");
-        Assert.Equal((0, "node-b pods 192.0.2.2:4789"), (v6.ExitCode, Row(v6, "fd00:244:2::/64")));
+        Assert.Equal((0, "node-b pods 192.0.2.2:4789 vxlan from overlay0 1450 configured line 16 10 0 the only one to its prefix"), (v6.ExitCode, Row(v6, "fd00:244:2::/64")));
         CommandResult none = await AskAsync(node, "route", "get", "10.244.3.9", "--json");
         Assert.Equal((1, "overlay: no route to 10.244.3.9"), (none.ExitCode, none.Errors.TrimEnd()));
         CommandResult unknown = await AskAsync(node, "route", "get", "10.244.2.9", "--segment", "lab");
         Assert.Equal((1, "overlay: there is no segment 'lab'; 'overlay status' lists them"), (unknown.ExitCode, unknown.Errors.TrimEnd()));
-        Assert.Equal("node-b pods", Row(await AskAsync(node, "routes"), "10.244.2.0/24"));
+        Assert.Equal("node-b pods never configured line 15 10 0 the only one to its prefix", Row(await AskAsync(node, "routes"), "10.244.2.0/24"));
         Assert.StartsWith("192.0.2.3:4789", Row(await AskAsync(node, "peers"), "node-c"), StringComparison.Ordinal);
 
         // A longer prefix within.
@@ -30,7 +30,7 @@ public sealed class RouteQueryTests
         using JsonDocument found = JsonDocument.Parse((await AskAsync(node, "route", "get", "10.244.2.9", "--json")).Output);
         Assert.Equal(2, found.RootElement.GetProperty("revision").GetInt32());
         JsonElement match = Assert.Single(found.RootElement.GetProperty("matches").EnumerateArray());
-        Assert.Equal(("10.244.2.8/29", "node-c"), (match.GetProperty("prefix").GetString(), match.GetProperty("peer").GetString()));
+        Assert.Equal(("10.244.2.8/29", "node-c"), (match.GetProperty("route").GetProperty("prefix").GetString(), match.GetProperty("peer").GetString()));
     }
 
     private static Task<CommandResult> AskAsync(LoneNode node, params string[] arguments) =>
