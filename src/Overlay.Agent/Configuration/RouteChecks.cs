@@ -1,5 +1,4 @@
 using System.Net;
-using Overlay.Control.Configuration;
 using Overlay.Control.Model;
 using Overlay.Dataplane.Forwarding;
 

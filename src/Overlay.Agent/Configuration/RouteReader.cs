@@ -1,6 +1,4 @@
 using System.Net;
-using Overlay.Control.Configuration;
-using Overlay.Control.Configuration.Yaml;
 using Overlay.Control.Model;
 using Overlay.Dataplane.Forwarding;
 

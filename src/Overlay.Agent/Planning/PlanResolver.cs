@@ -57,7 +57,7 @@ internal sealed class PlanResolver(OverlaydOptions options, IReadOnlyList<HostIn
             string[] shared =
             [
                 .. options.Segments.Where(segment => segment.NeedsPeerMacs && !peer.Macs.ContainsKey(segment.Name)).Select(segment => segment.Name.Value)
-                    .Where(name => options.Routes.Any(route => route.Peer.Value == peer.Name.Value && route.Segment.Value == name)),
+                    .Where(name => options.Routes.Any(route => route.Segment.Value == name && route.Peers.Any(to => to.Value == peer.Name.Value))),
             ];
             if (shared.Length > 1)
             {
