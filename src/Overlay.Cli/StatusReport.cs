@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text;
 using Overlay.Rpc;
 
 namespace Overlay.Cli;
@@ -13,7 +14,7 @@ internal static class StatusReport
         string ready = status.Ready ? "ready" : "not ready";
         output.WriteLine($"{status.Node}: overlayd {status.Version}, {ready}, up {Duration(status.UptimeSeconds)}, configuration revision {status.Revision}");
         WriteUnderlay(status.Underlay, output);
-        WriteSegments(status.Segments, output);
+        WriteSegments(status, output);
         WriteQueues(status.Queues, output);
         Heading("PEERS", output);
         WritePeers(status.Peers, output);
@@ -34,8 +35,9 @@ internal static class StatusReport
         foreach (string refusal in underlay.Refusals) Field("refused", refusal, output);
     }
 
-    private static void WriteSegments(IReadOnlyList<SegmentStatus> segments, TextWriter output)
+    private static void WriteSegments(StatusDocument status, TextWriter output)
     {
+        IReadOnlyList<SegmentStatus> segments = status.Segments;
         Heading("SEGMENTS", output);
         var table = new TextTable(
             TextTable.Text("NAME"), TextTable.Text("KIND"), TextTable.Text("DEVICE"), TextTable.Number("VNI"), TextTable.Text("ENCAPSULATION"), TextTable.Text("EGRESS"), TextTable.Number("MTU"), TextTable.Text("MAC"),
@@ -50,13 +52,27 @@ internal static class StatusReport
         foreach (SegmentStatus segment in segments)
         {
             if (segment.Bridging is { } bridging)
-            {
-                string limit = bridging.LearnLimit is { } most ? $"{bridging.LearnedMacs} of {most} learned" : "learning is off";
-                output.WriteLine(
-                    $"  {segment.Device}: {(bridging.Bridge is { } bridge ? $"port of {bridge}, " : "")}MACs: {bridging.FixedMacs} fixed, {limit}; floods to {OrDash(bridging.Flood)}");
-            }
+                output.WriteLine($"  {segment.Device}: {Bridging(bridging, [.. status.Queues.Where(queue => queue.Segment == segment.Name)])}");
             foreach (string refusal in segment.Refusals) output.WriteLine($"  {segment.Device}: {refusal}");
         }
+    }
+
+    private static string Bridging(BridgingStatus bridging, IReadOnlyList<QueueStatus> queues)
+    {
+        var text = new StringBuilder(bridging.Bridge is { } bridge ? $"port of {bridge}; " : "");
+        text.Append(CultureInfo.InvariantCulture, $"floods to {OrDash(bridging.Flood)}; MACs: {bridging.FixedMacs} fixed, ");
+        if (bridging.LearnLimit is { } limit)
+        {
+            text.Append(CultureInfo.InvariantCulture, $"{bridging.LearnedMacs} of {limit} learned, {Count(queues.Sum(queue => queue.MacMoves))} moves");
+            if (queues.Sum(queue => queue.MacsNotLearned) is > 0 and var missed) text.Append(CultureInfo.InvariantCulture, $", {Count(missed)} packets without room to learn");
+        }
+        else
+        {
+            text.Append("learning is off");
+        }
+        text.Append(CultureInfo.InvariantCulture, $"; neighbours: {bridging.Neighbours} fixed");
+        if (bridging.LearnedNeighbours is { } learned) text.Append(CultureInfo.InvariantCulture, $", {learned} learned");
+        return text.ToString();
     }
 
     private static void WriteQueues(IReadOnlyList<QueueStatus> queues, TextWriter output)

@@ -59,9 +59,10 @@ public sealed record TunnelPortStatus(string Encapsulation, int? Port);
 /// <param name="LearnedMacs">MAC addresses learned and not too old.</param>
 /// <param name="LearnLimit">Most MAC addresses learned; null: none are.</param>
 /// <param name="AgeingSeconds">How long a MAC address is known after its last frame.</param>
-/// <param name="Neighbours">Addresses that ARP requests and neighbour solicitations are answered for.</param>
+/// <param name="Neighbours">Addresses of the configuration that ARP requests and neighbour solicitations are answered for.</param>
+/// <param name="LearnedNeighbours">Learned ones, not too old; null: none are learned.</param>
 public sealed record BridgingStatus(
-    string? Bridge, IReadOnlyList<string> Flood, int FixedMacs, int LearnedMacs, int? LearnLimit, int AgeingSeconds, int Neighbours);
+    string? Bridge, IReadOnlyList<string> Flood, int FixedMacs, int LearnedMacs, int? LearnLimit, int AgeingSeconds, int Neighbours, int? LearnedNeighbours);
 
 /// <param name="Name">Name of the segment.</param>
 /// <param name="Kind"><c>routed</c> or <c>bridged</c>.</param>
@@ -101,6 +102,7 @@ public sealed record SegmentStatus(
 /// <param name="Replicated">Further copies of packets that went to several peers.</param>
 /// <param name="MacMoves">Source MACs that were known elsewhere before.</param>
 /// <param name="MacsNotLearned">Packets whose source MAC was not learned for want of room; they were forwarded.</param>
+/// <param name="NeighboursNotLearned">Neighbours that were not learned for want of room.</param>
 /// <param name="IcmpErrors">ICMP errors written to the device, about packets dropped or cut smaller than asked.</param>
 /// <param name="IngressIn">Received from the underlay.</param>
 /// <param name="IngressOut">Written to the device.</param>
@@ -114,6 +116,7 @@ public sealed record QueueStatus(
     long Replicated,
     long MacMoves,
     long MacsNotLearned,
+    long NeighboursNotLearned,
     long IcmpErrors,
     TrafficStatus IngressIn,
     TrafficStatus IngressOut,

@@ -12,7 +12,7 @@ internal static class BridgingReader
     private const int MostLearned = 1_000_000;
 
     private static readonly string[] Keys =
-        ["bridge", "learning", "ageingSeconds", "learnLimit", "flood", "unknownUnicast", "unknownNeighbours", "fdb", "neighbours"];
+        ["bridge", "learning", "ageingSeconds", "learnLimit", "flood", "unknownUnicast", "unknownNeighbours", "learnNeighbours", "reservedGroups", "fdb", "neighbours"];
 
     private static readonly ValueParser<bool> FloodOrDrop = ConfigurationValues.OneOf(("flood", true), ("drop", false));
 
@@ -34,9 +34,11 @@ internal static class BridgingReader
             section.Has("flood") ? section.List<string>("flood", ConfigurationValues.Name) : null,
             section.OrDefault("unknownUnicast", true, FloodOrDrop),
             section.OrDefault("unknownNeighbours", true, FloodOrDrop),
+            section.OrDefault<bool>("learnNeighbours", false, ConfigurationValues.Boolean),
+            section.OrDefault("reservedGroups", false, ConfigurationValues.OneOf(("drop", false), ("forward", true))),
             [.. ReadFdb(section)],
             [.. ReadNeighbours(section)]);
-        if (!options.Learning) section.Refuse(["ageingSeconds", "learnLimit"], "has no meaning without learning", "leave it out, or write 'learning: true'");
+        if (!options.Learning) section.Refuse(["ageingSeconds", "learnLimit", "learnNeighbours"], "has no meaning without learning", "leave it out, or write 'learning: true'");
         return options;
     }
 

@@ -149,6 +149,8 @@ internal sealed record GeneveOptionOptions(Located<int> Class, Located<int> Type
 /// <param name="Line">Where the segment says so.</param>
 /// <param name="Bridge">Bridge of the host that the device is a port of; null: none.</param>
 /// <param name="Flood">Names of peers; null: all.</param>
+/// <param name="LearnsNeighbours">Whether neighbours are learned from their ARP and neighbour discovery.</param>
+/// <param name="ForwardsReserved">Whether frames to groups that bridges keep to themselves are sent, and taken.</param>
 internal sealed record BridgingOptions(
     int Line,
     Located<string>? Bridge,
@@ -158,6 +160,8 @@ internal sealed record BridgingOptions(
     IReadOnlyList<Located<string>>? Flood,
     Located<bool> FloodsUnknown,
     Located<bool> FloodsUnknownNeighbours,
+    Located<bool> LearnsNeighbours,
+    Located<bool> ForwardsReserved,
     IReadOnlyList<FixedMacOptions> Fdb,
     IReadOnlyList<NeighbourOptions> Neighbours);
 

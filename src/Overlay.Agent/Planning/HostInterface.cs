@@ -11,6 +11,9 @@ internal sealed record HostInterface(string Name, int Mtu, IReadOnlyList<Interfa
     /// <summary>Kind of a virtual device, such as <c>bridge</c>.</summary>
     public string Kind { get; init; } = "";
 
+    /// <summary>Name of the bridge or bond that it is a port of; null: none.</summary>
+    public string? Master { get; init; }
+
     /// <summary>Destinations that the kernel's main table routes out of it, by routes of others than ourselves.</summary>
     public IReadOnlyList<IPNetwork> Routes { get; init; } = [];
 }

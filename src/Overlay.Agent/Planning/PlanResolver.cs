@@ -203,6 +203,9 @@ internal sealed class PlanResolver(OverlaydOptions options, IReadOnlyList<HostIn
             problems.Add(
                 segment.Name.Line, $"the underlay's MTU {underlay.Mtu} leaves {most} bytes inside segment '{segment.Name}'",
                 $"raise it: at least {least} are needed inside");
+        if (segment.Bridging?.Bridge is { } port && BridgePorts.TooLarge(
+                segment.Name, segment.Mtu?.Value ?? most, port, host.Where(each => each.Master == port.Value).Select(each => (each.Name, each.Mtu))) is { } tooLarge)
+            problems.Warn(port.Line, tooLarge.Wrong, tooLarge.Remedy);
         return new SegmentPlan(
             segment.Name, (uint)segment.Vni.Value, segment.Device, segment.Mac?.Value ?? DeviceMac.Derive(options.Node, segment.Name),
             tunnel, segment.Mtu?.Value ?? most, segment.Persistent, addresses, prefixes)
@@ -225,7 +228,11 @@ internal sealed class PlanResolver(OverlaydOptions options, IReadOnlyList<HostIn
         bridging.Learning, bridging.LearnLimit, bridging.AgeingSeconds, bridging.FloodsUnknown, bridging.FloodsUnknownNeighbours,
         bridging.Flood is { } flood ? [.. flood.Select(peer => peer.Value)] : null,
         [.. bridging.Fdb.Select(entry => (entry.Mac.Value, entry.Peer?.Value))],
-        [.. bridging.Neighbours.Select(each => (each.Address.Value, new BridgeNeighbour(each.Mac, each.Router)))]);
+        [.. bridging.Neighbours.Select(each => (each.Address.Value, new BridgeNeighbour(each.Mac, each.Router)))])
+    {
+        LearnsNeighbours = bridging.LearnsNeighbours,
+        ForwardsReserved = bridging.ForwardsReserved,
+    };
 
     private static TunnelFormat Format(SegmentTunnelOptions tunnel)
     {

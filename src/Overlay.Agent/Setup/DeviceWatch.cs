@@ -26,6 +26,7 @@ internal sealed class DeviceWatch(Rtnetlink netlink, ILogger log)
             Report(segment, $"the device '{segment.Device}' was set down by somebody; nothing passes until it is set up (ip link set {segment.Device} up)");
             return;
         }
+        if (segment.Bridge is not null && link.Master != 0) VerifyPorts(segment, link);
         using var undo = new UndoStack(log);
         var configurator = new DeviceConfigurator(netlink, undo);
         try
@@ -59,10 +60,21 @@ internal sealed class DeviceWatch(Rtnetlink netlink, ILogger log)
             && segment.Addresses.All(own => netlink.ListAddresses(index).Any(has => has.Address.Equals(own.Address)));
     }
 
-    private void Report(SegmentPlan segment, string trouble)
+    /// <summary>Ports come and go with pods and VMs, so that those of the start are not all.</summary>
+    private void VerifyPorts(SegmentPlan segment, Link device)
     {
-        if (_troubles.TryGetValue(segment.Device, out string? last) && last == trouble) return;
-        _troubles[segment.Device] = trouble;
+        IEnumerable<(string, int)> others = netlink.ListLinks().Where(port => port.Master == device.Master && port.Index != device.Index).Select(port => (port.Name, port.Mtu));
+        string key = $"{segment.Device} ports";
+        if (BridgePorts.TooLarge(segment.Name, device.Mtu, segment.Bridge!, others) is { } found) Report(key, $"{found.Wrong}; {found.Remedy}");
+        else _troubles.Remove(key);
+    }
+
+    private void Report(SegmentPlan segment, string trouble) => Report(segment.Device, trouble);
+
+    private void Report(string what, string trouble)
+    {
+        if (_troubles.TryGetValue(what, out string? last) && last == trouble) return;
+        _troubles[what] = trouble;
         log.LogWarning("{Problem}", trouble);
     }
 }

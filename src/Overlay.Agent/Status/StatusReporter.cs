@@ -11,6 +11,7 @@ using Overlay.Dataplane.Forwarding;
 using Overlay.Dataplane.Tunnels;
 using Overlay.Linux.Tap;
 using Overlay.Rpc;
+using Overlay.Wire;
 
 namespace Overlay.Agent.Status;
 
@@ -45,9 +46,15 @@ internal sealed class StatusReporter(Node node)
     }
 
     /// <summary>Where the MAC addresses of bridged segments are.</summary>
-    public FdbDocument ReportFdb() => new(
-        node.Plan.Options.Node,
-        [.. node.Snapshot.Segments.SelectMany(Entries).OrderBy(entry => entry.Segment, StringComparer.Ordinal).ThenBy(entry => entry.Mac, StringComparer.Ordinal)]);
+    public FdbDocument ReportFdb()
+    {
+        Segment[] bridged = [.. node.Snapshot.Segments.Where(segment => segment.Bridge is not null).OrderBy(segment => segment.Name, StringComparer.Ordinal)];
+        return new FdbDocument(
+            node.Plan.Options.Node,
+            [.. bridged.Select(segment => segment.Name)],
+            [.. bridged.SelectMany(segment => Entries(segment, segment.Bridge!).OrderBy(entry => entry.Mac, StringComparer.Ordinal))],
+            [.. bridged.SelectMany(segment => Neighbours(segment, segment.Bridge!))]);
+    }
 
     public RouteListDocument ReportRoutes()
     {
@@ -90,7 +97,7 @@ internal sealed class StatusReporter(Node node)
         device.Refusals,
         bridge is null ? null : new BridgingStatus(
             segment.Bridge, [.. bridge.Flood.Select(peer => peer.Name)], bridge.Static.Count, bridge.ListLearned().Count, bridge.Learned?.Limit,
-            bridge.AgeingSeconds, bridge.NeighbourCount));
+            bridge.AgeingSeconds, bridge.Neighbours.Count, bridge.LearnedNeighbours is null ? null : bridge.ListNeighbours().Count));
 
     private static string OffloadName(TapOffloads offload) => offload switch
     {
@@ -98,9 +105,8 @@ internal sealed class StatusReporter(Node node)
         _ => offload.ToString().ToLowerInvariant(),
     };
 
-    private static IEnumerable<FdbEntry> Entries(Segment segment)
+    private static IEnumerable<FdbEntry> Entries(Segment segment, Bridge bridge)
     {
-        if (segment.Bridge is not { } bridge) yield break;
         foreach ((ulong mac, int location) in bridge.Static)
             yield return new FdbEntry(segment.Name, MacBits.ToAddress(mac).ToString(), bridge.PeerAt(location)?.Name, "fixed", null);
         foreach (LearnedMac learned in bridge.ListLearned())
@@ -108,6 +114,20 @@ internal sealed class StatusReporter(Node node)
             yield return new FdbEntry(
                 segment.Name, learned.Mac.ToString(), bridge.PeerAt(learned.Location)?.Name, "learned", learned.AgeMilliseconds / 1000.0);
         }
+    }
+
+    /// <summary>By address; what is learned of a configured one is not in force.</summary>
+    private static NeighbourEntry[] Neighbours(Segment segment, Bridge bridge)
+    {
+        var found = new SortedDictionary<UInt128, NeighbourEntry>();
+        foreach (LearnedNeighbour learned in bridge.ListNeighbours())
+            found[learned.Address] = Entry(learned.Address, learned.Neighbour, "learned", learned.AgeMilliseconds / 1000.0);
+        foreach ((UInt128 address, BridgeNeighbour neighbour) in bridge.Neighbours) found[address] = Entry(address, neighbour, "fixed", null);
+        return [.. found.Values];
+
+        NeighbourEntry Entry(UInt128 address, BridgeNeighbour neighbour, string kind, double? age) => new(
+            segment.Name, IpBits.ToAddress(address).ToString(), neighbour.Mac.ToString(), neighbour.IsRouter, kind, age,
+            bridge.TryFindRemote(address, bridge.Now, out _));
     }
 
     private IEnumerable<QueueStatus> Queues(NodePlan plan)
@@ -130,6 +150,7 @@ internal sealed class StatusReporter(Node node)
         counters.EgressReplicated,
         counters.MacMoves,
         counters.MacsNotLearned,
+        counters.NeighboursNotLearned,
         counters.IcmpErrors,
         Traffic(counters.IngressIn),
         Traffic(counters.IngressOut),

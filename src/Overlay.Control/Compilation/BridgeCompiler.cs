@@ -36,12 +36,17 @@ internal static class BridgeCompiler
             state.Neighbours.Select(each => (IpBits.V6OrMapped(each.Address), each.Neighbour)))
         {
             Learned = state.Learns ? Learned(state.LearnLimit, previous?.Learned) : null,
+            LearnedNeighbours = state is { Learns: true, LearnsNeighbours: true } ? Neighbours(state.LearnLimit, previous?.LearnedNeighbours) : null,
             AgeingSeconds = state.AgeingSeconds,
+            ForwardsReserved = state.ForwardsReserved,
             FloodsUnknown = state.FloodsUnknown,
             FloodsUnknownNeighbours = state.FloodsUnknownNeighbours,
             LastNumber = last,
         };
     }
+
+    private static NeighbourTable Neighbours(int limit, NeighbourTable? previous) =>
+        previous is null ? new NeighbourTable(limit) : previous.Limit == limit ? previous : previous.WithLimit(limit);
 
     private static MacTable Learned(int limit, MacTable? previous) =>
         previous is null ? new MacTable(limit) : previous.Limit == limit ? previous : previous.WithLimit(limit);

@@ -50,7 +50,14 @@ public sealed record BridgingState(
     bool FloodsUnknownNeighbours,
     IReadOnlyList<string>? Flood,
     IReadOnlyList<(MacAddress Mac, string? Peer)> Fixed,
-    IReadOnlyList<(IPAddress Address, BridgeNeighbour Neighbour)> Neighbours);
+    IReadOnlyList<(IPAddress Address, BridgeNeighbour Neighbour)> Neighbours)
+{
+    /// <summary>Whether neighbours are learned from their ARP and neighbour discovery, as many and for as long as addresses.</summary>
+    public bool LearnsNeighbours { get; init; }
+
+    /// <summary>Whether frames to groups that bridges keep to themselves are sent, and taken.</summary>
+    public bool ForwardsReserved { get; init; }
+}
 
 /// <summary>Another node's tunnel endpoint.</summary>
 /// <param name="Mac">MAC of its devices in segments that <see cref="Macs"/> does not name.</param>

@@ -1,5 +1,6 @@
 using System.Collections.Frozen;
 using Overlay.Dataplane.Forwarding;
+using Overlay.Dataplane.Inner;
 using Overlay.Wire;
 
 namespace Overlay.Dataplane.Bridging;
@@ -43,6 +44,12 @@ public sealed class Bridge
     /// <summary>Addresses learned; null where none are.</summary>
     public MacTable? Learned { get; init; }
 
+    /// <summary>Neighbours learned from their own ARP and neighbour discovery; null where none are. Never without <see cref="Learned"/>.</summary>
+    public NeighbourTable? LearnedNeighbours { get; init; }
+
+    /// <summary>True: frames to reserved groups are forwarded too, but for MAC PAUSE.</summary>
+    public bool ForwardsReserved { get; init; }
+
     /// <summary>How long an address is known after its last frame.</summary>
     public required int AgeingSeconds
     {
@@ -65,7 +72,8 @@ public sealed class Bridge
     /// <summary>Fixed addresses and their locations.</summary>
     public IReadOnlyDictionary<ulong, int> Static => _static;
 
-    public int NeighbourCount => _neighbours.Count;
+    /// <summary>Neighbours of the configuration, by address; IPv4 ones mapped.</summary>
+    public IReadOnlyDictionary<UInt128, BridgeNeighbour> Neighbours => _neighbours;
 
     /// <summary>The present, for the other methods. Read once a batch.</summary>
     public long Now => Learned?.Now ?? 0;
@@ -97,13 +105,41 @@ public sealed class Bridge
         return true;
     }
 
-    /// <summary>The neighbour of an address.</summary>
-    /// <param name="address">IPv4 ones mapped.</param>
-    /// <param name="neighbour">Who has it.</param>
-    public bool TryFindNeighbour(UInt128 address, out BridgeNeighbour neighbour) => _neighbours.TryGetValue(address, out neighbour);
+    /// <summary>True where frames to a destination are not relayed.</summary>
+    public bool IsReserved(ulong destination) => MacBits.IsReserved(destination) && (!ForwardsReserved || MacBits.IsPause(destination));
 
-    /// <summary>Removes learned addresses that are too old or at a peer that is no more. Called now and then, by any thread.</summary>
-    public void Sweep() => Learned?.Sweep(Learned.Now, _ageingMilliseconds, location => location == MacTable.Local || _peers.ContainsKey(location));
+    /// <summary>
+    /// The neighbour of an address, where it may be answered for: a configured one unless it is on our own side, where it hears the question
+    /// itself; a learned one while its MAC is known to be at a peer.
+    /// </summary>
+    /// <param name="address">IPv4 ones mapped.</param>
+    /// <param name="now"><see cref="Now"/>.</param>
+    /// <param name="neighbour">Who has it.</param>
+    public bool TryFindRemote(UInt128 address, long now, out BridgeNeighbour neighbour)
+    {
+        if (_neighbours.TryGetValue(address, out neighbour)) return Find(MacBits.Of(neighbour.Mac), now) != MacTable.Local;
+        return LearnedNeighbours is { } learned && learned.TryFind(address, now, _ageingMilliseconds, out neighbour)
+            && Find(MacBits.Of(neighbour.Mac), now) > MacTable.Local;
+    }
+
+    /// <summary>Takes note of whom a frame, ARP or neighbour discovery without a VLAN tag, comes from.</summary>
+    /// <param name="frame">Its source was accepted.</param>
+    /// <param name="packet">Where things are in it.</param>
+    /// <param name="unfinished">Its checksum was left to us.</param>
+    /// <param name="now"><see cref="Now"/>.</param>
+    /// <returns>False when there was no room.</returns>
+    internal bool ObserveNeighbour(ReadOnlySpan<byte> frame, in InnerPacket packet, bool unfinished, long now) =>
+        LearnedNeighbours is not { } learned || packet.VlanTags > 0 || NeighbourSnooping.Observe(learned, frame, packet, unfinished, now, _ageingMilliseconds);
+
+    /// <summary>Removes what was learned and is too old or at a peer that is no more. Called now and then, by any thread.</summary>
+    public void Sweep()
+    {
+        Learned?.Sweep(Learned.Now, _ageingMilliseconds, location => location == MacTable.Local || _peers.ContainsKey(location));
+        LearnedNeighbours?.Sweep(Now, _ageingMilliseconds);
+    }
+
+    /// <summary>Learned neighbours that are not too old.</summary>
+    public IReadOnlyList<LearnedNeighbour> ListNeighbours() => LearnedNeighbours?.List(Now, _ageingMilliseconds) ?? [];
 
     /// <summary>Learned addresses that are known now.</summary>
     public IReadOnlyList<LearnedMac> ListLearned() =>

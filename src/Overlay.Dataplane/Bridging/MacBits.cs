@@ -8,6 +8,8 @@ namespace Overlay.Dataplane.Bridging;
 public static class MacBits
 {
     private const ulong Group = 1UL << 40;
+    private const ulong Reserved = 0x0180_c200_0000;
+    private const ulong Pause = Reserved | 1;
 
     /// <summary>The destination of an Ethernet frame.</summary>
     /// <param name="frame">At least 14 bytes.</param>
@@ -35,6 +37,12 @@ public static class MacBits
 
     /// <summary>True for multicast and broadcast.</summary>
     public static bool IsGroup(ulong bits) => (bits & Group) != 0;
+
+    /// <summary>True for the sixteen groups that no bridge relays: STP, LACP, LLDP and the like (IEEE 802.1Q, 8.6.3).</summary>
+    public static bool IsReserved(ulong bits) => (bits & ~0xfUL) == Reserved;
+
+    /// <summary>True for the group of MAC PAUSE frames, which are about a wire (IEEE 802.3, 31B).</summary>
+    public static bool IsPause(ulong bits) => bits == Pause;
 
     /// <summary>True for the address of one host: neither a group's nor zero.</summary>
     public static bool IsHost(ulong bits) => !IsGroup(bits) && bits != 0;

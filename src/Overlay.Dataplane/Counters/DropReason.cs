@@ -24,6 +24,8 @@ public enum DropReason : byte
     EgressUnknownMac,
     EgressUnknownNeighbor,
     EgressLocalMac,
+    EgressSourceMac,
+    EgressReservedMac,
     EgressSpoofedMac,
     EgressNoFloodPeer,
 
@@ -39,6 +41,8 @@ public enum DropReason : byte
     IngressInnerMalformed,
     IngressInnerVlan,
     IngressInnerMac,
+    IngressSourceMac,
+    IngressReservedMac,
     IngressSpoofedMac,
     IngressInnerSource,
     IngressExpired,

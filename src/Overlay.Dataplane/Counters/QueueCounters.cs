@@ -29,6 +29,9 @@ public sealed class QueueCounters
     /// <summary>Packets whose source MAC was not learned for want of room; they were forwarded.</summary>
     public long MacsNotLearned;
 
+    /// <summary>Neighbours that were not learned for want of room; questions for them go to all.</summary>
+    public long NeighboursNotLearned;
+
     /// <summary>Datagrams received from the underlay.</summary>
     public TrafficCounters IngressIn;
 

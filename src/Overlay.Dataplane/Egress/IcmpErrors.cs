@@ -49,9 +49,12 @@ internal sealed class IcmpErrors
         int offset = _used++ * SlotLength;
         Span<byte> answer = _memory.Span(offset, SlotLength);
         EthernetFrame.TryParse(frame, out EthernetFrame ethernet);
-        EthernetFrame.WriteHeader(answer, ethernet.Source, ethernet.Destination, packet.EtherType);
-        Span<byte> ip = answer[EthernetFrame.MinHeaderLength..];
-        int length = EthernetFrame.MinHeaderLength
+        // With the VLAN tags that the packet has.
+        ethernet.Source.CopyTo(answer);
+        ethernet.Destination.CopyTo(answer[MacAddress.Length..]);
+        frame[(2 * MacAddress.Length)..packet.NetworkOffset].CopyTo(answer[(2 * MacAddress.Length)..]);
+        Span<byte> ip = answer[packet.NetworkOffset..];
+        int length = packet.NetworkOffset
             + (packet.IsIpv4 ? WriteV4(ip, frame[packet.NetworkOffset..packet.End], error) : WriteV6(ip, frame[packet.NetworkOffset..packet.End], error));
         answers.Add(new VirtioNetHeader(), [_memory.Slice(offset, length)], length);
         return true;

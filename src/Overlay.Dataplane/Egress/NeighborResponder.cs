@@ -15,7 +15,6 @@ internal sealed class NeighborResponder
 {
     private const int SlotLength = 96;
     private const int Slots = 64;
-    private const byte HopLimit = 255;
 
     private readonly PacketMemory _memory = new(Slots * SlotLength);
 
@@ -40,7 +39,7 @@ internal sealed class NeighborResponder
     public DropReason? AnswerSolicitation(
         ReadOnlySpan<byte> frame, in InnerPacket packet, bool checksumUnfinished, Segment segment, GatherBatch answers)
     {
-        if (!TryParse(frame, packet, checksumUnfinished, out Ipv6Packet ip, out NeighborMessage solicitation)) return DropReason.EgressMalformed;
+        if (!NeighborDiscovery.TryParse(frame, packet, checksumUnfinished, out Ipv6Packet ip, out NeighborMessage solicitation)) return DropReason.EgressMalformed;
         if (ip.Source == UInt128.Zero) return DropReason.EgressAddressProbe;
         UInt128 target = solicitation.Target;
         if (target != RoutedGateway.AddressV6 && segment.Routes.LookupV6(target) == RouteTable.NoRoute) return DropReason.EgressNoRoute;
@@ -82,23 +81,12 @@ internal sealed class NeighborResponder
         {
             PayloadLength = NeighborMessage.LengthWithLinkLayerAddress,
             NextHeader = IpProtocols.Icmpv6,
-            HopLimit = HopLimit,
+            HopLimit = NeighborDiscovery.HopLimit,
             Source = solicitation.Target,
             Destination = ip.Source,
         });
         NeighborMessage.WriteAdvertisement(answer[icmpOffset..], solicitation.Target, ip.Source, solicitation.Target, flags, mac);
         return true;
-    }
-
-    /// <summary>Takes a solicitation apart.</summary>
-    /// <returns>False where it must not be acted on (RFC 4861, 7.1.1).</returns>
-    public static bool TryParse(
-        ReadOnlySpan<byte> frame, in InnerPacket packet, bool checksumUnfinished, out Ipv6Packet ip, out NeighborMessage solicitation)
-    {
-        Ipv6Packet.TryParse(frame[packet.NetworkOffset..], out ip);
-        Icmpv6Header.TryParse(ip.UpperPayload, out Icmpv6Header icmp);
-        return NeighborMessage.TryParse(ip.UpperPayload, out solicitation) == WireStatus.Ok
-            && ip.HopLimit == HopLimit && (checksumUnfinished || icmp.IsChecksumValid(ip.Addresses));
     }
 
     private static bool Fits(GatherBatch answers) => answers.Count < Slots && answers.Fits(1);

@@ -67,12 +67,15 @@ public sealed partial class IngressPath
         if (packet.VlanTags > segment.MaxVlanTags) return Drop(port, DropReason.IngressInnerVlan);
         if (!EcnDecapsulation.TryApply(frame, ref packet, outerTrafficClass)) return Drop(port, DropReason.IngressEcnConflict);
         ulong source = MacBits.Source(frame);
+        if (!MacBits.IsHost(source)) return Drop(port, DropReason.IngressSourceMac);
+        if (bridge.IsReserved(MacBits.Destination(frame))) return Drop(port, DropReason.IngressReservedMac);
         if (source != admitted)
         {
             if (!bridge.TryLearn(source, location, now, out LearnOutcome outcome)) return Drop(port, DropReason.IngressSpoofedMac);
             port.Counters.Count(outcome);
             admitted = source;
         }
+        if (!bridge.ObserveNeighbour(frame, packet, unfinished: false, now)) port.Counters.NeighboursNotLearned++;
         int packets = port.Coalescer.Add(memory, offset, length, packet, sizes);
         bytes += (packets - 1) * (long)packet.HeadersEnd;
         return packets;

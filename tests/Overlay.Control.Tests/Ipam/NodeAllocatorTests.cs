@@ -2,7 +2,7 @@ using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
 using Overlay.Control.Ipam;
-using Overlay.Control.Tests.Stores;
+using Overlay.Testing;
 
 namespace Overlay.Control.Tests.Ipam;
 

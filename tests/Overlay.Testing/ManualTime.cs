@@ -1,4 +1,4 @@
-namespace Overlay.Control.Tests.Stores;
+namespace Overlay.Testing;
 
 /// <summary>A clock that tests set: its monotonic time and its wall time move apart, as when somebody sets the host's clock.</summary>
 public sealed class ManualTime : TimeProvider
