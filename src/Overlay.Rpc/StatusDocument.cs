@@ -29,7 +29,22 @@ public sealed record StatusDocument(
 {
     /// <summary>Most routes in a status.</summary>
     public const int MostRoutes = 1000;
+
+    /// <summary>How the node stands with its controllers; null where its configuration file lists the peers.</summary>
+    public ControlStatus? Control { get; init; }
 }
+
+/// <param name="Controller">The one in use; null: none answers, and what was known last stays in force.</param>
+/// <param name="Revision">Of the state that is known.</param>
+/// <param name="Generation">Of the node's registration; 0: it never registered.</param>
+/// <param name="Problems">What keeps the node from its controllers, or from more blocks.</param>
+/// <param name="Blocks">Blocks of addresses that the node holds.</param>
+public sealed record ControlStatus(
+    string? Controller, long Revision, long Generation, IReadOnlyList<string> Problems, IReadOnlyList<BlockStatus> Blocks);
+
+/// <param name="InUse">Addresses that are handed out.</param>
+/// <param name="Size">Addresses there are.</param>
+public sealed record BlockStatus(string Network, string Prefix, int InUse, int Size);
 
 /// <param name="Interface">Interface the sockets are bound to; null where they are bound to addresses only.</param>
 /// <param name="Addresses">Local outer addresses.</param>

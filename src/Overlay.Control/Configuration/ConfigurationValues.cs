@@ -112,6 +112,15 @@ public static class ConfigurationValues
             : new Refusal($"the socket path '{text}' has {bytes} bytes", $"use at most {LocalApi.MaxSocketPathBytes}, all that a Unix socket address holds");
     }
 
+    /// <summary>An absolute path of a file.</summary>
+    public static Refusal? FilePath(string text, out string value)
+    {
+        value = text;
+        return text.StartsWith('/') && !text.EndsWith('/') && !text.Contains('\0')
+            ? null
+            : new Refusal($"'{text}' is no absolute path of a file", "write a path such as /etc/overlay/ca.pem");
+    }
+
     public static Refusal? Mac(string text, out MacAddress value)
     {
         const string remedy = "write six hexadecimal octets such as 02:00:00:00:00:01";

@@ -26,6 +26,23 @@ internal sealed class BlockSpace
     /// <summary>How many blocks there are, those that are wholly excluded too.</summary>
     public UInt128 Count { get; }
 
+    /// <summary>How many of them are wholly excluded.</summary>
+    public UInt128 ExcludedCount
+    {
+        get
+        {
+            UInt128 usable = 0;
+            for (UInt128 index = NextUsable(0); index < Count;)
+            {
+                UInt128 end = _excluded.Select(range => FirstWholly(range.First)).Where(first => first > index).DefaultIfEmpty(Count).Min();
+                end = end < Count ? end : Count;
+                usable += end - index;
+                index = NextUsable(end);
+            }
+            return Count - usable;
+        }
+    }
+
     public IPNetwork At(UInt128 index) => new(IpBits.ToAddress(_first + (index << _hostBits)), _pool.BlockLength);
 
     /// <summary>A block's number; null: it is none of this pool's.</summary>
@@ -47,6 +64,10 @@ internal sealed class BlockSpace
         while (index < Count && Excluding(index) is { } range) index = ((range.Last - _first) >> _hostBits) + 1;
         return index;
     }
+
+    /// <summary>The first block that begins at an address or after it.</summary>
+    private UInt128 FirstWholly(UInt128 address) =>
+        address <= _first ? 0 : (address - _first + ((UInt128.One << _hostBits) - 1)) >> _hostBits;
 
     private (UInt128 First, UInt128 Last)? Excluding(UInt128 index)
     {

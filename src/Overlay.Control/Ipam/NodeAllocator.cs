@@ -62,6 +62,18 @@ public sealed class NodeAllocator : IDisposable
         }
     }
 
+    /// <summary>A block as this node has it.</summary>
+    /// <param name="InUse">Addresses of it that are held.</param>
+    public readonly record struct BlockUse(string Network, IPNetwork Prefix, int Size, int InUse);
+
+    public IReadOnlyList<BlockUse> BlocksInUse
+    {
+        get
+        {
+            lock (_lock) return [.. _book.Blocks.Select(block => new BlockUse(block.Network, block.Prefix, block.Size, block.InUse))];
+        }
+    }
+
     public IReadOnlyList<IPNetwork> Blocks
     {
         get
@@ -152,13 +164,14 @@ public sealed class NodeAllocator : IDisposable
     /// A block that can be given back: none of its addresses is held or cools down, and without it the high-water mark is still reached.
     /// It hands out no more addresses; <see cref="RemoveBlock"/> follows when the controller has it.
     /// </summary>
-    public IPNetwork? OfferIdleBlock(string network, AddressFamily family)
+    /// <param name="all">Whether the node is to keep no free addresses, as it is drained.</param>
+    public IPNetwork? OfferIdleBlock(string network, AddressFamily family, bool all = false)
     {
         lock (_lock)
         {
             HeldBlock? idle = _book.BlocksOf(network, family == AddressFamily.InterNetworkV6).Where(_book.IsIdle)
                 .OrderByDescending(block => block.IsReturning).FirstOrDefault();
-            if (idle is null || (!idle.IsReturning && Free(network, family) - idle.Size < _options.HighWater)) return null;
+            if (idle is null || (!idle.IsReturning && !all && Free(network, family) - idle.Size < _options.HighWater)) return null;
             idle.IsReturning = true;
             return idle.Prefix;
         }

@@ -33,7 +33,19 @@ public sealed record PoolDocument(string Prefix, int BlockLength, IReadOnlyList<
 /// <param name="Underlay">Outer addresses.</param>
 /// <param name="Mac">Of its tunnel devices.</param>
 public sealed record NodeDocument(
-    string Name, string Machine, long Generation, IReadOnlyList<string> Underlay, string Mac, string? Zone, IReadOnlyDictionary<string, string> Labels);
+    string Name, string Machine, long Generation, IReadOnlyList<string> Underlay, string Mac, string? Zone, IReadOnlyDictionary<string, string> Labels)
+{
+    /// <summary>Mark of the registration, by which one that is repeated for want of an answer is known again.</summary>
+    public string Attempt { get; init; } = "";
+
+    /// <summary>Whether it gets no more blocks.</summary>
+    public bool Draining { get; init; }
+
+    /// <summary>When its lease was found to have run out, by the clock of a controller; null: it lives.</summary>
+    public DateTimeOffset? LostSince { get; init; }
+
+    public DateTimeOffset Registered { get; init; }
+}
 
 /// <summary>A block that a node holds or once held.</summary>
 /// <param name="Holder">The node; null: it is free.</param>
@@ -43,19 +55,49 @@ public sealed record BlockDocument(
     string Network, string Prefix, string? Holder, DateTimeOffset Since, IReadOnlyList<BlockTenure> History)
 {
     public const int MostHistory = 8;
+
+    [JsonIgnore]
+    public string Key => StateKeys.Block(Network, IPNetwork.Parse(Prefix));
+
+    /// <summary>The block without its holder, who goes into the history.</summary>
+    public BlockDocument Freed(DateTimeOffset now) => this with
+    {
+        Holder = null,
+        Since = now,
+        History = [new BlockTenure(Holder!, Since, now), .. History.Take(MostHistory - 1)],
+    };
 }
 
 public sealed record BlockTenure(string Node, DateTimeOffset From, DateTimeOffset To);
 
+/// <summary>An address that no node hands out.</summary>
+/// <param name="Owner">Who has it, in the words of whoever reserved it.</param>
+public sealed record ReservationDocument(string Network, string Address, string Owner, DateTimeOffset Since);
+
+/// <summary>A prefix that lives behind a node although it is no block of it.</summary>
+public sealed record RouteDocument(string Network, string Prefix, string Node);
+
 /// <summary>Where documents are in the store.</summary>
 public static class StateKeys
 {
+    /// <summary>What nodes are told of.</summary>
+    public const string State = "state/";
+
+    /// <summary>A key a node that is alive, under its lease.</summary>
+    public const string Alive = "alive/";
+
     public const string Networks = "state/networks/";
     public const string Nodes = "state/nodes/";
 
     public static string Network(string name) => Networks + name;
 
     public static string Node(string name) => Nodes + name;
+
+    public static string NodeAlive(string name) => Alive + name;
+
+    public static string Reservation(string network, IPAddress address) => $"state/reservations/{network}/{address}";
+
+    public static string Route(string network, IPNetwork prefix) => $"state/routes/{network}/{prefix.BaseAddress}-{prefix.PrefixLength}";
 
     public static string Blocks(string network) => $"state/blocks/{network}/";
 
@@ -66,6 +108,8 @@ public static class StateKeys
 [JsonSerializable(typeof(NetworkDocument))]
 [JsonSerializable(typeof(NodeDocument))]
 [JsonSerializable(typeof(BlockDocument))]
+[JsonSerializable(typeof(ReservationDocument))]
+[JsonSerializable(typeof(RouteDocument))]
 internal sealed partial class StateJson : JsonSerializerContext;
 
 /// <summary>Documents as the store has them: JSON, so that an administrator can read them there.</summary>
@@ -77,9 +121,17 @@ public static class StateDocuments
 
     public static byte[] Encode(BlockDocument block) => JsonSerializer.SerializeToUtf8Bytes(block, StateJson.Default.BlockDocument);
 
+    public static byte[] Encode(ReservationDocument reservation) => JsonSerializer.SerializeToUtf8Bytes(reservation, StateJson.Default.ReservationDocument);
+
+    public static byte[] Encode(RouteDocument route) => JsonSerializer.SerializeToUtf8Bytes(route, StateJson.Default.RouteDocument);
+
     public static NetworkDocument Network(StoreEntry entry) => JsonSerializer.Deserialize(entry.Value.Span, StateJson.Default.NetworkDocument)!;
 
     public static NodeDocument Node(StoreEntry entry) => JsonSerializer.Deserialize(entry.Value.Span, StateJson.Default.NodeDocument)!;
 
     public static BlockDocument Block(StoreEntry entry) => JsonSerializer.Deserialize(entry.Value.Span, StateJson.Default.BlockDocument)!;
+
+    public static ReservationDocument Reservation(StoreEntry entry) => JsonSerializer.Deserialize(entry.Value.Span, StateJson.Default.ReservationDocument)!;
+
+    public static RouteDocument Route(StoreEntry entry) => JsonSerializer.Deserialize(entry.Value.Span, StateJson.Default.RouteDocument)!;
 }

@@ -1,0 +1,58 @@
+using System.Runtime.CompilerServices;
+using System.Security.Cryptography.X509Certificates;
+using Microsoft.Extensions.Logging;
+using Overlay.Rpc.Grpc;
+using Overlay.Rpc.Security;
+
+namespace Overlay.Controller;
+
+/// <summary>Decides what a caller may do, by its certificate. A refusal goes to the caller and into the log.</summary>
+/// <param name="tls">Null on the Unix socket, which only the administrator can open.</param>
+internal sealed class Callers(TlsFiles? tls, ILogger log)
+{
+    private const string Local = "the local administrator";
+
+    /// <summary>By connection, for the certificate is the connection's.</summary>
+    private readonly ConditionalWeakTable<X509Certificate2, CertificateIdentity> _known = [];
+
+    /// <exception cref="GrpcException">The caller is not this node.</exception>
+    public void RequireNode(GrpcCall call, string node)
+    {
+        if (tls is null) throw Refuse(call, GrpcStatusCode.PermissionDenied, "the Unix socket is for administration; nodes call over TCP with their certificates");
+        CertificateIdentity caller = Identify(call);
+        if (caller.Role != CertificateRole.Node)
+            throw Refuse(call, GrpcStatusCode.PermissionDenied, $"the certificate is that of {caller}, and only node '{node}' may call this; use the certificate of the node");
+        if (caller.Name != node)
+            throw Refuse(call, GrpcStatusCode.PermissionDenied, $"the certificate is that of {caller}, which cannot act as node '{node}'; write 'node: {caller.Name}', or use the other certificate");
+    }
+
+    /// <exception cref="GrpcException">The caller is no administrator.</exception>
+    public void RequireAdministrator(GrpcCall call)
+    {
+        if (tls is null) return;
+        CertificateIdentity caller = Identify(call);
+        if (caller.Role != CertificateRole.Administrator)
+            throw Refuse(call, GrpcStatusCode.PermissionDenied, $"the certificate is that of {caller}, and this is for administrators; make one with 'overlay pki admin'");
+    }
+
+    /// <summary>Who calls, for what is counted by client.</summary>
+    public string NameOf(GrpcCall call) => tls is null ? Local : Identify(call).ToString();
+
+    private CertificateIdentity Identify(GrpcCall call)
+    {
+        X509Certificate2? certificate = call.ClientCertificate;
+        if (certificate is not null && _known.TryGetValue(certificate, out CertificateIdentity? known) && DateTime.Now < certificate.NotAfter) return known;
+        if (CertificateCheck.Refusal(certificate, tls!.Current.Authorities, DateTimeOffset.UtcNow) is { } refusal)
+            throw Refuse(call, GrpcStatusCode.Unauthenticated, refusal);
+        CertificateIdentity identity = CertificateIdentity.Read(certificate!)
+            ?? throw Refuse(call, GrpcStatusCode.Unauthenticated, $"the certificate of '{certificate!.Subject}' is of no node, controller or administrator; make one with 'overlay pki'");
+        _known.AddOrUpdate(certificate!, identity);
+        return identity;
+    }
+
+    private GrpcException Refuse(GrpcCall call, GrpcStatusCode status, string reason)
+    {
+        log.LogWarning("refused {Method}: {Reason}", call.Method, reason);
+        return new GrpcException(status, reason);
+    }
+}

@@ -1,0 +1,195 @@
+using System.Net;
+using System.Net.Sockets;
+using Overlay.Control.Model;
+using Overlay.Control.State;
+using Overlay.Control.Stores;
+using Overlay.Rpc.Control;
+using Overlay.Rpc.Grpc;
+
+namespace Overlay.Controller;
+
+/// <summary>Plans of what administrators do to networks, their pools, reservations and routes.</summary>
+internal sealed class NetworkChanges(IControlStore store)
+{
+    /// <summary>Changed with every network, so that two changes cannot each be good by itself and bad together.</summary>
+    private const string Guard = "guards/networks";
+
+    private const int MostVni = (1 << 24) - 1;
+    private const int LeastMtu = 68;
+    private const int LeastIPv6Mtu = 1280;
+    private const int MostMtu = 65_521;
+
+    public async Task<ChangePlan> CreateAsync(Network? asked, CancellationToken cancellation)
+    {
+        if (asked is null) throw Requests.Invalid("network: it is missing");
+        string name = Requests.Name("name", asked.Name);
+        if (name.Length > 63) throw Requests.Invalid($"name: '{name}' has {name.Length} characters; use at most 63");
+        if (asked.Vni > MostVni) throw Requests.Invalid($"vni: {asked.Vni} has more than 24 bits; use at most {MostVni}");
+        string encapsulation = asked.Encapsulation.Length == 0 ? "vxlan" : asked.Encapsulation;
+        if (encapsulation is not ("vxlan" or "geneve")) throw Requests.Invalid($"encapsulation: '{encapsulation}' is not known; write vxlan or geneve");
+        if (asked.Pools.Count == 0) throw Requests.Invalid("pools: there is none; name at least one, such as 10.244.0.0/16");
+        PoolDocument[] pools = [.. asked.Pools.Select(ReadPool)];
+        int least = pools.Any(pool => pool.IsIPv6) ? LeastIPv6Mtu : LeastMtu;
+        if (asked.Mtu != 0 && (asked.Mtu < least || asked.Mtu > MostMtu)) throw Requests.Invalid($"mtu: {asked.Mtu} is not from {least} to {MostMtu}");
+        var network = new NetworkDocument(name, asked.Vni, encapsulation, pools, asked.Mtu == 0 ? null : asked.Mtu);
+
+        (StoreEntry? guard, NetworkDocument[] others) = await ReadAsync(cancellation).ConfigureAwait(false);
+        if (others.Any(other => other.Name == name)) throw new GrpcException(GrpcStatusCode.AlreadyExists, $"there is a network '{name}' already; 'overlay network show {name}' shows it");
+        if (others.FirstOrDefault(other => other.Vni == network.Vni) is { } same)
+            throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"VNI {network.Vni} is that of network '{same.Name}'; choose another");
+        for (int i = 0; i < pools.Length; i++)
+        {
+            RefuseOverlap(pools[i], others);
+            RefuseOverlap(pools[i], [network with { Pools = pools[..i] }]);
+        }
+        return new ChangePlan()
+            .Put(Guard, guard, StateDocuments.Encode(network))
+            .Put(StateKeys.Network(name), null, StateDocuments.Encode(network));
+    }
+
+    public async Task<ChangePlan> AddPoolAsync(string name, Pool? asked, CancellationToken cancellation)
+    {
+        if (asked is null) throw Requests.Invalid("pool: it is missing");
+        PoolDocument pool = ReadPool(asked);
+        (StoreEntry? guard, NetworkDocument[] all) = await ReadAsync(cancellation).ConfigureAwait(false);
+        StoreEntry entry = await FindAsync(name, cancellation).ConfigureAwait(false);
+        RefuseOverlap(pool, all);
+        NetworkDocument network = StateDocuments.Network(entry);
+        NetworkDocument wider = network with { Pools = [.. network.Pools, pool] };
+        return new ChangePlan().Put(Guard, guard, StateDocuments.Encode(wider)).Put(entry.Key, entry, StateDocuments.Encode(wider));
+    }
+
+    public async Task<ChangePlan> DeleteAsync(string name, bool force, CancellationToken cancellation)
+    {
+        string[] prefixes = [StateKeys.Blocks(Requests.Name("name", name)), $"state/reservations/{name}/", $"state/routes/{name}/"];
+        StoreEntry? entry = await store.FindAsync(StateKeys.Network(name), cancellation).ConfigureAwait(false);
+        if (entry is null && !force) throw NotThere(name);
+        var plan = new ChangePlan();
+        if (entry is not null) plan.Delete(entry);
+        foreach (string prefix in prefixes)
+        {
+            StoreRange range = (await store.ReadAsync(prefix, null, cancellation).ConfigureAwait(false))!;
+            if (prefix == prefixes[0])
+            {
+                string[] holders = [.. range.Entries.Select(StateDocuments.Block).Where(block => block.Holder is not null).Select(block => block.Holder!).Distinct().Order()];
+                string who = $"{string.Join(", ", holders.Take(3))}{(holders.Length > 3 ? $" and {holders.Length - 3} more" : "")}";
+                if (holders.Length > 0 && !force)
+                    throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"nodes hold blocks of network '{name}': {who}; move their workloads away first, or use --force");
+                if (holders.Length > 0) plan.Warnings.Add($"workloads of network '{name}' on {who} lose their connections");
+            }
+            foreach (StoreEntry each in range.Entries) plan.Delete(each);
+        }
+        return plan;
+    }
+
+    public async Task<ChangePlan> ReserveAsync(ReserveRequest request, CancellationToken cancellation)
+    {
+        IPAddress address = Requests.Parse<IPAddress>("address", request.Address, ConfigurationValues.UnicastAddress);
+        string owner = Requests.Text("owner", request.Owner);
+        StoreEntry network = await NetworkOfAsync(request.Network, address, cancellation).ConfigureAwait(false);
+        string name = StateDocuments.Network(network).Name;
+        string key = StateKeys.Reservation(name, address);
+        StoreEntry? known = await store.FindAsync(key, cancellation).ConfigureAwait(false);
+        if (known is not null)
+        {
+            ReservationDocument reservation = StateDocuments.Reservation(known);
+            if (reservation.Owner == owner) return new ChangePlan();
+            throw new GrpcException(
+                GrpcStatusCode.AlreadyExists, $"{address} of network '{name}' is reserved for '{reservation.Owner}'; 'overlay ipam release {address}' first");
+        }
+        ChangePlan plan = new ChangePlan().Require(network.Key, network)
+            .Put(key, null, StateDocuments.Encode(new ReservationDocument(name, address.ToString(), owner, DateTimeOffset.UtcNow)));
+        StoreRange blocks = (await store.ReadAsync(StateKeys.Blocks(name), null, cancellation).ConfigureAwait(false))!;
+        if (blocks.Entries.Select(StateDocuments.Block).FirstOrDefault(block => block.Holder is not null && IPNetwork.Parse(block.Prefix).Contains(address)) is { } block)
+            plan.Warnings.Add($"node '{block.Holder}' holds {block.Prefix}: if a workload of it has {address} already, it keeps it");
+        return plan;
+    }
+
+    public async Task<ChangePlan> ReleaseAsync(ReleaseReservationRequest request, CancellationToken cancellation)
+    {
+        IPAddress address = Requests.Parse<IPAddress>("address", request.Address, ConfigurationValues.UnicastAddress);
+        StoreRange all = (await store.ReadAsync("state/reservations/", null, cancellation).ConfigureAwait(false))!;
+        StoreEntry[] found =
+        [
+            .. all.Entries.Where(entry => StateDocuments.Reservation(entry) is var each && each.Address == address.ToString()
+                && (request.Network.Length == 0 || each.Network == request.Network)),
+        ];
+        return found.Length == 1
+            ? new ChangePlan().Delete(found[0])
+            : throw new GrpcException(GrpcStatusCode.NotFound, $"{address} is not reserved{(request.Network.Length == 0 ? "" : $" in network '{request.Network}'")}; 'overlay ipam show' lists what is");
+    }
+
+    public async Task<ChangePlan> AddRouteAsync(StaticRoute? asked, CancellationToken cancellation)
+    {
+        if (asked is null) throw Requests.Invalid("route: it is missing");
+        IPNetwork prefix = Requests.Prefix("prefix", asked.Prefix);
+        StoreEntry network = await FindAsync(asked.Network, cancellation).ConfigureAwait(false);
+        string node = StateKeys.Node(Requests.Name("node", asked.Node));
+        StoreEntry nodeEntry = await store.FindAsync(node, cancellation).ConfigureAwait(false)
+            ?? throw new GrpcException(GrpcStatusCode.NotFound, $"there is no node '{asked.Node}'; 'overlay node list' lists them");
+        (_, NetworkDocument[] all) = await ReadAsync(cancellation).ConfigureAwait(false);
+        if (all.SelectMany(each => each.Pools).FirstOrDefault(pool => StateChecks.Overlap(pool.Network, prefix)) is { } taken)
+            throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"route {prefix} overlaps the pool {taken.Prefix}, whose blocks find their nodes by themselves; route what is outside the pools");
+        string key = StateKeys.Route(asked.Network, prefix);
+        StoreEntry? known = await store.FindAsync(key, cancellation).ConfigureAwait(false);
+        return new ChangePlan().Require(network.Key, network).Require(node, nodeEntry)
+            .Put(key, known, StateDocuments.Encode(new RouteDocument(asked.Network, prefix.ToString(), asked.Node)));
+    }
+
+    public async Task<ChangePlan> DeleteRouteAsync(StaticRoute? asked, CancellationToken cancellation)
+    {
+        if (asked is null) throw Requests.Invalid("route: it is missing");
+        string key = StateKeys.Route(Requests.Name("network", asked.Network), Requests.Prefix("prefix", asked.Prefix));
+        StoreEntry entry = await store.FindAsync(key, cancellation).ConfigureAwait(false)
+            ?? throw new GrpcException(GrpcStatusCode.NotFound, $"network '{asked.Network}' has no static route {asked.Prefix}; 'overlay network show {asked.Network}' lists them");
+        return new ChangePlan().Delete(entry);
+    }
+
+    private static PoolDocument ReadPool(Pool asked)
+    {
+        IPNetwork prefix = Requests.Prefix("pool", asked.Prefix);
+        bool isIPv6 = prefix.BaseAddress.AddressFamily == AddressFamily.InterNetworkV6;
+        int bits = isIPv6 ? 128 : 32;
+        int length = asked.BlockLength != 0 ? asked.BlockLength
+            : Math.Max(prefix.PrefixLength, isIPv6 ? PoolDocument.DefaultIPv6BlockLength : PoolDocument.DefaultIPv4BlockLength);
+        if (length < prefix.PrefixLength || length < bits - 16 || length > bits - 2)
+            throw Requests.Invalid($"pool: blocks of /{length} do not go into {prefix}; use a length from {Math.Max(prefix.PrefixLength, bits - 16)} to {bits - 2}");
+        IPNetwork[] excluded = [.. asked.Excluded.Select(text => Requests.Prefix("excluded", text))];
+        foreach (IPNetwork each in excluded)
+        {
+            if (!prefix.Contains(each.BaseAddress) || each.PrefixLength < prefix.PrefixLength) throw Requests.Invalid($"excluded: {each} is not inside {prefix}");
+        }
+        return new PoolDocument(prefix.ToString(), length, [.. excluded.Select(each => each.ToString())]);
+    }
+
+    private static void RefuseOverlap(PoolDocument pool, IEnumerable<NetworkDocument> networks)
+    {
+        foreach (NetworkDocument network in networks)
+        {
+            if (network.Pools.FirstOrDefault(other => StateChecks.Overlap(other.Network, pool.Network)) is { } taken)
+                throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"pool {pool.Prefix} overlaps {taken.Prefix} of network '{network.Name}'; choose another prefix");
+        }
+    }
+
+    private async Task<(StoreEntry? Guard, NetworkDocument[] Networks)> ReadAsync(CancellationToken cancellation)
+    {
+        // The guard first: what changes after it was read makes the transaction fail.
+        StoreEntry? guard = await store.FindAsync(Guard, cancellation).ConfigureAwait(false);
+        StoreRange range = (await store.ReadAsync(StateKeys.Networks, null, cancellation).ConfigureAwait(false))!;
+        return (guard, [.. range.Entries.Select(StateDocuments.Network)]);
+    }
+
+    private async Task<StoreEntry> FindAsync(string name, CancellationToken cancellation) =>
+        await store.FindAsync(StateKeys.Network(Requests.Name("network", name)), cancellation).ConfigureAwait(false) ?? throw NotThere(name);
+
+    private async Task<StoreEntry> NetworkOfAsync(string name, IPAddress address, CancellationToken cancellation)
+    {
+        StoreRange range = (await store.ReadAsync(StateKeys.Networks, null, cancellation).ConfigureAwait(false))!;
+        if (name.Length > 0 && range.Entries.All(entry => StateDocuments.Network(entry).Name != name)) throw NotThere(name);
+        return range.Entries.FirstOrDefault(entry => StateDocuments.Network(entry) is var network && (name.Length == 0 || network.Name == name)
+                && network.Pools.Any(pool => pool.Network.Contains(address)))
+            ?? throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"{address} is in no pool of {(name.Length > 0 ? $"network '{name}'" : "any network")}; 'overlay ipam pools' lists them");
+    }
+
+    private static GrpcException NotThere(string name) => new(GrpcStatusCode.NotFound, $"there is no network '{name}'; 'overlay network list' lists them");
+}

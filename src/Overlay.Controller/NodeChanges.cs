@@ -1,0 +1,45 @@
+using Overlay.Control.Model;
+using Overlay.Control.State;
+using Overlay.Control.Stores;
+using Overlay.Rpc.Grpc;
+
+namespace Overlay.Controller;
+
+/// <summary>Plans of what administrators do to nodes.</summary>
+internal sealed class NodeChanges(IControlStore store, StateCache cache)
+{
+    public async Task<ChangePlan> DrainAsync(string name, bool draining, CancellationToken cancellation)
+    {
+        StoreEntry entry = await FindAsync(name, cancellation).ConfigureAwait(false);
+        NodeDocument node = StateDocuments.Node(entry);
+        if (node.Draining == draining) return new ChangePlan();
+        return new ChangePlan().Put(entry.Key, entry, StateDocuments.Encode(node with { Draining = draining }));
+    }
+
+    /// <summary>Forgets a node, and frees its blocks.</summary>
+    public async Task<ChangePlan> RemoveAsync(string name, bool force, CancellationToken cancellation)
+    {
+        StoreEntry entry = await FindAsync(name, cancellation).ConfigureAwait(false);
+        string alive = StateKeys.NodeAlive(name);
+        StoreEntry? living = await store.FindAsync(alive, cancellation).ConfigureAwait(false);
+        if (living is not null && !force)
+            throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"the node '{name}' is alive: its lease is renewed; stop overlayd there first, or use --force");
+        // The node first: no block is leased to it from then on.
+        var plan = new ChangePlan();
+        if (living is not null) plan.Delete(living);
+        else plan.Require(alive, null);
+        plan.Delete(entry);
+        foreach (StoreEntry each in cache.List("state/blocks/"))
+        {
+            BlockDocument block = StateDocuments.Block(each);
+            if (block.Holder == name) plan.Put(each.Key, each, StateDocuments.Encode(block.Freed(DateTimeOffset.UtcNow)));
+        }
+        foreach (StoreEntry route in cache.List("state/routes/").Where(each => StateDocuments.Route(each).Node == name)) plan.Delete(route);
+        if (living is not null) plan.Warnings.Add($"overlayd on '{name}' registers again as long as it runs");
+        return plan;
+    }
+
+    private async Task<StoreEntry> FindAsync(string name, CancellationToken cancellation) =>
+        await store.FindAsync(StateKeys.Node(Requests.Name("name", name)), cancellation).ConfigureAwait(false)
+        ?? throw new GrpcException(GrpcStatusCode.NotFound, $"there is no node '{name}'; 'overlay node list' lists them");
+}

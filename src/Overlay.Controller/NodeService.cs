@@ -1,0 +1,168 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Runtime.CompilerServices;
+using System.Text;
+using Google.Protobuf.Reflection;
+using Microsoft.Extensions.Logging;
+using Overlay.Control.Ipam;
+using Overlay.Control.Model;
+using Overlay.Control.State;
+using Overlay.Control.Stores;
+using Overlay.Rpc.Control;
+using Overlay.Rpc.Grpc;
+using Overlay.Wire;
+
+namespace Overlay.Controller;
+
+/// <summary>What nodes call.</summary>
+internal sealed class NodeService(
+    IControlStore store, StateCache cache, BlockLeases leases, Callers callers, StreamLimits streams, NodeLeaseOptions options, ILogger log)
+{
+    private const int MostLabels = 64;
+
+    public void AddTo(GrpcRoutes routes)
+    {
+        var service = ControlReflection.Descriptor.FindTypeByName<ServiceDescriptor>("Nodes");
+        routes
+            .Unary(new GrpcMethod<RegisterRequest, RegisterResponse>(service, "Register"), (request, call) => StoreCalls.RunAsync(() => RegisterAsync(request, call)))
+            .Unary(new GrpcMethod<RenewRequest, RenewResponse>(service, "Renew"), (request, call) => StoreCalls.RunAsync(() => RenewAsync(request, call)))
+            .ServerStreaming(new GrpcMethod<WatchRequest, WatchResponse>(service, "Watch"), (request, call) => WatchAsync(request, call, call.Cancellation))
+            .Unary(
+                new GrpcMethod<AcquireBlockRequest, AcquireBlockResponse>(service, "AcquireBlock"),
+                (request, call) => StoreCalls.RunAsync(() => AcquireAsync(request, call)))
+            .Unary(
+                new GrpcMethod<ReleaseBlockRequest, ReleaseBlockResponse>(service, "ReleaseBlock"),
+                (request, call) => StoreCalls.RunAsync(() => ReleaseAsync(request, call)));
+    }
+
+    private async Task<RegisterResponse> RegisterAsync(RegisterRequest request, GrpcCall call)
+    {
+        callers.RequireNode(call, Requests.Name("node", request.Node));
+        NodeDocument wanted = Read(request);
+        string key = StateKeys.Node(wanted.Name);
+        string alive = StateKeys.NodeAlive(wanted.Name);
+        while (true)
+        {
+            StoreEntry? entry = await store.FindAsync(key, call.Cancellation).ConfigureAwait(false);
+            NodeDocument? known = entry is null ? null : StateDocuments.Node(entry);
+            if (known is not null) CheckClaim(known, request);
+            NodeDocument document = wanted with
+            {
+                Generation = known?.Attempt == request.Attempt ? known.Generation : Math.Max(known?.Generation ?? 0, request.Generation) + 1,
+                Draining = known?.Draining ?? false,
+                Registered = DateTimeOffset.UtcNow,
+            };
+            long lease = await store.GrantLeaseAsync(options.Lease, call.Cancellation).ConfigureAwait(false);
+            CommitResult result = await store.CommitAsync(
+                new StoreTransaction()
+                    .Require(key, entry?.Revision ?? 0)
+                    .Put(key, StateDocuments.Encode(document))
+                    .Put(alive, Encoding.UTF8.GetBytes(document.Machine), lease),
+                call.Cancellation).ConfigureAwait(false);
+            if (!result.IsCommitted)
+            {
+                await store.RevokeLeaseAsync(lease, call.Cancellation).ConfigureAwait(false);
+                continue;
+            }
+            await cache.WaitAsync(result.Revision, call.Cancellation).ConfigureAwait(false);
+            log.LogInformation(
+                "node {Node} registered, generation {Generation}, at {Underlay}", document.Name, document.Generation, string.Join(',', document.Underlay));
+            return new RegisterResponse
+            {
+                Generation = document.Generation,
+                Lease = lease,
+                LeaseSeconds = (int)options.Lease.TotalSeconds,
+                Revision = result.Revision,
+            };
+        }
+    }
+
+    /// <summary>Tells a machine that comes back from another one that has the same name, or the same identity by a copied disk.</summary>
+    private void CheckClaim(NodeDocument known, RegisterRequest request)
+    {
+        string remedy = $"give one of them another name, or, if the other is gone for good, 'overlay node remove {known.Name}'";
+        string? wrong = known.Machine != request.Machine
+            ? $"the name '{known.Name}' is that of machine {known.Machine} at {string.Join(", ", known.Underlay)}, and this is machine {request.Machine}"
+            : known.Attempt != request.Attempt && known.Generation != request.Generation
+                ? $"machine {known.Machine} registered '{known.Name}' for the {known.Generation}th time at {string.Join(", ", known.Underlay)}, and this one knows of {request.Generation}: "
+                    + "another machine has the same identity, or this one lost its state"
+                : null;
+        if (wrong is null) return;
+        log.LogWarning("registration refused: {Reason}", wrong);
+        throw new GrpcException(GrpcStatusCode.AlreadyExists, $"{wrong}; {remedy}");
+    }
+
+    private static NodeDocument Read(RegisterRequest request)
+    {
+        IPAddress[] underlay = [.. request.Underlay.Select(text => Requests.Parse<IPAddress>("underlay", text, ConfigurationValues.UnicastAddress))];
+        if (underlay.Length == 0) throw Requests.Invalid("underlay: the node has no address; name at least one");
+        if (underlay.GroupBy(address => address.AddressFamily).Any(family => family.Count() > 1)) throw Requests.Invalid("underlay: more than one address of a family; name one");
+        if (request.Generation < 0) throw Requests.Invalid($"generation: {request.Generation} is negative");
+        if (request.Labels.Count > MostLabels) throw Requests.Invalid($"labels: there are {request.Labels.Count}; give at most {MostLabels}");
+        return new NodeDocument(
+            request.Node, Requests.Text("machine", request.Machine), 0, [.. underlay.Select(address => address.ToString())],
+            Requests.Parse<MacAddress>("mac", request.Mac, ConfigurationValues.Mac).ToString(),
+            request.Zone.Length == 0 ? null : Requests.Text("zone", request.Zone),
+            request.Labels.ToDictionary(label => Requests.Text("labels", label.Key), label => label.Value.Length == 0 ? "" : Requests.Text("labels", label.Value)))
+        {
+            Attempt = Requests.Text("attempt", request.Attempt),
+        };
+    }
+
+    private async Task<RenewResponse> RenewAsync(RenewRequest request, GrpcCall call)
+    {
+        callers.RequireNode(call, request.Node);
+        await RequireGenerationAsync(request.Node, request.Generation, call.Cancellation).ConfigureAwait(false);
+        if (!await store.RenewLeaseAsync(request.Lease, call.Cancellation).ConfigureAwait(false))
+            throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"the lease of node '{request.Node}' has run out; register again");
+        return new RenewResponse();
+    }
+
+    private async IAsyncEnumerable<WatchResponse> WatchAsync(WatchRequest request, GrpcCall call, [EnumeratorCancellation] CancellationToken cancellation)
+    {
+        callers.RequireNode(call, request.Node);
+        using IDisposable open = streams.Open(callers.NameOf(call));
+        await foreach (WatchResponse response in cache.Feed.WatchAsync(request.After, cancellation).ConfigureAwait(false)) yield return response;
+    }
+
+    private async Task<AcquireBlockResponse> AcquireAsync(AcquireBlockRequest request, GrpcCall call)
+    {
+        callers.RequireNode(call, request.Node);
+        await RequireGenerationAsync(request.Node, request.Generation, call.Cancellation).ConfigureAwait(false);
+        IPNetwork? wanted = request.Prefix.Length == 0 ? null : Requests.Prefix("prefix", request.Prefix);
+        bool isIPv6 = wanted is { } prefix ? prefix.BaseAddress.AddressFamily == AddressFamily.InterNetworkV6 : request.Ipv6;
+        BlockLease lease = await leases.LeaseAsync(
+            Requests.Name("network", request.Network), request.Node, isIPv6 ? AddressFamily.InterNetworkV6 : AddressFamily.InterNetwork,
+            call.Cancellation, wanted).ConfigureAwait(false);
+        if (lease.Block is { } block) return new AcquireBlockResponse { Prefix = block.ToString(), Revision = lease.Revision };
+        throw new GrpcException(
+            lease.Status switch
+            {
+                BlockLeaseStatus.Exhausted => GrpcStatusCode.ResourceExhausted,
+                BlockLeaseStatus.NoSuchNetwork => GrpcStatusCode.NotFound,
+                _ => GrpcStatusCode.FailedPrecondition,
+            },
+            lease.Problem!);
+    }
+
+    private async Task<ReleaseBlockResponse> ReleaseAsync(ReleaseBlockRequest request, GrpcCall call)
+    {
+        callers.RequireNode(call, request.Node);
+        await RequireGenerationAsync(request.Node, request.Generation, call.Cancellation).ConfigureAwait(false);
+        await leases.ReturnAsync(
+            Requests.Name("network", request.Network), request.Node, Requests.Prefix("prefix", request.Prefix), call.Cancellation).ConfigureAwait(false);
+        return new ReleaseBlockResponse();
+    }
+
+    /// <summary>What an earlier registration says counts no more.</summary>
+    private async Task RequireGenerationAsync(string node, long generation, CancellationToken cancellation)
+    {
+        if (cache.Node(node)?.Generation == generation) return;
+        // Another controller may know more than this one has heard of yet.
+        StoreEntry entry = await store.FindAsync(StateKeys.Node(Requests.Name("node", node)), cancellation).ConfigureAwait(false)
+            ?? throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"the node '{node}' is not registered; register it");
+        long known = StateDocuments.Node(entry).Generation;
+        if (known != generation)
+            throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"generation {generation} of node '{node}' is not the {known} that registered last; register again");
+    }
+}
