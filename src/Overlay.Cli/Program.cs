@@ -1,14 +1,20 @@
 using System.CommandLine;
 using System.CommandLine.Invocation;
 using Overlay.Cli;
+using Overlay.Cli.Control;
+using Overlay.Cli.Pki;
 
-var root = new RootCommand("Shows what overlayd on this node does.")
+var root = new RootCommand("Shows what overlayd on this node does, and administers the network with overlay-controller.")
 {
     StatusCommand.Create(Console.Out, Console.Error),
     FdbCommand.Create(Console.Out, Console.Error),
     StatusCommand.CreatePeers(Console.Out, Console.Error),
     StatusCommand.CreateRoutes(Console.Out, Console.Error),
     RouteCommand.Create(Console.Out, Console.Error),
+    NetworkCommand.Create(Console.Out, Console.Error),
+    NodeCommand.Create(Console.Out, Console.Error),
+    IpamCommand.Create(Console.Out, Console.Error),
+    PkiCommand.Create(Console.Out, Console.Error),
     DecodeCommand.Create(Console.OpenStandardOutput, Console.Error),
 };
 ParseResult parsed = root.Parse(args);

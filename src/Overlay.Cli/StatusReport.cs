@@ -14,6 +14,7 @@ internal static class StatusReport
         string ready = status.Ready ? "ready" : "not ready";
         output.WriteLine($"{status.Node}: overlayd {status.Version}, {ready}, up {Duration(status.UptimeSeconds)}, configuration revision {status.Revision}");
         WriteUnderlay(status.Underlay, output);
+        if (status.Control is { } control) WriteControl(control, output);
         WriteSegments(status, output);
         WriteQueues(status.Queues, output);
         Heading("PEERS", output);
@@ -33,6 +34,15 @@ internal static class StatusReport
         Field("listens", string.Join(", ", underlay.Ports.Select(port => string.Create(CultureInfo.InvariantCulture, $"{port.Encapsulation} {port.Port}").TrimEnd())), output);
         Field("egress", $"{underlay.Mode} ({underlay.ModeReason})", output);
         foreach (string refusal in underlay.Refusals) Field("refused", refusal, output);
+    }
+
+    private static void WriteControl(ControlStatus control, TextWriter output)
+    {
+        Heading("CONTROL", output);
+        Field("controller", control.Controller ?? "none answers; what was known last stays in force", output);
+        Field("revision", control.Revision.ToString(CultureInfo.InvariantCulture), output);
+        foreach (BlockStatus block in control.Blocks) Field("block", $"{block.Network} {block.Prefix}, {block.InUse} of {block.Size} addresses in use", output);
+        foreach (string problem in control.Problems) Field("problem", problem, output);
     }
 
     private static void WriteSegments(StatusDocument status, TextWriter output)

@@ -1,0 +1,162 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using System.Globalization;
+using Overlay.Rpc.Control;
+
+namespace Overlay.Cli.Control;
+
+/// <summary><c>overlay network</c>: the networks that the controller knows.</summary>
+internal static class NetworkCommand
+{
+    public static Command Create(TextWriter output, TextWriter errors)
+    {
+        var commands = new ControllerCommand(output, errors);
+        return new Command("network", "Networks: create, list, show, widen and delete them.")
+        {
+            CreateCreate(commands), CreateList(commands), CreateShow(commands), CreateAddPool(commands), CreateDelete(commands), CreateAddRoute(commands), CreateDeleteRoute(commands),
+        };
+    }
+
+    private static Command CreateCreate(ControllerCommand commands)
+    {
+        Argument<string> name = Name();
+        var vni = new Option<uint>("--vni") { Description = "24-bit virtual network identifier.", HelpName = "N", Required = true };
+        var pools = new Option<Pool[]>("--pool")
+        {
+            Description = "Prefix of which nodes lease blocks, and the length of these: 10.244.0.0/16 or 10.244.0.0/16:24; may be repeated.",
+            HelpName = "PREFIX[:LENGTH]",
+            Required = true,
+            CustomParser = ParsePools,
+        };
+        var excluded = new Option<string[]>("--exclude") { Description = "Prefix of a pool that is given to nobody; may be repeated.", HelpName = "PREFIX", DefaultValueFactory = _ => [] };
+        var encapsulation = new Option<string>("--encapsulation") { Description = "vxlan or geneve.", HelpName = "NAME", DefaultValueFactory = _ => "vxlan" };
+        var mtu = new Option<int>("--mtu") { Description = "Bytes of an inner IP packet; default: what each node's underlay leaves.", HelpName = "BYTES" };
+        return commands.Change("create", "Create a network.", [name, vni, pools, excluded, encapsulation, mtu], "CreateNetwork", (parsed, dryRun) =>
+        {
+            var network = new Network
+            {
+                Name = parsed.GetValue(name),
+                Vni = parsed.GetValue(vni),
+                Encapsulation = parsed.GetValue(encapsulation),
+                Mtu = parsed.GetValue(mtu),
+                Pools = { parsed.GetValue(pools) },
+            };
+            foreach (string prefix in parsed.GetValue(excluded)!) PoolOf(network.Pools, prefix).Excluded.Add(prefix);
+            return new CreateNetworkRequest { Network = network, DryRun = dryRun };
+        });
+    }
+
+    private static Command CreateList(ControllerCommand commands) => commands.Ask<GetStateRequest, GetStateResponse>(
+        "list", "List the networks.", [], "GetState", _ => new GetStateRequest(), (_, state, output) =>
+        {
+            var table = new TextTable(
+                TextTable.Text("NAME"), TextTable.Number("VNI"), TextTable.Text("ENCAPSULATION"), TextTable.Text("MTU"), TextTable.Text("POOLS"), TextTable.Number("BLOCKS"));
+            foreach (Network network in state.Networks)
+            {
+                table.Add(
+                    network.Name, network.Vni.ToString(CultureInfo.InvariantCulture), network.Encapsulation, Mtu(network), string.Join(", ", network.Pools.Select(pool => pool.Prefix)),
+                    state.Blocks.Count(block => block.Network == network.Name && block.Holder.Length > 0).ToString(CultureInfo.InvariantCulture));
+            }
+            return Print(table, state.Networks.Count, "no network; make one with 'overlay network create'", output);
+        });
+
+    private static Command CreateShow(ControllerCommand commands)
+    {
+        Argument<string> name = Name();
+        return commands.Ask<GetStateRequest, GetStateResponse>("show", "Show a network with its pools, reservations and static routes.", [name], "GetState", _ => new GetStateRequest(), (parsed, state, output) =>
+        {
+            string wanted = parsed.GetValue(name)!;
+            if (state.Networks.FirstOrDefault(network => network.Name == wanted) is not { } found)
+            {
+                Console.Error.WriteLine($"overlay: there is no network '{wanted}'; 'overlay network list' lists them");
+                return 1;
+            }
+            output.WriteLine($"{found.Name}: VNI {found.Vni}, {found.Encapsulation}, MTU {Mtu(found)}");
+            foreach (Pool pool in found.Pools)
+                output.WriteLine($"  pool {pool.Prefix} in blocks of /{pool.BlockLength}{(pool.Excluded.Count > 0 ? $", without {string.Join(", ", pool.Excluded)}" : "")}");
+            foreach (IGrouping<string, Block> holder in state.Blocks.Where(block => block.Network == wanted && block.Holder.Length > 0).GroupBy(block => block.Holder))
+                output.WriteLine($"  node {holder.Key} holds {string.Join(", ", holder.Select(block => block.Prefix))}");
+            foreach (Reservation reservation in state.Reservations.Where(each => each.Network == wanted))
+                output.WriteLine($"  {reservation.Address} is reserved for {reservation.Owner} since {Times.Of(reservation.Since)}");
+            foreach (StaticRoute route in state.Routes.Where(each => each.Network == wanted)) output.WriteLine($"  route {route.Prefix} to node {route.Node}");
+            return 0;
+        });
+    }
+
+    private static Command CreateAddPool(ControllerCommand commands)
+    {
+        Argument<string> name = Name();
+        var pool = new Argument<Pool[]>("PREFIX[:LENGTH]") { Description = "Prefix and length of its blocks.", CustomParser = ParsePools };
+        var excluded = new Option<string[]>("--exclude") { Description = "Prefix of it that is given to nobody; may be repeated.", HelpName = "PREFIX", DefaultValueFactory = _ => [] };
+        return commands.Change("add-pool", "Give a network one more pool.", [name, pool, excluded], "AddPool", (parsed, dryRun) =>
+        {
+            Pool added = parsed.GetValue(pool)![0];
+            added.Excluded.AddRange(parsed.GetValue(excluded)!);
+            return new AddPoolRequest { Network = parsed.GetValue(name), Pool = added, DryRun = dryRun };
+        });
+    }
+
+    private static Command CreateDelete(ControllerCommand commands)
+    {
+        Argument<string> name = Name();
+        var force = new Option<bool>("--force") { Description = "Although nodes hold blocks of it." };
+        return commands.Change("delete", "Delete a network with all that belongs to it.", [name, force], "DeleteNetwork", (parsed, dryRun) =>
+            new DeleteNetworkRequest { Name = parsed.GetValue(name), Force = parsed.GetValue(force), DryRun = dryRun });
+    }
+
+    private static Command CreateAddRoute(ControllerCommand commands)
+    {
+        Argument<string> name = Name();
+        var prefix = new Argument<string>("PREFIX") { Description = "Destinations outside the pools." };
+        var node = new Argument<string>("NODE") { Description = "The node they live behind." };
+        return commands.Change("add-route", "Route a prefix to a node.", [name, prefix, node], "AddRoute", (parsed, dryRun) => new AddRouteRequest
+        {
+            Route = new StaticRoute { Network = parsed.GetValue(name), Prefix = parsed.GetValue(prefix), Node = parsed.GetValue(node) },
+            DryRun = dryRun,
+        });
+    }
+
+    private static Command CreateDeleteRoute(ControllerCommand commands)
+    {
+        Argument<string> name = Name();
+        var prefix = new Argument<string>("PREFIX") { Description = "Destinations of the route." };
+        return commands.Change("delete-route", "Take a static route back.", [name, prefix], "DeleteRoute", (parsed, dryRun) => new DeleteRouteRequest
+        {
+            Route = new StaticRoute { Network = parsed.GetValue(name), Prefix = parsed.GetValue(prefix) },
+            DryRun = dryRun,
+        });
+    }
+
+    private static Argument<string> Name() => new("NETWORK") { Description = "Name of the network." };
+
+    private static string Mtu(Network network) => network.Mtu == 0 ? "of the underlay" : network.Mtu.ToString(CultureInfo.InvariantCulture);
+
+    /// <summary>The pool that an excluded prefix is in, or else the first, where the controller refuses it with a reason.</summary>
+    private static Pool PoolOf(IEnumerable<Pool> pools, string prefix)
+    {
+        bool known = System.Net.IPNetwork.TryParse(prefix, out System.Net.IPNetwork excluded);
+        return pools.FirstOrDefault(pool => known && System.Net.IPNetwork.TryParse(pool.Prefix, out System.Net.IPNetwork inside) && inside.Contains(excluded.BaseAddress)) ?? pools.First();
+    }
+
+    private static Pool[] ParsePools(ArgumentResult argument)
+    {
+        var pools = new List<Pool>();
+        foreach (Token token in argument.Tokens)
+        {
+            int slash = token.Value.IndexOf('/', StringComparison.Ordinal);
+            int colon = slash < 0 ? -1 : token.Value.IndexOf(':', slash);
+            int length = 0;
+            if (slash < 0 || (colon > 0 && !int.TryParse(token.Value[(colon + 1)..], NumberStyles.None, CultureInfo.InvariantCulture, out length)))
+                argument.AddError($"'{token.Value}' is no pool; write it as 10.244.0.0/16, or 10.244.0.0/16:24 with the length of its blocks");
+            pools.Add(new Pool { Prefix = colon < 0 ? token.Value : token.Value[..colon], BlockLength = length });
+        }
+        return [.. pools];
+    }
+
+    public static int Print(TextTable table, int rows, string nothing, TextWriter output)
+    {
+        if (rows == 0) output.WriteLine(nothing);
+        else table.Write(output);
+        return 0;
+    }
+}
