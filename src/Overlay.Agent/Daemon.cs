@@ -5,6 +5,7 @@ using System.Runtime.InteropServices;
 using Microsoft.Extensions.Logging;
 using Overlay.Agent.Api;
 using Overlay.Agent.Configuration;
+using Overlay.Agent.Control;
 using Overlay.Agent.Planning;
 using Overlay.Agent.Setup;
 using Overlay.Agent.Status;
@@ -23,6 +24,8 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
 
     private readonly ILogger _log = logs.CreateLogger("overlayd");
     private readonly BlockingCollection<Event> _events = [];
+    private ControlAgent? _control;
+    private int _controlChanged;
 
     private enum EventKind
     {
@@ -32,6 +35,9 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
 
         /// <summary>Links, addresses or routes of the host changed.</summary>
         HostChanged,
+
+        /// <summary>The controllers told something.</summary>
+        ControlChanged,
     }
 
     private readonly record struct Event(EventKind Kind, Exception? Cause = null);
@@ -48,13 +54,16 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
         {
             // The socket goes first: it keeps a second daemon from touching the first one's devices.
             await using LocalApiServer api = await LocalApiServer.StartAsync(plan.Options.ApiSocket, logs).ConfigureAwait(false);
-            using var node = Node.Start(plan, cause => _events.Add(new Event(EventKind.WorkerDied, cause)), _log);
+            using ControlAgent? control = plan.Options.Control is null ? null : new ControlAgent(plan, AnnounceControl, _log);
+            _control = control;
+            using var node = Node.Start(control?.Plan() ?? plan, cause => _events.Add(new Event(EventKind.WorkerDied, cause)), _log);
             using HostEvents host = node.Watch(
                 () => _events.Add(new Event(EventKind.HostChanged)), cause => _events.Add(new Event(EventKind.WorkerDied, cause)));
-            api.Reporter = new StatusReporter(node);
+            api.Reporter = new StatusReporter(node, control);
             HostWarnings.Log(plan, _log);
             LogReady(node);
             notification.Ready();
+            control?.Start();
             ExitCode code = Serve(node, host, notification);
             notification.Stopping();
             return code;
@@ -92,7 +101,12 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
                 case EventKind.HostChanged:
                     IReadOnlyList<NetlinkEvent> events = host.Take();
                     node.HostChanged(events);
-                    if (events.Any(each => each is LinkEvent or EventsLost)) FollowUnderlay(node);
+                    if (_control is not null && events.Any(each => each is LinkEvent or AddressEvent or EventsLost)) FollowHost(node, _control);
+                    else if (events.Any(each => each is LinkEvent or EventsLost)) FollowUnderlay(node);
+                    break;
+                case EventKind.ControlChanged:
+                    Volatile.Write(ref _controlChanged, 0);
+                    Apply(node, _control!.Plan());
                     break;
                 case EventKind.WorkerDied:
                     _log.LogCritical(next.Cause, "a worker died, so the daemon ends");
@@ -135,8 +149,62 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
         node.LimitPaths(mtu);
     }
 
+    /// <summary>Follows the underlay's addresses and MTU where the controllers tell the peers, which are told of other addresses in turn.</summary>
+    private void FollowHost(Node node, ControlAgent control)
+    {
+        var problems = new ConfigurationProblems(file);
+        if (PlanResolver.Resolve(control.Basis.Options, HostInterfaces.Read(), 0, problems) is not { } basis)
+        {
+            foreach (string problem in problems.Lines) _log.LogWarning("{Problem}", problem);
+            return;
+        }
+        if (basis.Underlay == control.Basis.Underlay) return;
+        _log.LogWarning(
+            "the underlay is now {Addresses} with MTU {Mtu}", string.Join(',', basis.Underlay.Addresses), basis.Underlay.Mtu);
+        control.Use(basis);
+        Apply(node, control.Plan());
+    }
+
+    private bool Apply(Node node, NodePlan plan)
+    {
+        try
+        {
+            node.Apply(plan);
+            return true;
+        }
+        catch (Exception exception) when (exception is LinuxException or StartRefusedException)
+        {
+            _log.LogError("{Problem}", exception.Message);
+            return false;
+        }
+    }
+
+    private void AnnounceControl()
+    {
+        // One event stands for all that is told until it is taken.
+        if (Interlocked.Exchange(ref _controlChanged, 1) == 0) _events.Add(new Event(EventKind.ControlChanged));
+    }
+
+    private void ReloadBasis(Node node, ControlAgent control)
+    {
+        var problems = new ConfigurationProblems(file);
+        if (PlanFile.Read(file, 0, problems) is { } read && ReloadCheck.Accept(control.Basis, read, problems) is { } basis)
+        {
+            control.Use(basis);
+            if (Apply(node, control.Plan())) _log.LogInformation("reloaded");
+            return;
+        }
+        foreach (string problem in problems.Lines) _log.LogError("{Problem}", problem);
+        _log.LogError("reload refused; what was configured stays in force");
+    }
+
     private void Reload(Node node)
     {
+        if (_control is { } control)
+        {
+            ReloadBasis(node, control);
+            return;
+        }
         var problems = new ConfigurationProblems(file);
         if (PlanFile.Read(file, node.Snapshot.Revision + 1, problems) is { } read && ReloadCheck.Accept(node.Plan, read, problems) is { } plan)
         {

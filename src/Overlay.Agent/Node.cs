@@ -23,11 +23,13 @@ internal sealed class Node : IDisposable
     private readonly HashSet<string> _settingRefusals = [];
     private readonly DeviceWatch _watch;
     private readonly SnapshotSlot _snapshot;
-    private readonly UnderlayQueues _underlay;
+    private readonly Action<Exception> _workerDied;
+    private UnderlayQueues _underlay;
     private volatile NodePlan _plan;
 
-    private Node(NodePlan plan, UnderlayQueues underlay, ILogger log)
+    private Node(NodePlan plan, UnderlayQueues underlay, Action<Exception> workerDied, ILogger log)
     {
+        _workerDied = workerDied;
         _plan = plan;
         _underlay = underlay;
         _log = log;
@@ -39,10 +41,13 @@ internal sealed class Node : IDisposable
 
     public NodePlan Plan => _plan;
 
+    /// <summary>Held while plan, devices and counters are exchanged for others; who reads several of them holds it.</summary>
+    public Lock Structure { get; } = new();
+
     public ForwardingSnapshot Snapshot => _snapshot.Current;
 
     /// <summary>By queue.</summary>
-    public IReadOnlyList<QueueCounterSet> Counters { get; }
+    public IReadOnlyList<QueueCounterSet> Counters { get; private set; }
 
     public UnderlayQueues Underlay => _underlay;
 
@@ -58,12 +63,12 @@ internal sealed class Node : IDisposable
     /// <param name="log">For what the kernel refuses and the daemon works around.</param>
     public static Node Start(NodePlan plan, Action<Exception> workerDied, ILogger log)
     {
-        var node = new Node(plan, UnderlayQueues.Open(plan), log);
+        var node = new Node(plan, UnderlayQueues.Open(plan), workerDied, log);
         try
         {
             node.LimitPaths(plan.Underlay.Mtu);
-            foreach (SegmentPlan segment in plan.Segments) node.OpenDevice(segment);
-            node.StartWorkers(workerDied);
+            foreach (SegmentPlan segment in plan.Segments) node._devices.Add(node.Open(segment));
+            node.StartWorkers();
             using var undo = new UndoStack(log);
             node.ConfigureDevices(plan, undo);
             undo.Commit();
@@ -83,6 +88,11 @@ internal sealed class Node : IDisposable
     /// </summary>
     public void Apply(NodePlan plan)
     {
+        if (!HasSameDevices(plan))
+        {
+            Rebuild(plan);
+            return;
+        }
         ForwardingSnapshot before = _snapshot.Current;
         using var undo = new UndoStack(_log);
         undo.Push(() => _snapshot.Current = before);
@@ -92,6 +102,68 @@ internal sealed class Node : IDisposable
         undo.Commit();
         _plan = plan;
         LimitPaths(plan.Underlay.Mtu);
+    }
+
+    /// <summary>
+    /// Puts a plan of other segments or underlay addresses in force: devices come and go, and the workers are started anew, between two
+    /// batches. What both plans have keeps its device and its counters.
+    /// </summary>
+    private void Rebuild(NodePlan plan)
+    {
+        // Whatever the kernel refuses of a device is refused before anything is touched.
+        var added = new List<TapDevice>();
+        try
+        {
+            foreach (SegmentPlan segment in plan.Segments.Where(segment => !_plan.Segments.Any(other => IsSame(segment, other)))) added.Add(Open(segment));
+        }
+        catch
+        {
+            added.ForEach(device => device.Dispose());
+            throw;
+        }
+        lock (Structure) Exchange(plan, added);
+        using var undo = new UndoStack(_log);
+        ConfigureDevices(plan, undo);
+        undo.Commit();
+    }
+
+    private void Exchange(NodePlan plan, List<TapDevice> added)
+    {
+        StopWorkers();
+        NodePlan before = _plan;
+        TapDevice[] known = [.. _devices];
+        TapDevice[] kept = [.. plan.Segments.Select(segment => KeptIndex(before, segment) is var at and >= 0 ? known[at] : added.First(device => device.Name == segment.Device))];
+        foreach (TapDevice gone in known.Except(kept)) gone.Dispose();
+        _devices.Clear();
+        _devices.AddRange(kept);
+        if (!plan.Underlay.Addresses.SequenceEqual(before.Underlay.Addresses))
+        {
+            _underlay.Dispose();
+            _underlay = UnderlayQueues.Open(plan);
+        }
+        Counters = [.. Counters.Select(queue => queue.Rearranged([.. plan.Segments.Select(segment => KeptIndex(before, segment))]))];
+        _snapshot.Current = SnapshotCompiler.Compile(plan.State, _underlay.Queues.Count, _snapshot.Current);
+        _plan = plan;
+        LimitPaths(plan.Underlay.Mtu);
+        StartWorkers();
+    }
+
+    private bool HasSameDevices(NodePlan plan) =>
+        plan.Underlay.Addresses.SequenceEqual(_plan.Underlay.Addresses)
+        && plan.Segments.Count == _plan.Segments.Count
+        && plan.Segments.Zip(_plan.Segments).All(pair => IsSame(pair.First, pair.Second));
+
+    private static bool IsSame(SegmentPlan one, SegmentPlan other) =>
+        one.Name == other.Name && one.Device == other.Device && one.Vni == other.Vni && one.Tunnel.Encapsulation == other.Tunnel.Encapsulation;
+
+    /// <returns>-1: it has a device of its own only now.</returns>
+    private static int KeptIndex(NodePlan before, SegmentPlan segment)
+    {
+        for (int i = 0; i < before.Segments.Count; i++)
+        {
+            if (IsSame(segment, before.Segments[i])) return i;
+        }
+        return -1;
     }
 
     /// <summary>MTU of the underlay's interfaces that is in force: most bytes of an outer packet to any peer.</summary>
@@ -134,8 +206,7 @@ internal sealed class Node : IDisposable
 
     public void Dispose()
     {
-        _workers.ForEach(worker => worker.Stop());
-        _workers.ForEach(worker => worker.Dispose());
+        StopWorkers();
         ReleasePorts();
         _devices.ForEach(device => device.Dispose());
         _underlay.Dispose();
@@ -151,20 +222,27 @@ internal sealed class Node : IDisposable
         }
     }
 
-    private void OpenDevice(SegmentPlan segment) => _devices.Add(TapDevice.Open(new TapOptions
+    private TapDevice Open(SegmentPlan segment) => TapDevice.Open(new TapOptions
     {
         Name = segment.Device,
         Queues = _underlay.Queues.Count,
         Persistent = segment.Persistent,
-    }));
+    });
 
-    private void StartWorkers(Action<Exception> died)
+    private void StopWorkers()
+    {
+        _workers.ForEach(worker => worker.Stop());
+        _workers.ForEach(worker => worker.Dispose());
+        _workers.Clear();
+    }
+
+    private void StartWorkers()
     {
         for (int queue = 0; queue < _underlay.Queues.Count; queue++)
         {
             int index = queue;
             TapQueue[] devices = [.. _devices.Select(device => device.Queues[index])];
-            _workers.Add(new QueueWorker(index, _plan, devices, _underlay, _snapshot, Counters[index], died));
+            _workers.Add(new QueueWorker(index, _plan, devices, _underlay, _snapshot, Counters[index], _workerDied));
         }
         _workers.ForEach(worker => worker.Start());
     }

@@ -21,6 +21,7 @@ internal sealed class ReloadCheck(NodePlan before, NodePlan after, Configuration
         Same("node", old.Node, changed.Node);
         Same("api: socket", old.ApiSocket, changed.ApiSocket);
         int line = changed.Underlay.Line;
+        Same("control", old.Control?.Text ?? "(none)", new(changed.Control?.Text ?? "(none)", changed.Control?.Line ?? line));
         Same("underlay: interface", before.Underlay.Interface ?? "(none)", new(after.Underlay.Interface ?? "(none)", line));
         Same("underlay: addresses", Addresses(before), new(Addresses(after), line));
         Same("what is listened on", Ports(old), new(Ports(changed), changed.Underlay.Port.Line));

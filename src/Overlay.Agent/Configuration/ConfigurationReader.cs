@@ -13,25 +13,8 @@ internal sealed class ConfigurationReader(ConfigurationProblems problems)
     private const int MaxVni = (1 << 24) - 1;
 
     /// <summary>Reads and checks a file. Null, with every reason among the problems, where anything is wrong.</summary>
-    public static OverlaydOptions? Load(string path, ConfigurationProblems problems)
-    {
-        string text;
-        if (Directory.Exists(path))
-        {
-            problems.Add(0, "is a directory", "name a readable file with --config");
-            return null;
-        }
-        try
-        {
-            text = File.ReadAllText(path);
-        }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
-        {
-            problems.Add(0, $"cannot be read: {exception.Message.TrimEnd('.')}", "name a readable file with --config");
-            return null;
-        }
-        return Parse(text, problems);
-    }
+    public static OverlaydOptions? Load(string path, ConfigurationProblems problems) =>
+        ConfigurationText.Read(path, problems) is { } text ? Parse(text, problems) : null;
 
     /// <summary>As <see cref="Load"/>, for the text of a file.</summary>
     public static OverlaydOptions? Parse(string text, ConfigurationProblems problems)
@@ -48,7 +31,9 @@ internal sealed class ConfigurationReader(ConfigurationProblems problems)
         YamlSection api = root.Section("api");
         Located<string> socket = api.OrDefault<string>("socket", LocalApi.DefaultSocket, ConfigurationValues.SocketPath);
         api.RefuseUnknownKeys();
+        ControlOptions? control = ControlReader.Read(root, problems);
         TunnelOptions tunnel = TunnelReader.Read(root.Section("tunnel"));
+        if (root.Has("control")) tunnel = TunnelReader.ForNetworks(tunnel, problems);
         UnderlayOptions underlay = ReadUnderlay(root.Section("underlay"), tunnel.Encapsulation);
 
         var segments = new List<SegmentOptions>();
@@ -66,10 +51,10 @@ internal sealed class ConfigurationReader(ConfigurationProblems problems)
         {
             if (RouteReader.Read(section, segments, problems) is { } route) routes.Add(route);
         }
-        if (segments.Count == 0 && !problems.Any)
-            problems.Add(root.Line, "the file has no segment", "list at least one under 'segments:' with name, vni and device");
+        if (segments.Count == 0 && control is null && !problems.Any)
+            problems.Add(root.Line, "the file has no segment", "list at least one under 'segments:' with name, vni and device, or write 'control:' with a controller");
         root.RefuseUnknownKeys();
-        return node is { } name ? new OverlaydOptions(name, socket, underlay, tunnel, segments, peers, routes) : null;
+        return node is { } name ? new OverlaydOptions(name, socket, underlay, tunnel, segments, peers, routes) { Control = control } : null;
     }
 
     private UnderlayOptions ReadUnderlay(YamlSection section, Encapsulation encapsulation)

@@ -17,4 +17,7 @@ internal static class DeviceMac
         digest[0] = (byte)((digest[0] & ~GroupBit) | LocallyAdministeredBit);
         return new MacAddress(digest);
     }
+
+    /// <summary>The one address of all devices of a node whose networks a controller tells.</summary>
+    public static MacAddress OfNode(string node) => Derive(node, "");
 }

@@ -15,6 +15,9 @@ internal sealed record OverlaydOptions(
     IReadOnlyList<PeerOptions> Peers,
     IReadOnlyList<RouteOptions> Routes)
 {
+    /// <summary>Where segments, peers and routes are told by controllers; null: the file lists them.</summary>
+    public ControlOptions? Control { get; init; }
+
     /// <summary>True where IP-in-IP is sent or accepted.</summary>
     public bool UsesIpInIp => SendsIpInIp || Tunnel.Accept.Any(accepted => accepted.Value == Encapsulation.IpInIp);
 

@@ -36,6 +36,15 @@ internal static class TunnelReader
         return options;
     }
 
+    /// <summary>For networks that controllers tell, each of its own encapsulation: both that have a VNI are received.</summary>
+    public static TunnelOptions ForNetworks(TunnelOptions tunnel, ConfigurationProblems problems)
+    {
+        foreach (Located<Encapsulation> ipip in tunnel.Accept.Prepend(tunnel.Encapsulation).Where(each => each.Value == Encapsulation.IpInIp))
+            problems.Add(ipip.Line, "ipip carries no VNI, by which networks of a controller are told apart", "write vxlan or geneve, or leave it out");
+        int line = tunnel.Encapsulation.Line;
+        return tunnel with { Accept = [new(Encapsulation.Vxlan, line), new(Encapsulation.Geneve, line)] };
+    }
+
     /// <param name="section">Of the segment.</param>
     /// <param name="encapsulation">The tunnel's, which is the default.</param>
     public static SegmentTunnelOptions ReadSegment(YamlSection section, Located<Encapsulation> encapsulation)

@@ -2,12 +2,22 @@ using Overlay.Dataplane.Counters;
 
 namespace Overlay.Agent.Forwarding;
 
-/// <summary>What one queue counts; lasts as long as the daemon.</summary>
-internal sealed class QueueCounterSet(int segments)
+/// <summary>What one queue counts; the counters of a segment last as long as it has a device.</summary>
+internal sealed class QueueCounterSet(QueueCounters[] bySegment, QueueCounters unassigned)
 {
+    public QueueCounterSet(int segments)
+        : this([.. Enumerable.Range(0, segments).Select(_ => new QueueCounters())], new QueueCounters())
+    {
+    }
+
     /// <summary>By segment index.</summary>
-    public QueueCounters[] BySegment { get; } = [.. Enumerable.Range(0, segments).Select(_ => new QueueCounters())];
+    public QueueCounters[] BySegment { get; } = bySegment;
 
     /// <summary>Datagrams that belong to no segment: malformed, from an unknown peer, or of an unknown VNI.</summary>
-    public QueueCounters Unassigned { get; } = new();
+    public QueueCounters Unassigned { get; } = unassigned;
+
+    /// <summary>The same counters for other segments.</summary>
+    /// <param name="indexes">What each was the index of before; -1: it is new.</param>
+    public QueueCounterSet Rearranged(IReadOnlyList<int> indexes) =>
+        new([.. indexes.Select(index => index < 0 ? new QueueCounters() : BySegment[index])], Unassigned);
 }

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Reflection;
 using Overlay.Agent.Configuration;
+using Overlay.Agent.Control;
 using Overlay.Agent.Forwarding;
 using Overlay.Agent.Planning;
 using Overlay.Agent.Setup;
@@ -16,7 +17,7 @@ using Overlay.Wire;
 namespace Overlay.Agent.Status;
 
 /// <summary>Describes a running node for the local API. Called by any thread; reads counters while they are written.</summary>
-internal sealed class StatusReporter(Node node)
+internal sealed class StatusReporter(Node node, ControlAgent? control = null)
 {
     private static readonly string Version =
         typeof(StatusReporter).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "unknown";
@@ -26,6 +27,11 @@ internal sealed class StatusReporter(Node node)
     private readonly long _start = Stopwatch.GetTimestamp();
 
     public StatusDocument Report()
+    {
+        lock (node.Structure) return Describe();
+    }
+
+    private StatusDocument Describe()
     {
         // Plan and snapshot are read once each; a reload between the two shows in one of them first.
         NodePlan plan = node.Plan;
@@ -42,7 +48,10 @@ internal sealed class StatusReporter(Node node)
             [.. snapshot.Peers.All.OrderBy(peer => peer.Name, StringComparer.Ordinal).Select(peer => Peer(peer, snapshot))],
             [.. RouteReporter.Describe(RouteSet.Of(plan.State.Routes), StatusDocument.MostRoutes)],
             plan.State.Routes.Count,
-            Meanings);
+            Meanings)
+        {
+            Control = control?.Report(),
+        };
     }
 
     /// <summary>Where the MAC addresses of bridged segments are.</summary>

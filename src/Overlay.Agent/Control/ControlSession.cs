@@ -1,0 +1,165 @@
+using System.Net;
+using Microsoft.Extensions.Logging;
+using Overlay.Agent.Configuration;
+using Overlay.Control.Ipam;
+using Overlay.Rpc.Control;
+using Overlay.Rpc.Grpc;
+using Overlay.Rpc.Security;
+
+namespace Overlay.Agent.Control;
+
+/// <summary>
+/// The node's side of the conversation with the controllers: registers, renews, watches and keeps blocks, with one controller at a time, and
+/// with the next when that fails. Nothing that is forwarded waits for it.
+/// </summary>
+/// <param name="changed">Called when the state is another.</param>
+internal sealed class ControlSession(
+    string node, ControlOptions options, RegistrationFile registration, ControlState state, NodeAllocator allocator, Action changed, ILogger log)
+{
+    private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(2);
+
+    private static readonly TimeSpan BlockInterval = TimeSpan.FromMilliseconds(500);
+
+    private static readonly TimeSpan SaveInterval = TimeSpan.FromSeconds(1);
+
+    private readonly TlsFiles _tls = new(options.Certificate, options.Key, options.Authority);
+    private readonly BlockKeeper _keeper = new(node, allocator, state, log);
+    private TaskCompletionSource _look = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private volatile IReadOnlyList<IPAddress> _underlay = [];
+    private volatile CancellationTokenSource? _again;
+    private volatile string? _connected;
+    private volatile string? _problem;
+
+    /// <summary>The controller in use; null: none answers.</summary>
+    public string? Connected => _connected;
+
+    /// <summary>What keeps the node from its controllers, or from more blocks.</summary>
+    public IReadOnlyList<string> Problems => [.. _problem is { } problem ? [problem] : Array.Empty<string>(), .. _keeper.Refusals];
+
+    /// <summary>What the node registers; another list makes it register anew at once.</summary>
+    public void Use(IReadOnlyList<IPAddress> underlay)
+    {
+        _underlay = underlay;
+        _again?.Cancel();
+    }
+
+    /// <summary>Runs until cancelled.</summary>
+    public async Task RunAsync(CancellationToken end)
+    {
+        int next = 0;
+        int failures = 0;
+        while (!end.IsCancellationRequested)
+        {
+            DnsEndPoint controller = options.Controllers[next % options.Controllers.Count].Value;
+            using var again = CancellationTokenSource.CreateLinkedTokenSource(end);
+            _again = again;
+            try
+            {
+                await TalkAsync(controller, () => failures = 0, again.Token).ConfigureAwait(false);
+            }
+            catch (OperationCanceledException) when (again.IsCancellationRequested)
+            {
+                // The end, or other addresses of this node.
+                continue;
+            }
+            catch (Exception exception) when (exception is GrpcException or TlsFileException or JournalException or IOException)
+            {
+                Fail($"controller {controller.Host}:{controller.Port}: {exception.Message}");
+                // It needs no pause, nor another controller, to register again.
+                if (exception is GrpcException { Status: GrpcStatusCode.FailedPrecondition } && failures++ == 0) continue;
+                next++;
+            }
+            finally
+            {
+                _again = null;
+                _connected = null;
+                state.DropParts();
+            }
+            double most = Math.Min(LongestPause.TotalMilliseconds, 100 * Math.Pow(2, Math.Min(failures++, 6)));
+            await Task.WhenAny(Task.Delay(TimeSpan.FromMilliseconds(most * (0.5 + (Random.Shared.NextDouble() / 2))), end)).ConfigureAwait(false);
+        }
+    }
+
+    private async Task TalkAsync(DnsEndPoint controller, Action succeeded, CancellationToken again)
+    {
+        using GrpcChannel channel = GrpcChannel.ToHost(controller.Host, controller.Port, _tls.ForClient());
+        var nodes = new NodesClient(channel);
+        RegisterResponse registered = await nodes.RegisterAsync(Request(), again).ConfigureAwait(false);
+        registration.Confirm(registered.Generation);
+        _connected = $"{controller.Host}:{controller.Port}";
+        _problem = null;
+        succeeded();
+        log.LogInformation("registered with controller {Controller}, generation {Generation}", _connected, registered.Generation);
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(again);
+        Task[] work =
+        [
+            RenewAsync(nodes, registered, stop.Token), WatchAsync(nodes, stop.Token), KeepBlocksAsync(nodes, registered.Generation, stop.Token),
+        ];
+        Task first = await Task.WhenAny(work).ConfigureAwait(false);
+        await stop.CancelAsync().ConfigureAwait(false);
+        // All of them end by the first one's failure, which is the one to tell.
+        await Task.WhenAll(work).ContinueWith(_ => { }, TaskScheduler.Default).ConfigureAwait(false);
+        await first.ConfigureAwait(false);
+    }
+
+    private RegisterRequest Request()
+    {
+        Registration own = registration.Current;
+        var request = new RegisterRequest
+        {
+            Node = node,
+            Machine = own.Machine,
+            Generation = own.Generation,
+            Attempt = own.Attempt,
+            Mac = DeviceMac.OfNode(node).ToString(),
+            Zone = options.Zone?.Value ?? "",
+            Underlay = { _underlay.Select(address => address.ToString()) },
+        };
+        foreach (Located<KeyValuePair<string, string>> label in options.Labels) request.Labels[label.Value.Key] = label.Value.Value;
+        return request;
+    }
+
+    private async Task RenewAsync(NodesClient nodes, RegisterResponse registered, CancellationToken stop)
+    {
+        var request = new RenewRequest { Node = node, Lease = registered.Lease, Generation = registered.Generation };
+        while (true)
+        {
+            await Task.Delay(TimeSpan.FromSeconds(registered.LeaseSeconds / 3.0), stop).ConfigureAwait(false);
+            await nodes.RenewAsync(request, stop).ConfigureAwait(false);
+        }
+    }
+
+    private async Task WatchAsync(NodesClient nodes, CancellationToken stop)
+    {
+        await foreach (WatchResponse part in nodes.WatchAsync(new WatchRequest { Node = node, After = state.Revision }, stop).ConfigureAwait(false))
+        {
+            if (!state.Take(part)) continue;
+            changed();
+            _look.TrySetResult();
+        }
+        throw new GrpcException(GrpcStatusCode.Unavailable, "the controller ended the watch");
+    }
+
+    private async Task KeepBlocksAsync(NodesClient nodes, long generation, CancellationToken stop)
+    {
+        long savedAt = Environment.TickCount64;
+        while (true)
+        {
+            await _keeper.LookAsync(nodes, generation, stop).ConfigureAwait(false);
+            if (Environment.TickCount64 - savedAt >= SaveInterval.TotalMilliseconds)
+            {
+                savedAt = Environment.TickCount64;
+                state.Save();
+            }
+            await Task.WhenAny(_look.Task, Task.Delay(BlockInterval, stop)).ConfigureAwait(false);
+            stop.ThrowIfCancellationRequested();
+            if (_look.Task.IsCompleted) _look = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        }
+    }
+
+    private void Fail(string problem)
+    {
+        if (_problem != problem) log.LogWarning("{Problem}; what was known last stays in force", problem);
+        _problem = problem;
+    }
+}
