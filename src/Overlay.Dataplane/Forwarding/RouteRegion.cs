@@ -1,13 +1,32 @@
 namespace Overlay.Dataplane.Forwarding;
 
-/// <summary>What eight bits of an address lead to.</summary>
+/// <summary>What <see cref="RouteSlot.Next"/> is.</summary>
+internal enum RouteStep
+{
+    /// <summary>Null: nothing longer.</summary>
+    End,
+
+    /// <summary>A <see cref="RouteSlot"/> array for eight bits more.</summary>
+    Slots,
+
+    /// <summary>An array of values for eight bits more, which are the last.</summary>
+    Values,
+
+    /// <summary><see cref="RouteRanges"/>.</summary>
+    Ranges,
+}
+
+/// <summary>What some bits of an address lead to.</summary>
 internal struct RouteSlot
 {
-    /// <summary>A <see cref="RouteSlot"/> array for eight bits more, a <see cref="FlatTrie"/>, or null.</summary>
+    /// <summary>For the bits that follow, as <see cref="Step"/> says.</summary>
     public object? Next;
 
-    /// <summary>Of the longest prefix that ends in these eight bits; <see cref="RouteTable.NoRoute"/> where none does.</summary>
+    /// <summary>Of the longest prefix that ends in these bits; <see cref="RouteTable.NoRoute"/> where none does.</summary>
     public int Value;
+
+    /// <summary>Beside the reference, so that it is known before what is referred to has come from memory.</summary>
+    public RouteStep Step;
 }
 
 /// <summary>
@@ -21,11 +40,16 @@ internal sealed class RouteRegion
 
     private const int Slots = 1 << Stride;
 
-    /// <summary>Above it a region is split: a trie is built anew in some ten microseconds at most.</summary>
-    private const int MostTogether = 256;
+    /// <summary>Above it a region is split.</summary>
+    private const int MostTogether = RouteRanges.MostPrefixes;
 
     /// <summary>Below it a split region is put together again.</summary>
     private const int LeastApart = MostTogether / 2;
+
+    /// <summary>From here on one array of values, wherever no prefix goes on, is read faster and is not much greater.</summary>
+    private const int FewestValues = 9;
+
+    private static readonly RouteSlot NoSlot = new() { Value = RouteTable.NoRoute };
 
     private readonly int _depth;
 
@@ -34,17 +58,17 @@ internal sealed class RouteRegion
 
     private readonly RouteRegion?[]? _children;
 
-    private RouteRegion(int depth, RouteEntry[] entries, RouteRegion?[]? children, object forward, int count)
+    private RouteRegion(int depth, RouteEntry[] entries, RouteRegion?[]? children, RouteStep step, object forward, int count)
     {
         _depth = depth;
         _entries = entries;
         _children = children;
-        Forward = forward;
+        Forward = new RouteSlot { Next = forward, Step = step, Value = RouteTable.NoRoute };
         Count = count;
     }
 
-    /// <summary>As <see cref="RouteSlot.Next"/>; it depends on nothing outside the region.</summary>
-    public object Forward { get; }
+    /// <summary>What leads to the region for lookups; it depends on nothing outside the region.</summary>
+    public RouteSlot Forward { get; }
 
     public int Count { get; }
 
@@ -54,6 +78,7 @@ internal sealed class RouteRegion
     public static RouteRegion? Build(ReadOnlySpan<RouteEntry> sorted, int depth)
     {
         if (sorted.Length == 0) return null;
+        if (sorted.Length >= FewestValues && AllEndWithin(sorted, depth + Stride)) return Last(sorted.ToArray(), depth);
         if (sorted.Length <= MostTogether) return Together(sorted.ToArray(), depth);
         var own = new List<RouteEntry>();
         var children = new RouteRegion?[Slots];
@@ -81,7 +106,7 @@ internal sealed class RouteRegion
         }
         int slot = Slot(entry, _depth);
         RouteRegion? child = _children[slot];
-        return WithChild(slot, child?.With(entry) ?? Together([entry], _depth + Stride));
+        return WithChild(slot, child?.With(entry) ?? Build([entry], _depth + Stride));
     }
 
     /// <summary>Without the entry of this prefix. Null where nothing is left, this same region where it had none such.</summary>
@@ -113,18 +138,39 @@ internal sealed class RouteRegion
 
     private static int Slot(in RouteEntry entry, int depth) => (int)(entry.From(depth) >> (64 - Stride));
 
-    private static RouteRegion Together(RouteEntry[] entries, int depth) => new(depth, entries, null, FlatTrie.Build(entries, depth), entries.Length);
+    private static bool AllEndWithin(ReadOnlySpan<RouteEntry> entries, int depth)
+    {
+        foreach (ref readonly RouteEntry entry in entries)
+        {
+            if (entry.Length > depth) return false;
+        }
+        return true;
+    }
+
+    private static RouteRegion Together(RouteEntry[] entries, int depth) =>
+        new(depth, entries, null, RouteStep.Ranges, RouteRanges.Build(entries, depth), entries.Length);
+
+    private static RouteRegion Last(RouteEntry[] entries, int depth)
+    {
+        int[] values = new int[Slots];
+        values.AsSpan().Fill(RouteTable.NoRoute);
+        foreach (ref readonly RouteEntry entry in entries.AsSpan()) Covered(values, entry, depth).Fill(entry.Value);
+        return new RouteRegion(depth, entries, null, RouteStep.Values, values, entries.Length);
+    }
 
     private static RouteRegion Apart(RouteEntry[] own, RouteRegion?[] children, int depth, int count)
     {
         var slots = new RouteSlot[Slots];
-        for (int slot = 0; slot < Slots; slot++) slots[slot] = new RouteSlot { Value = RouteTable.NoRoute, Next = children[slot]?.Forward };
-        foreach (RouteEntry entry in own)
+        for (int slot = 0; slot < Slots; slot++) slots[slot] = children[slot]?.Forward ?? NoSlot;
+        foreach (ref readonly RouteEntry entry in own.AsSpan())
         {
-            foreach (ref RouteSlot slot in slots.AsSpan(Slot(entry, depth), 1 << (depth + Stride - entry.Length))) slot.Value = entry.Value;
+            foreach (ref RouteSlot slot in Covered(slots, entry, depth)) slot.Value = entry.Value;
         }
-        return new RouteRegion(depth, own, children, slots, count);
+        return new RouteRegion(depth, own, children, RouteStep.Slots, slots, count);
     }
+
+    /// <summary>The slots, of those for eight bits, that a prefix which ends in these bits covers.</summary>
+    private static Span<T> Covered<T>(T[] slots, in RouteEntry entry, int depth) => slots.AsSpan(Slot(entry, depth), 1 << (depth + Stride - entry.Length));
 
     /// <summary>The longest of the region's prefixes that covers a destination; null where none does.</summary>
     public RouteEntry? Match(ulong high, ulong low)
@@ -141,11 +187,11 @@ internal sealed class RouteRegion
     private RouteRegion WithChild(int slot, RouteRegion? child)
     {
         var children = (RouteRegion?[])_children!.Clone();
-        var slots = (RouteSlot[])((RouteSlot[])Forward).Clone();
+        var slots = (RouteSlot[])((RouteSlot[])Forward.Next!).Clone();
         int count = Count - (children[slot]?.Count ?? 0) + (child?.Count ?? 0);
         children[slot] = child;
-        slots[slot].Next = child?.Forward;
-        return new RouteRegion(_depth, _entries, children, slots, count);
+        slots[slot] = (child?.Forward ?? NoSlot) with { Value = slots[slot].Value };
+        return new RouteRegion(_depth, _entries, children, RouteStep.Slots, slots, count);
     }
 
     private RouteEntry[] Insert(RouteEntry entry)
