@@ -1,0 +1,120 @@
+using Overlay.Rpc.Control;
+using Overlay.Rpc.Grpc;
+using Overlay.Rpc.Security;
+
+namespace Overlay.Controller.Tests;
+
+/// <summary>Certificates: what they allow, and that the other side says why one is refused.</summary>
+public sealed class SecurityTests : IAsyncLifetime
+{
+    private ControllerLab _lab = null!;
+
+    public async Task InitializeAsync() => _lab = await ControllerLab.StartNewAsync();
+
+    public async Task DisposeAsync() => await _lab.DisposeAsync();
+
+    [Fact]
+    public async Task Register_CertificateOfAnotherNode_IsRefused()
+    {
+        using GrpcChannel channel = _lab.OpenNode("a");
+
+        GrpcException refused = await RefusedAsync(channel);
+
+        Assert.Equal(GrpcStatusCode.PermissionDenied, refused.Status);
+        Assert.Contains("the certificate is that of node 'a', which cannot act as node 'b'", refused.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Register_ExpiredCertificate_IsRefusedWithItsDate()
+    {
+        _lab.Issue("old", new CertificateIdentity(CertificateRole.Node, "b"), [], DateTimeOffset.UtcNow.AddMinutes(-3), TimeSpan.FromMinutes(1));
+        using GrpcChannel channel = _lab.Open("old");
+
+        GrpcException refused = await RefusedAsync(channel);
+
+        Assert.Equal(GrpcStatusCode.Unauthenticated, refused.Status);
+        Assert.Contains("the certificate of node 'b' expired on ", refused.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Register_CertificateOfAnotherAuthority_IsRefusedNamingIt()
+    {
+        IssuedCertificate foreign = CertificateAuthority.Create("foreign", DateTimeOffset.UtcNow, TimeSpan.FromDays(1));
+        _lab.Issue("foreign", new CertificateIdentity(CertificateRole.Node, "b"), [], authority: foreign);
+        using GrpcChannel channel = _lab.Open("foreign");
+
+        GrpcException refused = await RefusedAsync(channel);
+
+        Assert.Equal(GrpcStatusCode.Unauthenticated, refused.Status);
+        Assert.Contains("CN=foreign", refused.Message, StringComparison.Ordinal);
+        Assert.Contains("not among the trusted authorities", refused.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Register_NoCertificate_IsRefused()
+    {
+        using GrpcChannel channel = _lab.Open(null);
+
+        GrpcException refused = await RefusedAsync(channel);
+
+        Assert.Equal(GrpcStatusCode.Unauthenticated, refused.Status);
+        Assert.Contains("no certificate was shown", refused.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Administration_ByANode_IsRefusedAndByAnAdministratorDone()
+    {
+        var method = new GrpcMethod<CheckRequest, CheckResponse>(ControlReflection.Descriptor.FindTypeByName<Google.Protobuf.Reflection.ServiceDescriptor>("Administration"), "Check");
+        using GrpcChannel node = _lab.OpenNode("a");
+        using GrpcChannel administrator = _lab.Open("admin");
+
+        GrpcException refused = await Assert.ThrowsAsync<GrpcException>(() => node.CallAsync(method, new CheckRequest(), ControllerLab.Patience));
+
+        Assert.Equal(GrpcStatusCode.PermissionDenied, refused.Status);
+        Assert.Contains("this is for administrators", refused.Message, StringComparison.Ordinal);
+        Assert.Empty((await administrator.CallAsync(method, new CheckRequest(), ControllerLab.Patience)).Problems);
+        Assert.Equal(GrpcStatusCode.PermissionDenied, (await RefusedAsync(administrator)).Status);
+    }
+
+    [Fact]
+    public async Task Connect_ControllerOfAnotherAuthority_IsRefusedByTheClientWithAReason()
+    {
+        IssuedCertificate foreign = CertificateAuthority.Create("foreign", DateTimeOffset.UtcNow, TimeSpan.FromDays(1));
+        _lab.Issue("b", new CertificateIdentity(CertificateRole.Node, "b"), []);
+        File.WriteAllText($"{_lab.Folder}/foreign-ca.pem", foreign.CertificatePem);
+        using GrpcChannel channel = GrpcChannel.ToHost(
+            "127.0.0.1", _lab.Port, new TlsFiles($"{_lab.Folder}/b.pem", $"{_lab.Folder}/b.key", $"{_lab.Folder}/foreign-ca.pem").ForClient());
+
+        GrpcException refused = await RefusedAsync(channel);
+
+        Assert.Contains("the controller is not trusted: the certificate of controller 'controller' is signed by", refused.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Connect_ControllerUnderAnotherHost_IsRefusedByTheClientWithAReason()
+    {
+        _lab.Issue("b", new CertificateIdentity(CertificateRole.Node, "b"), []);
+        using GrpcChannel channel = GrpcChannel.ToHost(
+            "localhost", _lab.Port, new TlsFiles($"{_lab.Folder}/b.pem", $"{_lab.Folder}/b.key", $"{_lab.Folder}/ca.pem").ForClient());
+
+        GrpcException refused = await RefusedAsync(channel);
+
+        Assert.Contains("the certificate of controller 'controller' is not for the host that was called", refused.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Connect_ControllersCertificateReplaced_ServesTheNewOneWithoutARestart()
+    {
+        _lab.Issue("controller", new CertificateIdentity(CertificateRole.Controller, "renewed"), ["localhost"]);
+        _lab.Issue("b", new CertificateIdentity(CertificateRole.Node, "b"), []);
+        using GrpcChannel channel = GrpcChannel.ToHost(
+            "localhost", _lab.Port, new TlsFiles($"{_lab.Folder}/b.pem", $"{_lab.Folder}/b.key", $"{_lab.Folder}/ca.pem").ForClient());
+
+        RegisterResponse registered = await ControllerLab.NodesAsync<RegisterRequest, RegisterResponse>(channel, "Register", ControllerLab.Registration("b"));
+
+        Assert.Equal(1, registered.Generation);
+    }
+
+    private static Task<GrpcException> RefusedAsync(GrpcChannel channel) => Assert.ThrowsAsync<GrpcException>(
+        () => ControllerLab.NodesAsync<RegisterRequest, RegisterResponse>(channel, "Register", ControllerLab.Registration("b")));
+}
