@@ -12,6 +12,9 @@ public enum Tunnel
     /// <summary>Two options of four bytes of data each, one of them critical.</summary>
     GeneveWithOptions,
     GeneveBareIp,
+
+    /// <summary>No tunnel header at all.</summary>
+    IpInIp,
 }
 
 /// <summary>The formats of the benchmarks' tunnels.</summary>
@@ -27,6 +30,7 @@ internal static class Tunnels
         Tunnel.Geneve => new TunnelFormat { Encapsulation = Encapsulation.Geneve },
         Tunnel.GeneveWithOptions => new TunnelFormat { Encapsulation = Encapsulation.Geneve, GeneveOptions = Options() },
         Tunnel.GeneveBareIp => new TunnelFormat { Encapsulation = Encapsulation.Geneve, IsBareIp = true },
+        Tunnel.IpInIp => new TunnelFormat { Encapsulation = Encapsulation.IpInIp },
         _ => throw new ArgumentOutOfRangeException(nameof(tunnel)),
     };
 

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from tunnels import (
-    KernelVxlan, KernelVxlanWithoutChecksums, OverlayGeneveBareIp, OverlayGeneveTunnelGso, OverlayGeneveUdpGso, OverlayTunnelGso,
-    OverlayUdpGso)
+    KernelVxlan, KernelVxlanWithoutChecksums, OverlayGeneveBareIp, OverlayGeneveTunnelGso, OverlayGeneveUdpGso, OverlayIpInIp,
+    OverlayTunnelGso, OverlayUdpGso)
 
 IPV6_OVERHEAD = 20  # bytes by which an outer IPv6 header is longer than an IPv4 one
 PERTURBATION = ("--loss", "0.3", "--duplicate", "1", "--reorder", "2", "--mark", "5")
@@ -29,12 +29,13 @@ class Pair:
     @property
     def checksummed(self):
         """Whether every datagram has an outer UDP checksum."""
-        return KernelVxlanWithoutChecksums not in (self.a, self.b)
+        return not {KernelVxlanWithoutChecksums, OverlayIpInIp} & {self.a, self.b}
 
     def runs_over(self, underlay):
-        """Injection and zero checksums are for IPv4 only."""
+        """Injection and zero UDP checksums are for IPv4 only."""
         injected = any(getattr(end, "egress", None) == "tunnel-gso" for end in (self.a, self.b))
-        return underlay.family == 4 or (self.checksummed and not injected)
+        zero = KernelVxlanWithoutChecksums in (self.a, self.b)
+        return underlay.family == 4 or not (zero or injected)
 
     def overhead(self, underlay):
         return max(self.a.overhead, self.b.overhead) + (IPV6_OVERHEAD if underlay.family == 6 else 0)
@@ -65,6 +66,7 @@ PAIRS = {pair.name: pair for pair in (
     Pair("overlay-geneve-udp-gso", OverlayGeneveUdpGso, OverlayGeneveUdpGso),
     Pair("overlay-geneve-tunnel-gso", OverlayGeneveTunnelGso, OverlayGeneveTunnelGso),
     Pair("overlay-geneve-bare-ip", OverlayGeneveBareIp, OverlayGeneveBareIp),
+    Pair("overlay-ipip", OverlayIpInIp, OverlayIpInIp),
     Pair("overlay-udp-gso-kernel", OverlayUdpGso, KernelVxlan),
     Pair("overlay-tunnel-gso-kernel", OverlayTunnelGso, KernelVxlan),
     Pair("overlay-udp-gso-kernel-zero-checksum", OverlayUdpGso, KernelVxlanWithoutChecksums),
@@ -76,6 +78,7 @@ SHORT = tuple((PAIRS[pair], UNDERLAYS[underlay]) for pair, underlay in (
     ("overlay-tunnel-gso", "veth-9000"),
     ("overlay-geneve-tunnel-gso", "wire-1500"),
     ("overlay-geneve-bare-ip", "wire-1500-ipv6"),
+    ("overlay-ipip", "wire-1500"),
     ("overlay-tunnel-gso-kernel-zero-checksum", "wire-1500"),
     ("overlay-udp-gso", "perturbed-1500"),
     ("overlay-tunnel-gso", "perturbed-1500"),

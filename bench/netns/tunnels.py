@@ -124,9 +124,10 @@ class Overlay(Tunnel):
         self.daemon = self._run_daemon([self.program, "--config", path], "overlayd", lambda log: "ready" in log)
 
     def configuration(self):
+        has_header = self.encapsulation != "ipip"
         addresses = ", ".join(f'"{address}/{128 if ":" in address else 32}"' for address in self.host.tunnel_addresses)
         peers = "".join(
-            f'\n  - name: {name}\n    address: "{address}"\n    mac: {mac}' for name, address, mac in self.peers())
+            f'\n  - name: {name}\n    address: "{address}"' + (f"\n    mac: {mac}" if has_header else "") for name, address, mac in self.peers())
         routes = "".join(f'\n  - prefix: "{prefix}"\n    peer: {peer}' for prefix, peer in self.routes())
         return f"""\
 node: {self.host.name}
@@ -135,14 +136,14 @@ api:
 underlay:
   interface: {self.host.underlay_device}
   addresses: ["{self.host.underlay_address}"]
-  port: {self.port}
+{f"  port: {self.port}" if has_header else ""}
 tunnel:
   encapsulation: {self.encapsulation}
   egress: {self.egress}
 segments:
   - name: pods
-    vni: {VNI}
-    payload: {self.payload}
+{f"    vni: {VNI}" if has_header else ""}
+{f"    payload: {self.payload}" if has_header else ""}
     device: overlay0
     mac: {self.host.tunnel_mac}
     addresses: [{addresses}]
@@ -186,6 +187,13 @@ class OverlayGeneveBareIp(OverlayGeneve):
     payload = "ip"
     egress = "udp-gso"
     overhead = 36
+
+
+class OverlayIpInIp(Overlay):
+    """Over raw sockets, to which the kernel gives neither segmentation nor coalescing."""
+
+    encapsulation = "ipip"
+    overhead = 20
 
 
 class OpenVSwitch(Tunnel):

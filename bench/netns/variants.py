@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from tunnels import (
-    KernelVxlan, OpenVSwitch, OpenVSwitchGeneve, OverlayGeneveTunnelGso, OverlayTunnelGso, OverlayUdpGso, Routed, WireGuardGo)
+    KernelVxlan, OpenVSwitch, OpenVSwitchGeneve, OverlayGeneveTunnelGso, OverlayIpInIp, OverlayTunnelGso, OverlayUdpGso, Routed, WireGuardGo)
 
 BARE = "bare"
 KERNEL = "kernel-vxlan"
@@ -34,6 +34,7 @@ VARIANTS = (
     Variant("overlay-udp-gso", "Overlay VXLAN, udp-gso", OverlayUdpGso, OverlayUdpGso),
     Variant("overlay-tunnel-gso", "Overlay VXLAN, tunnel-gso", OverlayTunnelGso, OverlayTunnelGso),
     Variant("overlay-geneve", "Overlay Geneve, tunnel-gso", OverlayGeneveTunnelGso, OverlayGeneveTunnelGso),
+    Variant("overlay-ipip", "Overlay IP-in-IP", OverlayIpInIp, OverlayIpInIp),
     Variant("overlay-udp-gso-kernel", "Overlay udp-gso ↔ kernel VXLAN", OverlayUdpGso, KernelVxlan, DIRECTIONS, quick=False),
     Variant("overlay-tunnel-gso-kernel", "Overlay tunnel-gso ↔ kernel VXLAN", OverlayTunnelGso, KernelVxlan, DIRECTIONS),
     Variant("ovs-userspace", "Open vSwitch userspace VXLAN", OpenVSwitch, OpenVSwitch),

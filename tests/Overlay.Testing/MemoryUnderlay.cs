@@ -17,7 +17,9 @@ public sealed record SentTrain(DatagramTrain Train, byte[] Bytes)
 /// <summary>A train that a <see cref="MemoryUnderlay"/> is to deliver.</summary>
 /// <param name="Payload">UDP payloads, one behind the other.</param>
 /// <param name="SegmentSize">Bytes of each payload; the last may be shorter.</param>
-public sealed record IncomingTrain(UnderlayEndpoint Source, byte[] Payload, int SegmentSize, byte TrafficClass = 0, Encapsulation Encapsulation = Encapsulation.Vxlan);
+/// <param name="Protocol">IP-in-IP only: protocol of the outer header.</param>
+public sealed record IncomingTrain(
+    UnderlayEndpoint Source, byte[] Payload, int SegmentSize, byte TrafficClass = 0, Encapsulation Encapsulation = Encapsulation.Vxlan, byte Protocol = 0);
 
 /// <summary>An underlay in memory: keeps the trains sent, delivers those put into <see cref="Incoming"/>. Single-threaded.</summary>
 public sealed class MemoryUnderlay : IUnderlay
@@ -33,6 +35,10 @@ public sealed class MemoryUnderlay : IUnderlay
 
     public void Deliver(UnderlayEndpoint source, byte[] payload, int segmentSize = 0, byte trafficClass = 0, Encapsulation encapsulation = Encapsulation.Vxlan) =>
         Incoming.Enqueue(new IncomingTrain(source, payload, segmentSize == 0 ? payload.Length : segmentSize, trafficClass, encapsulation));
+
+    /// <summary>What follows an outer IP header without more ado.</summary>
+    public void DeliverIpInIp(UnderlayEndpoint source, byte[] payload, byte protocol, byte trafficClass = 0) =>
+        Incoming.Enqueue(new IncomingTrain(source, payload, payload.Length, trafficClass, Encapsulation.IpInIp, protocol));
 
     public void Send(SendBatch batch)
     {
@@ -59,6 +65,7 @@ public sealed class MemoryUnderlay : IUnderlay
                 Source = next.Source,
                 TrafficClass = next.TrafficClass,
                 Encapsulation = next.Encapsulation,
+                Protocol = next.Protocol,
             };
         }
         return batch.Count;
