@@ -43,7 +43,7 @@ internal sealed class PlanResolver(OverlaydOptions options, IReadOnlyList<HostIn
             RouteSet.Of(options.Routes.Select(route => route.ToState())))
         {
             IpInIpSegment = options.IpInIpSegment?.Name.Value,
-            OwnAddresses = [.. underlay.Addresses],
+            OwnAddresses = [.. underlay.Addresses, .. segments.SelectMany(segment => segment.Addresses).Select(own => own.Address)],
         };
         return new NodePlan(options, underlay, segments, state);
     }

@@ -17,7 +17,7 @@ public sealed record NetworkState(
     /// <summary>Name of the segment that gets what arrives in IP-in-IP, which names none; null: nothing is taken.</summary>
     public string? IpInIpSegment { get; init; }
 
-    /// <summary>Outer addresses of this node.</summary>
+    /// <summary>Outer addresses of this node, and those of its devices.</summary>
     public IReadOnlyList<IPAddress> OwnAddresses { get; init; } = [];
 }
 

@@ -23,11 +23,11 @@ public sealed class ForwardingSnapshot(long revision, Segment[] segments, PeerTa
     /// <summary>Gets what arrives in IP-in-IP, which names no segment; null: nothing is taken.</summary>
     public Segment? IpInIpSegment { get; init; }
 
-    /// <summary>Outer addresses of this node, host-order bits; IPv4 addresses are IPv4-mapped.</summary>
+    /// <summary>This node's: outer ones and those of its devices. Host-order bits; IPv4 addresses are IPv4-mapped.</summary>
     public UInt128[] OwnAddresses { get; init; } = [];
 
-    /// <summary>True for the outer address of this node or of a peer: no source of a packet inside a tunnel (RFC 2003, 4).</summary>
-    public bool IsTunnelEnd(UInt128 address) => OwnAddresses.AsSpan().Contains(address) || Peers.Find(address) is not null;
+    /// <summary>True for an address of this node or the outer one of a peer: no source of a packet out of a tunnel (RFC 2003, 4).</summary>
+    public bool IsOwnOrTunnelEnd(UInt128 address) => OwnAddresses.AsSpan().Contains(address) || Peers.Find(address) is not null;
 
     /// <summary>The segment of a VNI, or null. Segments are few; a linear scan stays in one cache line.</summary>
     public Segment? FindSegment(uint vni)

@@ -148,6 +148,8 @@ public sealed partial class IngressPath(int queue)
             bool unfinished = TransportChecksum.Check(frame, packet) == ChecksumState.Unfinished;
             MssClamp.Apply(frame, packet, peer.MtuPolicy, Math.Min(segment.Mtu, segment.RoomTo(peer) - segment.PrefixLength), unfinished);
         }
+        // Behind an Ethernet header padding is the frame's own; a bare packet ends where it says (RFC 4213, 3.6).
+        if (packet.IsBareIp) length = packet.End;
         int packets = port.Coalescer.Add(memory, offset, length, packet, sizes);
         bytes += (packets - 1) * (long)packet.HeadersEnd;
         return packets;

@@ -57,6 +57,11 @@ internal readonly struct IpInIp<TVersion> : IEncapsulation
         if (packet.TimeToLive == 0) return DropReason.IngressExpired;
         UInt128 source = packet.Source(frame);
         bool isMapped = packet.IsIpv6 && IpBits.IsMapped(source);
-        return isMapped || Martians.IsMartian(source) || snapshot.IsTunnelEnd(source) ? DropReason.IngressInnerSource : null;
+        return isMapped || Martians.IsMartian(source) || snapshot.IsOwnOrTunnelEnd(source) || EmbedsTunnelEnd(source, snapshot)
+            ? DropReason.IngressInnerSource
+            : null;
     }
+
+    private static bool EmbedsTunnelEnd(UInt128 source, ForwardingSnapshot snapshot) =>
+        typeof(TVersion) == typeof(Version6) && Martians.TryGetEmbedded(source, out uint embedded) && snapshot.IsOwnOrTunnelEnd(IpBits.Mapped(embedded));
 }

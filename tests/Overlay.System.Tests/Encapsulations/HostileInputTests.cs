@@ -11,8 +11,9 @@ namespace Overlay.SystemTests.Encapsulations;
 /// </summary>
 public sealed class HostileInputTests(ITestOutputHelper output)
 {
+    /// <summary>At least, and of IP-in-IP with each inner version.</summary>
     private const int Frames = 5120;
-    private const int Batch = 320;
+    private const int Batch = 640;
     private const long ResidentGrowthLimit = 24 << 20;
 
     private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(30);
@@ -24,6 +25,8 @@ public sealed class HostileInputTests(ITestOutputHelper output)
     [InlineData((int)HostileTunnel.Geneve, UnderlayFamily.Ipv6)]
     [InlineData((int)HostileTunnel.GeneveIp, UnderlayFamily.Ipv4)]
     [InlineData((int)HostileTunnel.GeneveIp, UnderlayFamily.Ipv6)]
+    [InlineData((int)HostileTunnel.IpInIp, UnderlayFamily.Ipv4)]
+    [InlineData((int)HostileTunnel.IpInIp, UnderlayFamily.Ipv6)]
     public async Task Receive_ThousandsOfHostileFrames_OnlyWhatTheRfcsAllowComesOut(int kind, UnderlayFamily family)
     {
         var tunnel = (HostileTunnel)kind;
@@ -34,25 +37,29 @@ public sealed class HostileInputTests(ITestOutputHelper output)
         OverlayDaemon daemon = await network.StartDaemonAsync(network.A, Options(tunnel));
         // What comes out ends in the host, without an answer that would disturb the counters.
         await network.A.Host.IpAsync(
-            $"route add blackhole {HostileFrames.InnerTarget4}/32", $"route add blackhole {HostileFrames.InnerTarget6}/128");
+            $"route add blackhole {NumberedPacket.Target4}/32", $"route add blackhole {NumberedPacket.Target6}/128");
         using Tap tap = await Tap.StartAsync(network.A);
         byte[] ethernet = [.. await MacAsync(network.A), .. await MacAsync(network.B)];
         int index = int.Parse(
             await network.B.Host.CheckAsync("cat", $"/sys/class/net/{LabNode.UnderlayDevice}/ifindex"), System.Globalization.CultureInfo.InvariantCulture);
         using PacketSocket socket = await network.B.Host.OpenAsync(() => new PacketSocket(index));
-        var frames = new HostileFrames(
-            new Random(seed), tunnel, ipv6, ethernet, network.B.Underlay, ipv6 ? "2001:db8:77::77" : "192.0.2.77", network.A.Underlay);
+        string stranger = ipv6 ? "2001:db8:77::77" : "192.0.2.77";
+        Func<int, HostileFrame> next = tunnel == HostileTunnel.IpInIp
+            ? new HostileIpInIpFrames(
+                new Random(seed), ipv6, ethernet, network.B.Underlay, stranger, network.A.Underlay, (network.A.Tunnel4, network.A.Tunnel6)).Next
+            : new HostileFrames(new Random(seed), tunnel, ipv6, ethernet, network.B.Underlay, stranger, network.A.Underlay).Next;
+        int frames = tunnel == HostileTunnel.IpInIp ? 2 * Frames : Frames;
 
         var expected = new List<byte[]>();
         var reasons = new Dictionary<string, long>();
         string log = daemon.Log;
         long resident = 0;
         StatusDocument status = await daemon.StatusAsync();
-        for (int sent = 0; sent < Frames; sent += Batch)
+        for (int sent = 0; sent < frames; sent += Batch)
         {
             for (int i = sent; i < sent + Batch; i++)
             {
-                HostileFrame frame = frames.Next(i);
+                HostileFrame frame = next(i);
                 foreach (byte[] bytes in frame.Frames) socket.Send(bytes);
                 if (frame.Inner is not null) expected.Add(frame.Inner);
                 if (frame.Reason is not null) reasons[frame.Reason] = reasons.GetValueOrDefault(frame.Reason) + 1;
@@ -77,6 +84,7 @@ public sealed class HostileInputTests(ITestOutputHelper output)
     {
         HostileTunnel.Vxlan => new TunnelOptions(),
         HostileTunnel.Geneve => Geneve("ethernet"),
+        HostileTunnel.IpInIp => new TunnelOptions { Encapsulation = "ipip" },
         _ => Geneve("ip"),
     };
 

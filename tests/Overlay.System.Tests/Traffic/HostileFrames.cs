@@ -14,19 +14,16 @@ internal enum HostileTunnel
     Vxlan,
     Geneve,
     GeneveIp,
+    IpInIp,
 }
 
 /// <summary>
-/// Makes outer frames, sound and unsound, and knows of each by its making whether it may pass. Every inner packet has a number of its own
-/// and a protocol that nobody merges.
+/// Makes outer frames, sound and unsound, and knows of each by its making whether it may pass.
 /// </summary>
 internal sealed class HostileFrames(Random random, HostileTunnel tunnel, bool ipv6, byte[] ethernet, string source, string stranger, string target)
 {
     public const uint Vni = 42;
-    public const string InnerTarget4 = "10.244.1.99";
-    public const string InnerTarget6 = "fd00:244:1::99";
 
-    private const byte Experimental = 253;
     private const int KnownClass = 0x0102;
     private const int KnownType = 0x83;
 
@@ -74,9 +71,9 @@ internal sealed class HostileFrames(Random random, HostileTunnel tunnel, bool ip
         int innerEcn = turn & 3, outerEcn = (turn >> 2) & 3;
         (byte[] inner, bool innerV6) = Inner(innerEcn);
         byte[][] frame = Frame(Wrap(inner, innerV6), trafficClass: 0xb8 | outerEcn);
-        if (innerEcn == 0 && outerEcn == 3) return new(frame, null, "ingress-ecn-conflict");
-        int leaves = innerEcn == 3 || (innerEcn != 0 && outerEcn == 3) ? 3 : innerEcn == 2 && outerEcn == 1 ? 1 : innerEcn;
-        return new(frame, Inner(leaves, _number).Bytes, null);
+        return EcnTable.Leaves(innerEcn, outerEcn) is { } leaves
+            ? new(frame, Inner(leaves, _number).Bytes, null)
+            : new(frame, null, "ingress-ecn-conflict");
     }
 
     private HostileFrame Truncated(byte[] tunnelled, int kept)
@@ -162,7 +159,8 @@ internal sealed class HostileFrames(Random random, HostileTunnel tunnel, bool ip
     {
         byte[] datagram = PlainBytes.Udp(source, target, 50_000, Port, tunnelled);
         const int Cut = 24;
-        byte[] first = Fragment(datagram[..Cut], 0, more: true), second = Fragment(datagram[Cut..], Cut, more: false);
+        byte[] first = OuterFragment.Frame(ethernet, source, target, 17, datagram[..Cut], 0, more: true, _identification);
+        byte[] second = OuterFragment.Frame(ethernet, source, target, 17, datagram[Cut..], Cut, more: false, _identification);
         _identification++;
         return (turn % 4) switch
         {
@@ -173,21 +171,12 @@ internal sealed class HostileFrames(Random random, HostileTunnel tunnel, bool ip
         };
     }
 
-    private byte[] Fragment(byte[] part, int offset, bool more)
-    {
-        if (!ipv6)
-            return [.. ethernet, 8, 0, .. PlainBytes.Ipv4(
-                source, target, 17, part, identification: _identification, fragment: (offset / 8) | (more ? 0x2000 : 0))];
-        byte[] extension = [17, 0, .. PlainBytes.Word(offset | (more ? 1 : 0)), 0, 0, .. PlainBytes.Word(_identification)];
-        return [.. ethernet, 0x86, 0xdd, .. PlainBytes.Ipv6(source, target, 44, [.. extension, .. part])];
-    }
-
     /// <summary>A tunnel in the tunnel is a packet like any other.</summary>
     private HostileFrame Nested()
     {
         byte[] deeper = [8, 0, 0, 0, 0, 0, (byte)Vni, 0, .. _device, .. _peer, 8, 0, .. Inner(0).Bytes];
-        byte[] udp = PlainBytes.Udp("10.244.2.2", InnerTarget4, 1024 + (_number % 60_000), 4789, deeper);
-        byte[] inner = PlainBytes.Ipv4("10.244.2.2", InnerTarget4, 17, udp, identification: _number);
+        byte[] udp = PlainBytes.Udp(NumberedPacket.Source4, NumberedPacket.Target4, 1024 + (_number % 60_000), 4789, deeper);
+        byte[] inner = PlainBytes.Ipv4(NumberedPacket.Source4, NumberedPacket.Target4, 17, udp, identification: _number);
         return new(Frame(Wrap(inner, innerV6: false)), inner, null);
     }
 
@@ -196,10 +185,10 @@ internal sealed class HostileFrames(Random random, HostileTunnel tunnel, bool ip
         byte[] number = [.. PlainBytes.Word(++_number), .. new byte[20]];
         byte[] inner = (turn % 4) switch
         {
-            0 => PlainBytes.Ipv4("10.244.2.2", InnerTarget4, Experimental, number, first: 0x40 | random.Next(5)),
-            1 => PlainBytes.Ipv4("10.244.2.2", InnerTarget4, Experimental, number, first: (random.Next(5, 16) << 4) | 5),
-            2 => PlainBytes.Ipv4("10.244.2.2", InnerTarget4, Experimental, number, length: 43 + random.Next(60_000)),
-            _ => PlainBytes.Ipv4("10.244.2.2", InnerTarget4, Experimental, number, length: random.Next(20)),
+            0 => PlainBytes.Ipv4(NumberedPacket.Source4, NumberedPacket.Target4, NumberedPacket.Protocol, number, first: 0x40 | random.Next(5)),
+            1 => PlainBytes.Ipv4(NumberedPacket.Source4, NumberedPacket.Target4, NumberedPacket.Protocol, number, first: (random.Next(5, 16) << 4) | 5),
+            2 => PlainBytes.Ipv4(NumberedPacket.Source4, NumberedPacket.Target4, NumberedPacket.Protocol, number, length: 43 + random.Next(60_000)),
+            _ => PlainBytes.Ipv4(NumberedPacket.Source4, NumberedPacket.Target4, NumberedPacket.Protocol, number, length: random.Next(20)),
         };
         return new(Frame(Wrap(inner, innerV6: false)), null, "ingress-inner-malformed");
     }
@@ -207,14 +196,10 @@ internal sealed class HostileFrames(Random random, HostileTunnel tunnel, bool ip
     private HostileFrame InnerCutShort(byte[] inner, bool innerV6) =>
         new(Frame(Wrap(inner[..^random.Next(1, 20)], innerV6)), null, "ingress-inner-malformed");
 
-    /// <summary>An inner packet of an unused protocol (RFC 3692), numbered.</summary>
     private (byte[] Bytes, bool IsIpv6) Inner(int ecn, int? number = null)
     {
         int of = number ?? ++_number;
-        byte[] payload = [(byte)(of >> 24), (byte)(of >> 16), (byte)(of >> 8), (byte)of, .. new byte[28]];
-        return of % 2 == 0
-            ? (PlainBytes.Ipv4("10.244.2.2", InnerTarget4, Experimental, payload, 0x28 | ecn), false)
-            : (PlainBytes.Ipv6("fd00:244:2::2", InnerTarget6, Experimental, payload, 0x28 | ecn), true);
+        return of % 2 == 0 ? (NumberedPacket.Ipv4(of, ecn), false) : (NumberedPacket.Ipv6(of, ecn), true);
     }
 
     private byte[] Wrap(byte[] inner, bool innerV6, uint vni = Vni, byte[]? options = null, byte[]? tag = null, byte[]? device = null)

@@ -9,24 +9,25 @@ internal static class PlainBytes
 
     public static byte[] Mac(string text) => Convert.FromHexString(text.Replace(":", "", StringComparison.Ordinal));
 
-    /// <summary>RFC 791. The length field is right unless another is given.</summary>
+    /// <summary>RFC 791. The length fields are right unless others are given; options have a multiple of 4 bytes.</summary>
     public static byte[] Ipv4(
         string source, string destination, byte protocol, byte[] payload, int trafficClass = 0, int? length = null, int identification = 0,
-        int fragment = 0, int first = 0x45, byte timeToLive = 64)
+        int fragment = 0, int? first = null, byte timeToLive = 64, byte[]? options = null)
     {
+        int size = 20 + (options?.Length ?? 0);
         byte[] header =
         [
-            (byte)first, (byte)trafficClass, .. Word(length ?? (20 + payload.Length)), .. Word(identification), .. Word(fragment), timeToLive, protocol,
-            0, 0, .. IPAddress.Parse(source).GetAddressBytes(), .. IPAddress.Parse(destination).GetAddressBytes(),
+            (byte)(first ?? (0x40 | (size / 4))), (byte)trafficClass, .. Word(length ?? (size + payload.Length)), .. Word(identification), .. Word(fragment),
+            timeToLive, protocol, 0, 0, .. IPAddress.Parse(source).GetAddressBytes(), .. IPAddress.Parse(destination).GetAddressBytes(), .. options ?? [],
         ];
         Word(Checksum(header)).CopyTo(header, 10);
         return [.. header, .. payload];
     }
 
     /// <summary>RFC 8200, the fixed header.</summary>
-    public static byte[] Ipv6(string source, string destination, byte next, byte[] payload, int trafficClass = 0, int? length = null) =>
+    public static byte[] Ipv6(string source, string destination, byte next, byte[] payload, int trafficClass = 0, int? length = null, byte hopLimit = 64) =>
     [
-        (byte)(0x60 | (trafficClass >> 4)), (byte)(trafficClass << 4), 0, 0, .. Word(length ?? payload.Length), next, 64,
+        (byte)(0x60 | (trafficClass >> 4)), (byte)(trafficClass << 4), 0, 0, .. Word(length ?? payload.Length), next, hopLimit,
         .. IPAddress.Parse(source).GetAddressBytes(), .. IPAddress.Parse(destination).GetAddressBytes(), .. payload,
     ];
 
