@@ -35,18 +35,18 @@ public static class RandomTunnels
     private static byte[] OuterIpv6(Random random, byte[] payload, byte protocol)
     {
         byte next = protocol;
-        if (random.Next(3) == 0) (next, payload) = (IpProtocols.DestinationOptions, Options(next, payload));
+        if (random.Next(3) == 0) (next, payload) = (IpProtocols.DestinationOptions, Options(random, next, payload));
         if (random.Next(3) == 0) (next, payload) = (IpProtocols.Fragment, TestFrames.Fragment(next, 0, hasMore: false, payload));
-        if (random.Next(3) == 0) (next, payload) = (IpProtocols.HopByHop, Options(next, payload));
+        if (random.Next(3) == 0) (next, payload) = (IpProtocols.HopByHop, Options(random, next, payload));
         return TestFrames.Ipv6(payload, next, AddressV6(random), AddressV6(random));
     }
 
-    /// <summary>An options header with 12 bytes of padding.</summary>
-    private static byte[] Options(byte next, byte[] payload)
+    /// <summary>An options header of padding, or of a tunnel encapsulation limit and padding.</summary>
+    private static byte[] Options(Random random, byte next, byte[] payload)
     {
+        byte[] options = random.Next(2) == 0 ? [1, 12] : [4, 1, (byte)random.Next(8), 1, 9];
         byte[] header = TestFrames.Extension(next, 1, 16, payload);
-        header[2] = 1;
-        header[3] = 12;
+        options.CopyTo(header, 2);
         return header;
     }
 

@@ -22,6 +22,8 @@ internal sealed class EgressTarget : IFuzzTarget
         [
             new(), new(TunnelOffload.Ipv4), new(format: new TunnelFormat { Encapsulation = Encapsulation.Geneve, IsBareIp = true }),
             new(format: new TunnelFormat { Encapsulation = Encapsulation.Geneve, KeepsVlanTags = true }),
+            new(format: new TunnelFormat { Encapsulation = Encapsulation.IpInIp }),
+            new(format: new TunnelFormat { Encapsulation = Encapsulation.IpInIp, EncapsulationLimit = 4 }),
         ];
         foreach (EgressLab lab in labs) lab.Underlay.Outcome = _ => random.Next(8) == 0 ? (SendOutcome)random.Next(5) : SendOutcome.Sent;
         for (int left = count; left > 0; left -= Batch)

@@ -17,18 +17,20 @@ internal sealed class IngressTarget : IFuzzTarget
 
     private static readonly MacAddress DeviceMac = new([2, 0, 0, 0, 0, 1]);
     private static readonly UnderlayEndpoint Known = new(IpBits.Mapped(0xc000_0202), 4789);
+    private static readonly UnderlayEndpoint KnownV6 = new(new UInt128(0x2001_0db8_0000_0000, 2), 4789);
     private static readonly UnderlayEndpoint Stranger = new(IpBits.Mapped(0xc000_0299), 4789);
 
     private readonly IngressPath _path = new(queue: 0);
     private readonly ReceiveBatch _batch = new(Trains);
     private readonly MemoryUnderlay _underlay = new();
-    private readonly IngressPort[] _ports = [new(Trains, new QueueCounters()), new(Trains, new QueueCounters())];
+    private readonly IngressPort[] _ports = [.. Enumerable.Range(0, 3).Select(_ => new IngressPort(Trains, new QueueCounters()))];
     private readonly QueueCounters _unassigned = new();
     private readonly ForwardingSnapshot _snapshot;
 
     public IngressTarget()
     {
-        Peer[] peers = [new("a", Known, new MacAddress([2, 0, 0, 0, 0, 2]), new PeerTraffic(1))];
+        var mac = new MacAddress([2, 0, 0, 0, 0, 2]);
+        Peer[] peers = [new("a", Known, mac, new PeerTraffic(1)), new("b", KnownV6, mac, new PeerTraffic(1))];
         byte[] options = new byte[8];
         GeneveOption.Write(options, 0x0102, 0x83, [1, 2, 3, 4]);
         var geneve = new TunnelFormat { Encapsulation = Encapsulation.Geneve, GeneveOptions = options, KeepsVlanTags = true };
@@ -36,8 +38,9 @@ internal sealed class IngressTarget : IFuzzTarget
         [
             new(0, "vxlan", Vni, DeviceMac, 1450, new RouteTable([]), peers, TunnelFormat.Vxlan),
             new(1, "geneve", Vni + 1, DeviceMac, 1450, new RouteTable([]), peers, geneve),
+            new(2, "ipip", Segment.NoVni, DeviceMac, 1480, new RouteTable([]), peers, new TunnelFormat { Encapsulation = Encapsulation.IpInIp }),
         ];
-        _snapshot = new ForwardingSnapshot(1, segments, new PeerTable(peers));
+        _snapshot = new ForwardingSnapshot(1, segments, new PeerTable(peers)) { IpInIpSegment = segments[2], OwnAddresses = [IpBits.Mapped(0xc000_0201)] };
     }
 
     public string Name => "ingress path";
@@ -61,6 +64,7 @@ internal sealed class IngressTarget : IFuzzTarget
     /// <returns>Datagrams delivered.</returns>
     private int Deliver(Random random, InputSource inputs)
     {
+        if (random.Next(3) == 0) return DeliverIpInIp(random, inputs);
         int datagrams = random.Next(3) == 0 ? random.Next(2, 8) : 1;
         bool isGeneve = random.Next(2) == 0;
         byte[] first = Datagram(random, inputs, isGeneve);
@@ -73,10 +77,29 @@ internal sealed class IngressTarget : IFuzzTarget
             train.AddRange(next);
         }
         _underlay.Deliver(
-            random.Next(10) == 0 ? Stranger : Known, [.. train], first.Length, (byte)random.Next(256),
+            Source(random), [.. train], first.Length, (byte)random.Next(256),
             isGeneve ? Encapsulation.Geneve : Encapsulation.Vxlan);
         return datagrams;
     }
+
+    /// <summary>What follows the Ethernet header of a frame, or an outer IP header in it, as either version.</summary>
+    private int DeliverIpInIp(Random random, InputSource inputs)
+    {
+        ReadOnlySpan<byte> frame = inputs.Frame();
+        int start = random.Next(4) switch { 0 => 34, 1 => 54, _ => EthernetFrame.MinHeaderLength };
+        ReadOnlySpan<byte> packet = frame[Math.Min(start, frame.Length)..];
+        bool isIpv6 = random.Next(8) == 0 ? random.Next(2) == 0 : !packet.IsEmpty && packet[0] >> 4 == 6;
+        _underlay.DeliverIpInIp(
+            Source(random), packet.ToArray(), isIpv6 ? IpProtocols.Ipv6InIp : IpProtocols.Ipv4InIp, (byte)random.Next(256));
+        return 1;
+    }
+
+    private static UnderlayEndpoint Source(Random random) => random.Next(10) switch
+    {
+        0 => Stranger,
+        < 4 => KnownV6,
+        _ => Known,
+    };
 
     private static byte[] Datagram(Random random, InputSource inputs, bool isGeneve)
     {

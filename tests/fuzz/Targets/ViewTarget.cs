@@ -1,10 +1,11 @@
 using Overlay.Dataplane.Inner;
+using Overlay.Dataplane.Tunnels;
 using Overlay.Wire;
 using Overlay.Wire.Tests;
 
 namespace Overlay.Fuzz.Targets;
 
-/// <summary>Every view of Overlay.Wire, every accessor, the checksum, and the inner packet with its offsets.</summary>
+/// <summary>Every view of Overlay.Wire, every accessor, the checksum, the tunnel encapsulation limit, and the inner packet with its offsets.</summary>
 internal sealed class ViewTarget(GuardedMemory memory) : IFuzzTarget
 {
     public string Name => "views and inner packets";
@@ -21,11 +22,21 @@ internal sealed class ViewTarget(GuardedMemory memory) : IFuzzTarget
             Span<byte> tail = bytes[Math.Min(bytes.Length, random.Next(4) switch { 0 => 0, 1 => 14, 2 => 42, _ => random.Next(100) })..];
             EveryView.Read(tail);
             _ = InternetChecksum.Add(tail);
+            FindLimit(tail);
             if (InnerPacket.TryParse(tail, out InnerPacket packet) == WireStatus.Ok) Check(packet, tail.Length);
+            if (InnerPacket.TryParseFrame(tail, out packet) == WireStatus.Ok) Check(packet, tail.Length);
             ushort etherType = random.Next(2) == 0 ? EtherTypes.Ipv4 : EtherTypes.Ipv6;
             if (tail.Length >= EthernetFrame.MinHeaderLength && InnerPacket.TryParseBare(tail, etherType, out packet) == WireStatus.Ok)
                 Check(packet, tail.Length);
         }
+    }
+
+    private static void FindLimit(ReadOnlySpan<byte> bytes)
+    {
+        if (Ipv6Packet.TryParse(bytes, out Ipv6Packet ip) != WireStatus.Ok) return;
+        int length = Ipv6Packet.HeaderLength + ip.PayloadLength;
+        int limit = TunnelEncapsulationLimit.Find(bytes[..length], out int offset);
+        if (limit >= 0 && (offset >= length || bytes[offset] != limit)) throw new InvalidOperationException($"a limit of {limit} at {offset} of {length} bytes");
     }
 
     private static void Check(in InnerPacket packet, int length)
