@@ -1,5 +1,6 @@
 using Overlay.Rpc;
 using Overlay.SystemTests.Lab;
+using Overlay.SystemTests.Setups;
 using Overlay.SystemTests.Traffic;
 using Xunit.Abstractions;
 
@@ -15,8 +16,6 @@ public sealed class HostileInputTests(ITestOutputHelper output)
     private const int Frames = 5120;
     private const int Batch = 640;
     private const long ResidentGrowthLimit = 24 << 20;
-
-    private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(30);
 
     [Theory]
     [InlineData((int)HostileTunnel.Vxlan, UnderlayFamily.Ipv4)]
@@ -38,11 +37,9 @@ public sealed class HostileInputTests(ITestOutputHelper output)
         // What comes out ends in the host, without an answer that would disturb the counters.
         await network.A.Host.IpAsync(
             $"route add blackhole {NumberedPacket.Target4}/32", $"route add blackhole {NumberedPacket.Target6}/128");
-        using Tap tap = await Tap.StartAsync(network.A);
-        byte[] ethernet = [.. await MacAsync(network.A), .. await MacAsync(network.B)];
-        int index = int.Parse(
-            await network.B.Host.CheckAsync("cat", $"/sys/class/net/{LabNode.UnderlayDevice}/ifindex"), System.Globalization.CultureInfo.InvariantCulture);
-        using PacketSocket socket = await network.B.Host.OpenAsync(() => new PacketSocket(index));
+        using DeviceCapture tap = await DeviceCapture.StartAsync(network.A, "in", "ip or ip6");
+        byte[] ethernet = await PacketSocket.AddressesAsync(network.A, network.B);
+        using PacketSocket socket = await PacketSocket.OpenAsync(network.B.Host, LabNode.UnderlayDevice);
         string stranger = ipv6 ? "2001:db8:77::77" : "192.0.2.77";
         Func<int, HostileFrame> next = tunnel == HostileTunnel.IpInIp
             ? new HostileIpInIpFrames(
@@ -80,25 +77,15 @@ public sealed class HostileInputTests(ITestOutputHelper output)
         Assert.InRange(Resident(daemon) - resident, long.MinValue, ResidentGrowthLimit);
     }
 
-    private static TunnelOptions Options(HostileTunnel tunnel) => tunnel switch
+    private static TunnelOptions Options(HostileTunnel tunnel)
     {
-        HostileTunnel.Vxlan => new TunnelOptions(),
-        HostileTunnel.Geneve => Geneve("ethernet"),
-        HostileTunnel.IpInIp => new TunnelOptions { Encapsulation = "ipip" },
-        _ => Geneve("ip"),
-    };
-
-    private static TunnelOptions Geneve(string payload) => new()
-    {
-        Encapsulation = "geneve",
-        Port = 6081,
-        SegmentLines = [$"payload: {payload}", "options: [{ class: 0x0102, type: 0x83, data: \"00000000\" }]"],
-    };
+        TunnelOptions plain = Encapsulation.Of(tunnel);
+        return tunnel is HostileTunnel.Vxlan or HostileTunnel.IpInIp
+            ? plain
+            : plain with { SegmentLines = [.. plain.SegmentLines, "options: [{ class: 0x0102, type: 0x83, data: \"00000000\" }]"] };
+    }
 
     private static long Arrived(StatusDocument status) => status.Queues.Sum(queue => queue.IngressIn.Packets);
-
-    private static async Task<byte[]> MacAsync(LabNode node) =>
-        PlainBytes.Mac((await node.Host.CheckAsync("cat", $"/sys/class/net/{LabNode.UnderlayDevice}/address")).Trim());
 
     private static long Resident(OverlayDaemon daemon)
     {
@@ -107,57 +94,4 @@ public sealed class HostileInputTests(ITestOutputHelper output)
     }
 
     private static IEnumerable<string> Sorted(IEnumerable<byte[]> packets) => packets.Select(Convert.ToHexStringLower).Order(StringComparer.Ordinal);
-
-    /// <summary>tcpdump(8) on what the daemon writes to its device.</summary>
-    private sealed class Tap(DirectoryInfo directory, RunningProcess tcpdump) : IDisposable
-    {
-        private const int FileHeader = 24;
-        private const int RecordHeader = 16;
-        private const int EthernetHeader = 14;
-
-        private string File => Path.Combine(directory.FullName, "device.pcap");
-
-        public static async Task<Tap> StartAsync(LabNode node)
-        {
-            DirectoryInfo directory = NetworkNamespace.CreateDirectory();
-            RunningProcess tcpdump = node.Host.Start(
-            [
-                "tcpdump", "-i", "overlay0", "-Q", "in", "-n", "-U", "-Z", "root", "-B", "16384",
-                "-w", Path.Combine(directory.FullName, "device.pcap"), "ip or ip6",
-            ]);
-            await tcpdump.WaitForTextAsync("listening on", Deadline);
-            return new Tap(directory, tcpdump);
-        }
-
-        /// <summary>The packets from their IP headers on, as soon as there are so many.</summary>
-        public async Task<List<byte[]>> StopAsync(int count)
-        {
-            var waited = System.Diagnostics.Stopwatch.StartNew();
-            while (Read().Count < count && waited.Elapsed < Deadline) await Task.Delay(20);
-            tcpdump.Signal(Libc.SignalTerminate);
-            await tcpdump.WaitForExitAsync(Deadline);
-            return Read();
-        }
-
-        public void Dispose()
-        {
-            tcpdump.Dispose();
-            directory.Delete(recursive: true);
-        }
-
-        private List<byte[]> Read()
-        {
-            byte[] bytes = System.IO.File.ReadAllBytes(File);
-            var packets = new List<byte[]>();
-            for (int at = FileHeader; at + RecordHeader <= bytes.Length;)
-            {
-                int length = BitConverter.ToInt32(bytes, at + 8);
-                at += RecordHeader;
-                if (at + length > bytes.Length) break;
-                packets.Add(bytes[(at + EthernetHeader)..(at + length)]);
-                at += length;
-            }
-            return packets;
-        }
-    }
 }

@@ -48,8 +48,7 @@ internal sealed record DaemonConfiguration
               interface: {LabNode.UnderlayDevice}
               addresses: ["{Node.Underlay}"]
             {Unless(Tunnel.IsIpInIp, $"  port: {Tunnel.Port}")}
-              ttl: {Tunnel.HopLimit}
-              trafficClass: {Tunnel.TrafficClass}
+            {Lines("  ", Tunnel.UnderlayLines ?? [$"ttl: {Tunnel.HopLimit}", $"trafficClass: {Tunnel.TrafficClass}"])}
               queues: {Tunnel.Queues}
             tunnel:
               encapsulation: {Tunnel.Encapsulation}

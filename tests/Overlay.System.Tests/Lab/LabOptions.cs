@@ -69,6 +69,9 @@ public sealed record TunnelOptions
 
     public int Queues { get; init; } = 1;
 
+    /// <summary>Lines of the daemon's <c>underlay:</c> in place of those for TTL and traffic class, without indentation.</summary>
+    public string[]? UnderlayLines { get; init; }
+
     /// <summary>Further lines of the daemon's <c>tunnel:</c>, without indentation.</summary>
     public string[] TunnelLines { get; init; } = [];
 

@@ -37,6 +37,29 @@ internal static class Tshark
         return [.. output.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => Read(line, encapsulation))];
     }
 
+    /// <summary>Fields of the frames that a filter lets through; of a field that occurs several times each value, the outermost first.</summary>
+    /// <returns>By frame, field and occurrence.</returns>
+    public static async Task<List<string[][]>> FieldsAsync(string file, string filter, params string[] fields)
+    {
+        string output = await Command.CheckAsync(Deadline, null, "tshark",
+        [
+            "-n", "-r", file, "-Y", filter, "-o", "ip.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE", "-o", "tcp.check_checksum:TRUE",
+            "-o", "ip.defragment:FALSE", "-o", "ipv6.defragment:FALSE",
+            "-T", "fields", "-E", "occurrence=a", "-E", "aggregator=,", .. fields.SelectMany(field => new[] { "-e", field }),
+        ]);
+        return
+        [
+            .. output.Split('\n', StringSplitOptions.RemoveEmptyEntries)
+                .Select(line => line.Split('\t').Select(value => value.Split(',', StringSplitOptions.RemoveEmptyEntries)).ToArray()),
+        ];
+    }
+
+    public static bool IsTrue(string value) => value is "1" or "True";
+
+    public static int Number(string value) => value.StartsWith("0x", StringComparison.Ordinal)
+        ? int.Parse(value.AsSpan(2), NumberStyles.HexNumber, CultureInfo.InvariantCulture)
+        : int.Parse(value, CultureInfo.InvariantCulture);
+
     private static CapturedDatagram Read(string line, string encapsulation)
     {
         string[][] values = [.. line.Split('\t').Select(value => value.Split(',', StringSplitOptions.RemoveEmptyEntries))];
@@ -82,10 +105,4 @@ internal static class Tshark
         string[] destination = [.. all("tcp.dstport"), .. all("udp.dstport").Skip(1)];
         return $"{string.Join(',', source)} {string.Join(',', destination)}";
     }
-
-    private static bool IsTrue(string value) => value is "1" or "True";
-
-    private static int Number(string value) => value.StartsWith("0x", StringComparison.Ordinal)
-        ? int.Parse(value.AsSpan(2), NumberStyles.HexNumber, CultureInfo.InvariantCulture)
-        : int.Parse(value, CultureInfo.InvariantCulture);
 }

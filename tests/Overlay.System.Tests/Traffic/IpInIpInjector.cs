@@ -1,4 +1,3 @@
-using System.Globalization;
 using Overlay.SystemTests.Lab;
 
 namespace Overlay.SystemTests.Traffic;
@@ -19,15 +18,11 @@ internal sealed class IpInIpInjector : IDisposable
 
     public static async Task<IpInIpInjector> OpenAsync(LabNode from, LabNode to)
     {
-        int index = int.Parse(await ReadAsync(from, "ifindex"), CultureInfo.InvariantCulture);
-        byte[] ethernet = [.. PlainBytes.Mac((await ReadAsync(to, "address")).Trim()), .. PlainBytes.Mac((await ReadAsync(from, "address")).Trim()), 0x08, 0x00];
-        return new IpInIpInjector(await from.Host.OpenAsync(() => new PacketSocket(index)), ethernet, to.Underlay4);
+        byte[] ethernet = [.. await PacketSocket.AddressesAsync(to, from), 0x08, 0x00];
+        return new IpInIpInjector(await PacketSocket.OpenAsync(from.Host, LabNode.UnderlayDevice), ethernet, to.Underlay4);
     }
 
     public void Send(string source, byte[] inner) => _socket.Send([.. _ethernet, .. PlainBytes.Ipv4(source, _destination, 4, inner)]);
 
     public void Dispose() => _socket.Dispose();
-
-    private static Task<string> ReadAsync(LabNode node, string attribute) =>
-        node.Host.CheckAsync("cat", $"/sys/class/net/{LabNode.UnderlayDevice}/{attribute}");
 }

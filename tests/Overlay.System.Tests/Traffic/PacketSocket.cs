@@ -1,6 +1,8 @@
 using System.Buffers.Binary;
+using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
+using Overlay.SystemTests.Lab;
 
 namespace Overlay.SystemTests.Traffic;
 
@@ -9,13 +11,24 @@ internal sealed class PacketSocket : IDisposable
 {
     private readonly Socket _socket = new(AddressFamily.Packet, SocketType.Raw, 0);
 
-    /// <summary>Opens in the caller's namespace.</summary>
-    /// <param name="interfaceIndex">Of the interface to send on.</param>
-    public PacketSocket(int interfaceIndex) => _socket.Bind(new LinkLayerEndPoint(interfaceIndex));
+    private PacketSocket(int interfaceIndex) => _socket.Bind(new LinkLayerEndPoint(interfaceIndex));
+
+    /// <summary>Opens on an interface of a namespace.</summary>
+    public static async Task<PacketSocket> OpenAsync(NetworkNamespace inside, string device)
+    {
+        int index = int.Parse(await inside.CheckAsync("cat", $"/sys/class/net/{device}/ifindex"), CultureInfo.InvariantCulture);
+        return await inside.OpenAsync(() => new PacketSocket(index));
+    }
+
+    /// <summary>Destination and source of a frame on the underlay.</summary>
+    public static async Task<byte[]> AddressesAsync(LabNode to, LabNode from) => [.. await MacAsync(to), .. await MacAsync(from)];
 
     public void Send(byte[] frame) => _socket.Send(frame);
 
     public void Dispose() => _socket.Dispose();
+
+    private static async Task<byte[]> MacAsync(LabNode node) =>
+        PlainBytes.Mac((await node.Host.CheckAsync("cat", $"/sys/class/net/{LabNode.UnderlayDevice}/address")).Trim());
 
     /// <summary>struct sockaddr_ll without protocol, so that nothing is received.</summary>
     private sealed class LinkLayerEndPoint(int interfaceIndex) : EndPoint
