@@ -109,6 +109,7 @@ class Overlay(Tunnel):
     payload = "ethernet"
     port = PORT
     egress = "auto"
+    queues = 1
     program = None
 
     @classmethod
@@ -136,6 +137,7 @@ api:
 underlay:
   interface: {self.host.underlay_device}
   addresses: ["{self.host.underlay_address}"]
+  queues: {self.queues}
 {f"  port: {self.port}" if has_header else ""}
 tunnel:
   encapsulation: {self.encapsulation}
@@ -193,7 +195,11 @@ class OverlayIpInIp(Overlay):
     """Over raw sockets, to which the kernel gives neither segmentation nor coalescing."""
 
     encapsulation = "ipip"
-    overhead = 20
+    overhead = 28  # 20; over IPv6 8 more of options
+
+
+class OverlayIpInIpTwoQueues(OverlayIpInIp):
+    queues = 2
 
 
 class OpenVSwitch(Tunnel):

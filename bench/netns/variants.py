@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from tunnels import (
-    KernelVxlan, OpenVSwitch, OpenVSwitchGeneve, OverlayGeneveTunnelGso, OverlayIpInIp, OverlayTunnelGso, OverlayUdpGso, Routed, WireGuardGo)
+    KernelVxlan, OpenVSwitch, OpenVSwitchGeneve, OverlayGeneveTunnelGso, OverlayIpInIp, OverlayIpInIpTwoQueues, OverlayTunnelGso, OverlayUdpGso, Routed,
+    WireGuardGo)
 
 BARE = "bare"
 KERNEL = "kernel-vxlan"
@@ -35,6 +36,7 @@ VARIANTS = (
     Variant("overlay-tunnel-gso", "Overlay VXLAN, tunnel-gso", OverlayTunnelGso, OverlayTunnelGso),
     Variant("overlay-geneve", "Overlay Geneve, tunnel-gso", OverlayGeneveTunnelGso, OverlayGeneveTunnelGso),
     Variant("overlay-ipip", "Overlay IP-in-IP", OverlayIpInIp, OverlayIpInIp),
+    Variant("overlay-ipip-2q", "Overlay IP-in-IP, two queues", OverlayIpInIpTwoQueues, OverlayIpInIpTwoQueues, quick=False),
     Variant("overlay-udp-gso-kernel", "Overlay udp-gso ↔ kernel VXLAN", OverlayUdpGso, KernelVxlan, DIRECTIONS, quick=False),
     Variant("overlay-tunnel-gso-kernel", "Overlay tunnel-gso ↔ kernel VXLAN", OverlayTunnelGso, KernelVxlan, DIRECTIONS),
     Variant("ovs-userspace", "Open vSwitch userspace VXLAN", OpenVSwitch, OpenVSwitch),

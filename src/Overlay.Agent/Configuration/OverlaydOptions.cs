@@ -21,9 +21,10 @@ internal sealed record OverlaydOptions(
     /// <summary>True where IP-in-IP is sent or accepted.</summary>
     public bool UsesIpInIp => SendsIpInIp || Tunnel.Accept.Any(accepted => accepted.Value == Encapsulation.IpInIp);
 
-    /// <summary>The segment that gets what arrives in IP-in-IP: the one that sends it, or the only one; null: nothing is taken.</summary>
+    /// <summary>The segment that gets what arrives in IP-in-IP: the one that sends it, the one named, or the only one; null: nothing is taken.</summary>
     public SegmentOptions? IpInIpSegment => !UsesIpInIp ? null
-        : Segments.FirstOrDefault(segment => segment.Tunnel.Encapsulation.Value == Encapsulation.IpInIp) ?? Segments[0];
+        : Segments.FirstOrDefault(segment => segment.Tunnel.Encapsulation.Value == Encapsulation.IpInIp)
+            ?? Segments.FirstOrDefault(segment => segment.Name.Value == Tunnel.IpInIpSegment?.Value) ?? Segments[0];
 
     private bool SendsIpInIp => Segments.Any(segment => segment.Tunnel.Encapsulation.Value == Encapsulation.IpInIp);
 
@@ -66,6 +67,8 @@ internal sealed record UnderlayOptions(
 /// <param name="ZeroChecksumIPv6">In which directions datagrams over IPv6 may have none.</param>
 /// <param name="MssClamp">Most that the MSS option of a TCP SYN may say; 0: it is left alone; null: what the way to the peer carries.</param>
 /// <param name="FragmentsInner">IPv4 packets without DF that are too big are fragmented before encapsulation; otherwise they are dropped.</param>
+/// <param name="EncapsulationLimit">Of IP-in-IP over IPv6 (RFC 2473, 4.1.1); its value null: none is written; null: not given.</param>
+/// <param name="IpInIpSegment">Name of the segment that gets what arrives in IP-in-IP while none sends in it; null: not given.</param>
 internal sealed record TunnelOptions(
     Located<Encapsulation> Encapsulation,
     IReadOnlyList<Located<Encapsulation>> Accept,
@@ -75,7 +78,16 @@ internal sealed record TunnelOptions(
     Located<bool> Checksum,
     IReadOnlyList<Located<ChecksumDirection>> ZeroChecksumIPv6,
     Located<int?> MssClamp,
-    Located<bool> FragmentsInner);
+    Located<bool> FragmentsInner,
+    Located<int?>? EncapsulationLimit,
+    Located<string>? IpInIpSegment)
+{
+    /// <summary>RFC 2473, 6.6: the recommended default.</summary>
+    public const int DefaultEncapsulationLimit = 4;
+
+    /// <summary>How many further tunnels may enclose an IP-in-IP packet over IPv6; null: nothing is said.</summary>
+    public int? NestedTunnels => EncapsulationLimit is { } given ? given.Value : DefaultEncapsulationLimit;
+}
 
 internal enum ChecksumDirection
 {

@@ -27,7 +27,15 @@ internal sealed class TunnelChecks(OverlaydOptions options, ConfigurationProblem
 
     private void CheckIpInIp()
     {
-        if (!options.UsesIpInIp) return;
+        if (!options.UsesIpInIp)
+        {
+            const string remedy = "leave it out, or write 'accept: [ipip]'";
+            if (options.Tunnel.EncapsulationLimit is { } limit)
+                problems.Add(limit.Line, "encapsulationLimit is that of ipip, which is neither sent nor accepted", remedy);
+            if (options.Tunnel.IpInIpSegment is { } unused)
+                problems.Add(unused.Line, $"ipipSegment '{unused}' has no use: ipip is neither sent nor accepted", remedy);
+            return;
+        }
         SegmentOptions[] senders = [.. options.Segments.Where(segment => segment.Tunnel.Encapsulation.Value == Encapsulation.IpInIp)];
         if (senders.Length > 1)
         {
@@ -35,11 +43,19 @@ internal sealed class TunnelChecks(OverlaydOptions options, ConfigurationProblem
                 senders[1].Name.Line, $"segment '{senders[1].Name}' is ipip like segment '{senders[0].Name}', and IP-in-IP packets name no segment",
                 "keep one ipip segment");
         }
-        else if (senders.Length == 0 && options.Segments.Count > 1)
+        else if (senders.Length == 0 && options.Segments.Count > 1 && options.Tunnel.IpInIpSegment is null)
         {
             problems.Add(
                 options.Tunnel.Accept.First(accepted => accepted.Value == Encapsulation.IpInIp).Line,
-                $"ipip is accepted for none of {options.Segments.Count} segments: its packets name no segment", "keep one segment, or give one 'encapsulation: ipip'");
+                $"ipip is accepted, and its packets do not say for which of {options.Segments.Count} segments they are",
+                $"name it with 'ipipSegment: {options.Segments[0].Name}'");
+        }
+        if (options.Tunnel.IpInIpSegment is { } named) CheckIpInIpSegment(named, senders);
+        if (options.IpInIpSegment is { Bridging: { } bridging } bridged)
+        {
+            problems.Add(
+                bridging.Line, $"segment '{bridged.Name}' is bridged, and ipip, of which it gets the packets, has no Ethernet headers",
+                "write 'kind: routed', or leave ipip out");
         }
         if (options.Ports.Count > 0) return;
         foreach (SegmentOptions segment in senders.Where(segment => segment.Vni.Value != SegmentOptions.NoVni))
@@ -52,6 +68,22 @@ internal sealed class TunnelChecks(OverlaydOptions options, ConfigurationProblem
             problems.Add(peer.Port.Line, $"port {peer.Port} of peer '{peer.Name}' has no use: IP-in-IP has no ports", "leave it out");
         if (options.Tunnel.Egress.Value == EgressMode.TunnelGso)
             problems.Add(options.Tunnel.Egress.Line, "egress tunnel-gso has no use: IP-in-IP packets leave one a message", "leave it out");
+    }
+
+    private void CheckIpInIpSegment(Located<string> named, SegmentOptions[] senders)
+    {
+        if (options.Segments.All(segment => segment.Name.Value != named.Value))
+        {
+            problems.Add(
+                named.Line, $"ipipSegment '{named}' is not listed",
+                $"did you mean '{NearestWord.Of(named, options.Segments.Select(segment => segment.Name.Value))}'?");
+        }
+        else if (senders is [var sender] && sender.Name.Value != named.Value)
+        {
+            problems.Add(
+                named.Line, $"ipipSegment '{named}' contradicts segment '{sender.Name}', which sends in ipip and so gets what arrives in it",
+                "leave it out");
+        }
     }
 
     private void CheckPorts()

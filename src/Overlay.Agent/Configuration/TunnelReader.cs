@@ -31,7 +31,9 @@ internal static class TunnelReader
             section.List("zeroChecksumIPv6", ConfigurationValues.OneOf(
                 ("send", ChecksumDirection.Send), ("receive", ChecksumDirection.Receive))),
             section.OrDefault<int?>("mssClamp", null, ConfigurationValues.MssClamp),
-            section.OrDefault("fragment", true, ConfigurationValues.OneOf(("inner", true), ("drop", false))));
+            section.OrDefault("fragment", true, ConfigurationValues.OneOf(("inner", true), ("drop", false))),
+            section.Optional<int?>("encapsulationLimit", ConfigurationValues.NoneOr(ConfigurationValues.Integer(0, byte.MaxValue))),
+            section.Optional<string>("ipipSegment", ConfigurationValues.Name));
         section.RefuseUnknownKeys();
         return options;
     }

@@ -189,7 +189,7 @@ internal sealed class PlanResolver(OverlaydOptions options, IReadOnlyList<HostIn
                 .Select(route => route.Prefix.Value).Distinct()];
         bool overIPv6 = options.Peers.Any(peer => peer.Address.Value.AddressFamily == AddressFamily.InterNetworkV6)
             || underlay.AddressV4 is null;
-        TunnelFormat tunnel = Format(segment.Tunnel);
+        TunnelFormat tunnel = Format(segment.Tunnel, options.Tunnel);
         int outer = tunnel.OuterLength(overIPv6);
         int most = Math.Min(underlay.Mtu - outer - tunnel.MaxPrefixLength, SegmentOptions.MostMtu);
         if (segment.Mtu is { } mtu && mtu.Value > most)
@@ -234,7 +234,7 @@ internal sealed class PlanResolver(OverlaydOptions options, IReadOnlyList<HostIn
         ForwardsReserved = bridging.ForwardsReserved,
     };
 
-    private static TunnelFormat Format(SegmentTunnelOptions tunnel)
+    private static TunnelFormat Format(SegmentTunnelOptions tunnel, TunnelOptions common)
     {
         byte[] written = new byte[GeneveHeader.MaxOptionsLength];
         int length = 0;
@@ -247,6 +247,7 @@ internal sealed class PlanResolver(OverlaydOptions options, IReadOnlyList<HostIn
             KeepsVlanTags = tunnel.KeepsVlanTags,
             GroupPolicy = (ushort?)tunnel.GroupPolicy?.Value,
             GeneveOptions = written[..length],
+            EncapsulationLimit = tunnel.Encapsulation.Value == Encapsulation.IpInIp ? (byte?)common.NestedTunnels : null,
         };
     }
 

@@ -57,7 +57,7 @@ internal sealed class UnderlayQueues : IDisposable
                 try
                 {
                     RawIpUnderlay? raw = !plan.Options.UsesIpInIp ? null : new RawIpUnderlay(
-                        [.. plan.Underlay.Addresses], plan.Underlay.Interface, plan.Underlay.TimeToLive, receives: i == 0);
+                        [.. plan.Underlay.Addresses], plan.Underlay.Interface, plan.Underlay.TimeToLive, i, options.Queues);
                     opened._queues.Add(new QueueUnderlay(udp, raw));
                 }
                 catch

@@ -45,13 +45,20 @@ public static class ConfigurationValues
 
     /// <summary>A value of its own, or null for <c>copy</c>: that of the inner packet.</summary>
     public static ValueParser<T?> CopyOr<T>(ValueParser<T> parse)
+        where T : struct => WordOr("copy", parse);
+
+    /// <summary>A value, or null for <c>none</c>.</summary>
+    public static ValueParser<T?> NoneOr<T>(ValueParser<T> parse)
+        where T : struct => WordOr("none", parse);
+
+    private static ValueParser<T?> WordOr<T>(string word, ValueParser<T> parse)
         where T : struct => (string text, out T? value) =>
     {
         value = null;
-        if (text == "copy") return null;
+        if (text == word) return null;
         Refusal? refusal = parse(text, out T given);
         value = given;
-        return refusal is { } refused ? refused with { Remedy = $"{refused.Remedy}, or copy" } : null;
+        return refusal is { } refused ? refused with { Remedy = $"{refused.Remedy}, or {word}" } : null;
     };
 
     /// <summary>Most that the MSS option of a SYN may say: null for <c>auto</c>, 0 for <c>off</c>.</summary>

@@ -121,9 +121,12 @@ public sealed partial class EgressPath
     private bool HasRoom(SendBatch output, int datagrams, int length, int headers) =>
         output.FreeTrains >= TrainBuilder.TrainsFor(datagrams, length) + 1 && output.FreeSlices >= 2 * datagrams && _arena.Fits(datagrams, headers);
 
-    private void Refuse(ReadOnlySpan<byte> frame, in InnerPacket packet, int mtu, GatherBatch answers, QueueCounters counters)
+    private void Refuse(ReadOnlySpan<byte> frame, in InnerPacket packet, int mtu, GatherBatch answers, QueueCounters counters) =>
+        Tell(frame, packet, IcmpError.TooBig(mtu), answers, counters);
+
+    private void Tell(ReadOnlySpan<byte> frame, in InnerPacket packet, in IcmpError error, GatherBatch answers, QueueCounters counters)
     {
-        if (_errors.TryAnswer(frame, packet, IcmpError.TooBig(mtu), answers)) counters.IcmpErrors++;
+        if (_errors.TryAnswer(frame, packet, error, answers)) counters.IcmpErrors++;
     }
 
     private static bool HasDontFragment(ReadOnlySpan<byte> frame, in InnerPacket packet)

@@ -5,6 +5,7 @@ using Overlay.Dataplane.Forwarding;
 using Overlay.Dataplane.Inner;
 using Overlay.Dataplane.Mtu;
 using Overlay.Dataplane.Offload;
+using Overlay.Dataplane.Tunnels;
 using Overlay.Wire;
 
 namespace Overlay.Dataplane.Egress;
@@ -118,8 +119,13 @@ public sealed partial class EgressPath
         int route = segment.PeerOf(value, packet.FlowHash);
         if (route < 0) return Unroutable(bytes, packet, value, segments, innerBytes, answers, counters);
         OuterFlow flow = FlowTo(segment.Peers[route], packet);
-        if (segment.Tunnel.IsIpInIp && IpInIpEntry.Refusal(bytes, packet, segment, _options, ref flow) is { } refusal)
+        if (IsFor(flow.Peer, packet)) return Drop(DropReason.EgressLoop, segments, innerBytes, counters);
+        if (segment.Tunnel.IsIpInIp && IpInIpEntry.Refusal(bytes, packet, segment, _options, ref flow, out int limitOffset) is { } refusal)
+        {
+            // RFC 2473, 4.1.1 a.
+            if (refusal == DropReason.EgressEncapsulationLimit) Tell(bytes, packet, IcmpError.ParameterProblem(limitOffset), answers, counters);
             return Drop(refusal, segments, innerBytes, counters);
+        }
         return frame.Offload.GsoType == VirtioGsoType.None || segments == 1
             ? TakePacket(frame, bytes, packet, flow, route, memory, segment, output, answers, counters)
             : TakeSuperPacket(frame, packet, segments, flow, route, memory, segment, output, answers, counters);
@@ -147,7 +153,7 @@ public sealed partial class EgressPath
     {
         int prefix = PrefixLength(packet, segment);
         int length = prefix + frame.Length - packet.NetworkOffset;
-        int room = segment.RoomTo(flow.Peer);
+        int room = RoomFor(flow, segment);
         if (length > room && !flow.MayFragment)
             return TakeOversize(frame, bytes, packet, flow, room - prefix, route, memory, segment, output, answers, counters);
         if (length > TrainBuilder.MaxLength) return Drop(DropReason.EgressTooBig, 1, frame.Length, counters);
@@ -170,7 +176,7 @@ public sealed partial class EgressPath
         int prefix = PrefixLength(packet, segment);
         int headers = prefix + packet.HeadersEnd - packet.NetworkOffset;
         int payload = packet.End - packet.HeadersEnd;
-        int room = segment.RoomTo(flow.Peer);
+        int room = RoomFor(flow, segment);
         if (headers + frame.Offload.SegmentSize > room && !flow.MayFragment)
             return TakeOversizeSuperPacket(frame, packet, segments, flow, room, prefix, route, memory, segment, output, answers, counters);
         long innerBytes = ((long)segments * (headers - segment.HeaderLength)) + payload;
@@ -216,6 +222,18 @@ public sealed partial class EgressPath
         (ushort)FlowHash.Index(packet.FlowHash, _options.SourcePorts.Length),
         (byte)(_trafficClass | (packet.TrafficClass & _copiedTrafficClass)),
         (byte)(packet.TimeToLive & _copiedTimeToLive));
+
+    /// <summary>As <see cref="Segment.RoomTo"/>; less where the packet brings an encapsulation limit and others are sent without.</summary>
+    private static int RoomFor(in OuterFlow flow, Segment segment)
+    {
+        int room = segment.RoomTo(flow.Peer);
+        bool isExtra = flow.EncapsulationLimit != DatagramTrain.NoLimit && segment.Tunnel.EncapsulationLimit is null;
+        return isExtra ? room - TunnelEncapsulationLimit.HeaderLength : room;
+    }
+
+    /// <summary>True for the peer's own outer address: what is for the tunnel's end would enter the tunnel again, in which it is to travel.</summary>
+    private static bool IsFor(Peer peer, in InnerPacket packet) =>
+        peer.Endpoint.Address == (packet.IsIpv4 ? IpBits.Mapped(packet.DestinationV4) : packet.DestinationV6);
 
     private static bool IsSolicitation(ReadOnlySpan<byte> frame, in InnerPacket packet) =>
         packet.IsIpv6 && packet.Protocol == IpProtocols.Icmpv6 && !packet.IsFragment

@@ -118,7 +118,7 @@ internal sealed class IcmpErrors
             Destination = about.Source,
         });
         packet[..quoted].CopyTo(answer[headers..]);
-        uint rest = error.Mtu == 0 ? 0 : (uint)Math.Max(error.Mtu, IcmpError.LeastMtuV6);
+        uint rest = error.Mtu == 0 ? error.Pointer : (uint)Math.Max(error.Mtu, IcmpError.LeastMtuV6);
         Icmpv6Header.Write(answer[Ipv6Packet.HeaderLength..(headers + quoted)], about.Destination, about.Source, error.TypeV6, error.CodeV6, rest);
         return headers + quoted;
     }

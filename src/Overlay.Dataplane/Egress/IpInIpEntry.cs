@@ -18,9 +18,12 @@ internal static class IpInIpEntry
     /// <param name="segment">Where it belongs.</param>
     /// <param name="options">Knows our end of the tunnel.</param>
     /// <param name="flow">Where the packet goes.</param>
+    /// <param name="limitOffset">Where in the IP packet its own limit is, where that is the reason.</param>
     /// <returns>Null, or why the packet must be dropped.</returns>
-    public static DropReason? Refusal(ReadOnlySpan<byte> frame, in InnerPacket packet, Segment segment, EgressOptions options, ref OuterFlow flow)
+    public static DropReason? Refusal(
+        ReadOnlySpan<byte> frame, in InnerPacket packet, Segment segment, EgressOptions options, ref OuterFlow flow, out int limitOffset)
     {
+        limitOffset = 0;
         if (packet.TimeToLive == 0) return DropReason.EgressExpired;
         UInt128 source = packet.Source(frame);
         bool isOurs = packet.IsIpv4 ? (uint)source == options.LocalV4 : source == options.LocalV6;
@@ -28,7 +31,7 @@ internal static class IpInIpEntry
         flow = flow with { Protocol = packet.IsIpv4 ? IpProtocols.Ipv4InIp : IpProtocols.Ipv6InIp };
         if (flow.Peer.Endpoint.IsIPv4) return null;
 
-        int limit = packet.IsIpv6 ? TunnelEncapsulationLimit.Find(frame[packet.NetworkOffset..packet.End], out _) : -1;
+        int limit = packet.IsIpv6 ? TunnelEncapsulationLimit.Find(frame[packet.NetworkOffset..packet.End], out limitOffset) : -1;
         if (limit == 0) return DropReason.EgressEncapsulationLimit;
         int written = limit > 0 ? limit - 1 : segment.Tunnel.EncapsulationLimit ?? -1;
         flow = flow with { EncapsulationLimit = (short)written };

@@ -14,7 +14,7 @@ namespace Overlay.Linux.Underlay;
 /// <summary>
 /// The underlay of IP-in-IP over raw sockets, one an outer family and inner version. The kernel writes the outer header: DF set, the
 /// identification of an atomic datagram (RFC 6864), and reassembles what arrives in fragments; its GRO may hand over several inner TCP packets
-/// as one with an unfinished checksum. A message carries one packet. One worker thread uses it.
+/// as one with an unfinished checksum. A message carries one packet. Several queues share what arrives by flow. One worker thread uses it.
 /// </summary>
 public sealed unsafe class RawIpUnderlay : IUnderlay, IDisposable
 {
@@ -39,9 +39,10 @@ public sealed unsafe class RawIpUnderlay : IUnderlay, IDisposable
     /// <param name="addresses">Local outer addresses, at most one a family.</param>
     /// <param name="device">Interface to bind to; null for none.</param>
     /// <param name="timeToLive">Outer TTL or hop limit of what brings none.</param>
-    /// <param name="receives">False for a queue that only sends: each raw socket would be given every packet.</param>
+    /// <param name="queue">Index of the worker's queue.</param>
+    /// <param name="queueCount">Queues that share what arrives.</param>
     /// <exception cref="LinuxException">A socket cannot be had; the text says why.</exception>
-    public RawIpUnderlay(IReadOnlyList<IPAddress> addresses, string? device, byte timeToLive, bool receives)
+    public RawIpUnderlay(IReadOnlyList<IPAddress> addresses, string? device, byte timeToLive, int queue, int queueCount)
     {
         try
         {
@@ -49,7 +50,7 @@ public sealed unsafe class RawIpUnderlay : IUnderlay, IDisposable
             {
                 if (address.IsIPv6LinkLocal) _scope = (uint)address.ScopeId;
                 foreach (byte protocol in (ReadOnlySpan<byte>)[IpProtocols.Ipv4InIp, IpProtocols.Ipv6InIp])
-                    Open(address, protocol, device, timeToLive, receives);
+                    Open(address, protocol, device, timeToLive, queue, queueCount);
             }
         }
         catch
@@ -57,7 +58,7 @@ public sealed unsafe class RawIpUnderlay : IUnderlay, IDisposable
             Dispose();
             throw;
         }
-        ReceiveDescriptors = receives ? [.. _sockets.Select(socket => socket.Descriptor.Number)] : [];
+        ReceiveDescriptors = [.. _sockets.Select(socket => socket.Descriptor.Number)];
     }
 
     private readonly record struct Socket(FileDescriptor Descriptor, bool IsIpv6, byte Protocol);
@@ -80,21 +81,21 @@ public sealed unsafe class RawIpUnderlay : IUnderlay, IDisposable
         if (!ReferenceEquals(batch, _prepared)) Prepare(batch);
         int count = 0;
         int sockets = ReceiveDescriptors.Count;
-        if (sockets > 0) _firstSocket = (_firstSocket + 1) % sockets;
+        _firstSocket = (_firstSocket + 1) % sockets;
         for (int i = 0; i < sockets && count < batch.Capacity; i++) count += Receive(batch, count, _sockets[(_firstSocket + i) % sockets]);
         return batch.Count = count;
     }
 
     public void Dispose() => _sockets.ForEach(socket => socket.Descriptor.Dispose());
 
-    private void Open(IPAddress address, byte protocol, string? device, byte timeToLive, bool receives)
+    private void Open(IPAddress address, byte protocol, string? device, byte timeToLive, int queue, int queueCount)
     {
         bool ipv6 = address.AddressFamily == AddressFamily.InterNetworkV6;
         FileDescriptor socket = FileDescriptor.Own(
             Libc.Socket(ipv6 ? Sockets.AF_INET6 : Sockets.AF_INET, Sockets.SOCK_RAW | Sockets.SOCK_NONBLOCK | Sockets.SOCK_CLOEXEC, protocol),
             $"socket IP protocol {protocol}");
         _sockets.Add(new Socket(socket, ipv6, protocol));
-        if (!receives) UdpSocket.DropAll(socket);
+        if (queueCount > 1) FlowFilter.Attach(socket, outerIsIpv4: !ipv6, innerIsIpv4: protocol == IpProtocols.Ipv4InIp, queue, queueCount);
         if (device is not null) UdpSocket.BindToDevice(socket, device);
         if (ipv6)
         {
@@ -109,7 +110,7 @@ public sealed unsafe class RawIpUnderlay : IUnderlay, IDisposable
             UdpSocket.Set(socket, Sockets.IPPROTO_IP, Sockets.IP_TTL, timeToLive, "IP_TTL");
         }
         Note(UdpSocket.SetBuffer(socket, send: true, BufferBytes));
-        if (receives) Note(UdpSocket.SetBuffer(socket, send: false, BufferBytes));
+        Note(UdpSocket.SetBuffer(socket, send: false, BufferBytes));
         int errno = UdpSocket.Bind(socket, address, 0);
         if (errno != 0) throw new LinuxException($"bind IP protocol {protocol} on {address}", errno);
     }

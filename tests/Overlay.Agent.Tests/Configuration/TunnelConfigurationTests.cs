@@ -78,7 +78,36 @@ public sealed class TunnelConfigurationTests
         Assert.Equal(expected, SampleConfiguration.Read(SampleConfiguration.With(Tunnel, Tunnel + line)).Tunnel.FragmentsInner.Value);
 
     [Theory]
-    [InlineData("  accept: [gre]", 13, "'gre' is not known; write vxlan or geneve")]
+    [InlineData("", 4)]
+    [InlineData("  encapsulationLimit: 0\n", 0)]
+    [InlineData("  encapsulationLimit: 255\n", 255)]
+    [InlineData("  encapsulationLimit: none\n", null)]
+    public void Parse_EncapsulationLimit_IsFourUnlessGiven(string line, int? expected) => Assert.Equal(
+        expected, SampleConfiguration.Read(SampleConfiguration.With(Tunnel, $"{Tunnel}  accept: [ipip]\n{line}")).Tunnel.NestedTunnels);
+
+    [Theory]
+    [InlineData("  accept: [ipip]", "ipip is accepted, and its packets do not say for which of 2 segments they are; name it with 'ipipSegment: pods'")]
+    [InlineData("  accept: [ipip]\n  ipipSegment: lap", "ipipSegment 'lap' is not listed; did you mean 'lab'?")]
+    [InlineData("  ipipSegment: lab", "ipipSegment 'lab' has no use: ipip is neither sent nor accepted; leave it out, or write 'accept: [ipip]'")]
+    [InlineData("  encapsulationLimit: 4", "encapsulationLimit is that of ipip, which is neither sent nor accepted; leave it out, or write 'accept: [ipip]'")]
+    public void Parse_IpInIpWithTwoSegments_IsRefusedUnlessOneIsNamed(string lines, string expected) => Assert.Contains(
+        SampleConfiguration.Refusals(TwoSegments(lines, "vxlan")), refusal => refusal.Contains(expected, StringComparison.Ordinal));
+
+    [Fact]
+    public void Parse_IpInIpSegmentNamed_GetsWhatArrivesUntilAnotherSendsIt()
+    {
+        const string named = "  accept: [ipip]\n  ipipSegment: lab";
+
+        Assert.Equal("lab", SampleConfiguration.Read(TwoSegments(named, "vxlan")).IpInIpSegment?.Name.Value);
+        Assert.Equal("lab", SampleConfiguration.Read(TwoSegments(named, "ipip")).IpInIpSegment?.Name.Value);
+        Assert.Equal("lab", SampleConfiguration.Read(TwoSegments("", "ipip")).IpInIpSegment?.Name.Value);
+        Assert.Contains(
+            SampleConfiguration.Refusals(TwoSegments(named.Replace("lab", "pods", StringComparison.Ordinal), "ipip")),
+            refusal => refusal.Contains("ipipSegment 'pods' contradicts segment 'lab', which sends in ipip", StringComparison.Ordinal));
+    }
+
+    [Theory]
+    [InlineData("  accept: [gre]", 13, "'gre' is not known; write vxlan or geneve or ipip")]
     [InlineData("  vxlanPort: 4790", 13, "vxlanPort 4790 is the port of the tunnel's own encapsulation; write it as 'underlay: port'")]
     [InlineData("  genevePort: 4789", 13, "port 4789 is that of 'underlay: port' too; give each encapsulation a port of its own")]
     [InlineData("  genevePort: 0", 13, "'0' is no whole number from 1 to 65535")]
@@ -87,6 +116,7 @@ public sealed class TunnelConfigurationTests
     [InlineData("  mssClamp: 27", 13, "'27' is no whole number from 28 to 65535; write a decimal number from 28 to 65535, or auto, or off")]
     [InlineData("  mssClamp: 0", 13, "'0' is no whole number from 28 to 65535; write a decimal number from 28 to 65535, or auto, or off")]
     [InlineData("  mssClamp: true", 13, "'mssClamp' of tunnel: 'true' is no whole number from 28 to 65535")]
+    [InlineData("  accept: [ipip]\n  encapsulationLimit: 256", 14, "'256' is no whole number from 0 to 255; write a decimal number from 0 to 255, or none")]
     [InlineData("  fragment: outer", 13, "'outer' is not known; write inner or drop")]
     [InlineData("  mssclamp: auto", 13, "tunnel knows no key 'mssclamp'; did you mean 'mssClamp'?")]
     [InlineData("  checksums: true", 13, "tunnel knows no key 'checksums'; did you mean 'checksum'?")]
@@ -134,6 +164,18 @@ public sealed class TunnelConfigurationTests
 
         AssertRefused(text, 14, "'checksum: false' does not go with 'egress: tunnel-gso'");
     }
+
+    private static string TwoSegments(string tunnelLines, string second) => $$"""
+        node: node-a
+        underlay: { interface: eth0 }
+        tunnel:
+          encapsulation: vxlan
+        {{tunnelLines}}
+        segments:
+          - { name: pods, vni: 42, device: overlay0 }
+          - { name: lab, vni: 43, device: overlay1, encapsulation: {{second}} }
+
+        """;
 
     private static void AssertRefused(string text, int line, string expected) => Assert.Contains(
         SampleConfiguration.Refusals(text),

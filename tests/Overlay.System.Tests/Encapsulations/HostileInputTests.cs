@@ -80,7 +80,9 @@ public sealed class HostileInputTests(ITestOutputHelper output)
     private static TunnelOptions Options(HostileTunnel tunnel)
     {
         TunnelOptions plain = Encapsulation.Of(tunnel);
-        return tunnel is HostileTunnel.Vxlan or HostileTunnel.IpInIp
+        // Each frame must come to one queue whatever is in it.
+        if (tunnel == HostileTunnel.IpInIp) return plain with { Queues = 2 };
+        return tunnel == HostileTunnel.Vxlan
             ? plain
             : plain with { SegmentLines = [.. plain.SegmentLines, "options: [{ class: 0x0102, type: 0x83, data: \"00000000\" }]"] };
     }

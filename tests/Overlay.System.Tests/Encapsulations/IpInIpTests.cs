@@ -8,12 +8,10 @@ namespace Overlay.SystemTests.Encapsulations;
 /// <summary>IP-in-IP between two daemons: all four combinations of families are sound by tshark, and everything arrives byte for byte.</summary>
 public sealed class IpInIpTests
 {
-    private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(60);
-
     private static TunnelOptions Tunnel => new() { Encapsulation = "ipip" };
 
-    private static string[] Checks =>
-        ["-o", "ip.check_checksum:TRUE", "-o", "tcp.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE", "-o", "ip.defragment:FALSE", "-o", "ipv6.defragment:FALSE"];
+    /// <summary>Over IPv6 there are options with the tunnel encapsulation limit.</summary>
+    public static int Prefix(UnderlayFamily family) => family == UnderlayFamily.Ipv4 ? -8 : 0;
 
     [Theory]
     [InlineData(UnderlayFamily.Ipv4, true)]
@@ -21,7 +19,7 @@ public sealed class IpInIpTests
     [InlineData(UnderlayFamily.Ipv6, true)]
     public async Task IpInIp_BothInnerFamilies_AreStandardAndArrive(UnderlayFamily family, bool wire)
     {
-        var options = new LabOptions { Family = family, Wire = wire, TunnelPrefix = -8 };
+        var options = new LabOptions { Family = family, Wire = wire, TunnelPrefix = Prefix(family) };
         await using LabNetwork network = await LabNetwork.CreateAsync(options);
         OverlayDaemon daemon = await network.StartDaemonAsync(network.A, Tunnel);
         await network.StartDaemonAsync(network.B, Tunnel);
@@ -34,19 +32,41 @@ public sealed class IpInIpTests
         Assert.Equal((options.OverlayMtu, "ipip"), (segment.Mtu, segment.Encapsulation));
         PingResult tooLarge = await Ping.RunAsync(network.A.Pod, network.B.Pod4, options.OverlayMtu - 27, dontFragment: true);
         Assert.Equal(0, tooLarge.Received);
-        string outer = family == UnderlayFamily.Ipv4 ? "ip.proto" : "ipv6.nxt";
+        string outer = family == UnderlayFamily.Ipv4 ? "ip.proto" : "ipv6.dstopts.nxt";
         foreach (int protocol in new[] { IpProtocols.Ipv4InIp, IpProtocols.Ipv6InIp })
         {
-            string sent = await TsharkAsync(capture.File, $"{outer} == {protocol} && frame.len > 100", "frame.number");
-            Assert.True(sent.Split('\n').Length > 100, $"{sent.Split('\n').Length} packets of protocol {protocol}");
+            List<string[][]> sent = await Tshark.FieldsAsync(capture.File, $"{outer} == {protocol} && frame.len > 100", "frame.number");
+            Assert.True(sent.Count > 100, $"{sent.Count} packets of protocol {protocol}");
         }
         // On a veth the kernel leaves checksums of packets that nobody segments unfinished.
         if (!wire) return;
-        Assert.Equal("", await TsharkAsync(capture.File, "ip.checksum.status == Bad || udp.checksum.status == Bad || tcp.checksum.status == Bad", "frame.number"));
-        Assert.Equal("", await TsharkAsync(capture.File, $"frame.len > {options.UnderlayMtu + 14} || _ws.malformed", "frame.number"));
+        Assert.Empty(await Tshark.FieldsAsync(capture.File, "ip.checksum.status == Bad || udp.checksum.status == Bad || tcp.checksum.status == Bad", "frame.number"));
+        Assert.Empty(await Tshark.FieldsAsync(capture.File, $"frame.len > {options.UnderlayMtu + 14} || _ws.malformed", "frame.number"));
         if (family == UnderlayFamily.Ipv6) return;
-        string flags = await TsharkAsync(capture.File, "ip.proto == 4 || ip.proto == 41", "ip.flags.df");
-        Assert.All(flags.Split('\n', StringSplitOptions.RemoveEmptyEntries), flag => Assert.True(flag is "1" or "True", "an outer packet may be fragmented"));
+        Assert.All(
+            await Tshark.FieldsAsync(capture.File, "ip.proto == 4 || ip.proto == 41", "ip.flags.df"),
+            row => Assert.True(Tshark.IsTrue(row[0][0]), "an outer packet may be fragmented"));
+    }
+
+    [Theory]
+    [InlineData(UnderlayFamily.Ipv4)]
+    [InlineData(UnderlayFamily.Ipv6)]
+    public async Task IpInIp_TwoQueues_ShareTheFlowsAndGetEachPacketOnce(UnderlayFamily family)
+    {
+        var options = new LabOptions { Family = family, TunnelPrefix = Prefix(family) };
+        await using LabNetwork network = await LabNetwork.CreateAsync(options);
+        OverlayDaemon near = await network.StartDaemonAsync(network.A, Tunnel with { Queues = 2 });
+        OverlayDaemon far = await network.StartDaemonAsync(network.B, Tunnel with { Queues = 2 });
+
+        await TcpCheck.RunAsync(network.A.Pod, network.B.Pod, network.B.Pod4, streams: 16, 256 << 10);
+        await TcpCheck.RunAsync(network.A.Pod, network.B.Pod, network.B.Pod6, streams: 16, 256 << 10);
+        await VerifiedTraffic.ExchangeAsync(network.A, network.B, options);
+
+        StatusDocument sent = await StatusFigures.AtRestAsync(near), received = await StatusFigures.AtRestAsync(far);
+        Assert.Equal(sent.Queues.Sum(queue => queue.EgressOut.Packets), received.Queues.Sum(queue => queue.IngressIn.Packets));
+        Assert.All([0, 1], index => Assert.InRange(
+            received.Queues.Single(queue => queue.Queue == index && queue.Segment is not null).IngressIn.Packets, 100, long.MaxValue));
+        Assert.Equal(0, received.Queues.Sum(queue => StatusFigures.DropsOf(queue, "ingress-")));
     }
 
     [Fact]
@@ -99,9 +119,6 @@ public sealed class IpInIpTests
 
         Assert.Equal("ipip", Assert.Single((await b.StatusAsync()).Segments).Encapsulation);
     }
-
-    private static Task<string> TsharkAsync(string file, string filter, string field) => Command.CheckAsync(
-        Deadline, null, "tshark", ["-n", "-r", file, "-Y", filter, .. Checks, "-T", "fields", "-E", "occurrence=f", "-e", field]);
 
     /// <summary>An IPv4 header of an unused protocol (RFC 3692), well formed.</summary>
     private static byte[] Inner(string source, string destination, byte timeToLive) => PlainBytes.Ipv4(source, destination, 253, [], timeToLive: timeToLive);

@@ -45,7 +45,7 @@ internal sealed record DaemonConfiguration
             api:
               socket: {socket}
             underlay:
-              interface: {LabNode.UnderlayDevice}
+            {Unless(!Tunnel.HasInterface, $"  interface: {LabNode.UnderlayDevice}")}
               addresses: ["{Node.Underlay}"]
             {Unless(Tunnel.IsIpInIp, $"  port: {Tunnel.Port}")}
             {Lines("  ", Tunnel.UnderlayLines ?? [$"ttl: {Tunnel.HopLimit}", $"trafficClass: {Tunnel.TrafficClass}"])}

@@ -1,6 +1,6 @@
 namespace Overlay.SystemTests.Lab;
 
-/// <summary>tcpdump(8) on a node's overlay device.</summary>
+/// <summary>tcpdump(8) on a device of a node: the overlay's, unless another is named.</summary>
 internal sealed class DeviceCapture : IDisposable
 {
     private const int FileHeader = 24;
@@ -23,11 +23,12 @@ internal sealed class DeviceCapture : IDisposable
     /// <param name="node">With a daemon.</param>
     /// <param name="direction">in: what the daemon writes; out: what it reads.</param>
     /// <param name="filter">What to capture.</param>
-    public static async Task<DeviceCapture> StartAsync(LabNode node, string direction, string filter)
+    /// <param name="device">Where.</param>
+    public static async Task<DeviceCapture> StartAsync(LabNode node, string direction, string filter, string device = "overlay0")
     {
         DirectoryInfo directory = NetworkNamespace.CreateDirectory();
         RunningProcess tcpdump = node.Host.Start(
-            ["tcpdump", "-i", "overlay0", "-Q", direction, "-n", "-U", "-Z", "root", "-B", "16384", "-w", FileIn(directory), filter]);
+            ["tcpdump", "-i", device, "-Q", direction, "-n", "-U", "-Z", "root", "-B", "16384", "-w", FileIn(directory), filter]);
         await tcpdump.WaitForTextAsync("listening on", Deadline);
         return new DeviceCapture(directory, tcpdump);
     }

@@ -69,6 +69,9 @@ public sealed record TunnelOptions
 
     public int Queues { get; init; } = 1;
 
+    /// <summary>Whether the daemon's sockets are bound to the underlay's interface.</summary>
+    public bool HasInterface { get; init; } = true;
+
     /// <summary>Lines of the daemon's <c>underlay:</c> in place of those for TTL and traffic class, without indentation.</summary>
     public string[]? UnderlayLines { get; init; }
 

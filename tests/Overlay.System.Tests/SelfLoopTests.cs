@@ -1,0 +1,40 @@
+using Overlay.Rpc;
+using Overlay.SystemTests.Lab;
+using Overlay.SystemTests.Setups;
+using Overlay.SystemTests.Traffic;
+
+namespace Overlay.SystemTests;
+
+/// <summary>
+/// A route of the host's leads the tunnel's own packets back into the daemon's device, which routes everything: no packet runs in a loop, and
+/// traffic is back when the route is gone.
+/// </summary>
+public sealed class SelfLoopTests
+{
+    [Theory]
+    [InlineData((int)HostileTunnel.Vxlan, UnderlayFamily.Ipv4)]
+    [InlineData((int)HostileTunnel.GeneveIp, UnderlayFamily.Ipv6)]
+    [InlineData((int)HostileTunnel.IpInIp, UnderlayFamily.Ipv4)]
+    [InlineData((int)HostileTunnel.IpInIp, UnderlayFamily.Ipv6)]
+    public async Task Encapsulate_RouteOfThePeerLeadsIntoTheDevice_IsCountedOnceAPacket(int tunnel, UnderlayFamily family)
+    {
+        await using LabNetwork network = await LabNetwork.CreateAsync(new LabOptions { Family = family });
+        LabNode a = network.A, b = network.B;
+        // Without an interface the sockets follow the host's routes.
+        TunnelOptions options = Encapsulation.Of((HostileTunnel)tunnel) with { HasInterface = false };
+        DaemonConfiguration everything = DaemonConfiguration.For(a, [b], options);
+        everything.Routes.Add((family == UnderlayFamily.Ipv4 ? "0.0.0.0/0" : "::/0", b.Name));
+        OverlayDaemon daemon = await network.StartDaemonAsync(a, everything);
+        await network.StartDaemonAsync(b, options);
+        Assert.Equal(1, (await Ping.RunAsync(a.Pod, b.Pod4, size: 56)).Received);
+
+        string route = $"{b.Underlay}/{(family == UnderlayFamily.Ipv4 ? 32 : 128)}";
+        await a.Host.IpAsync($"route add {route} dev overlay0");
+        Assert.Equal(0, (await Ping.FloodAsync(a.Pod, b.Pod4, count: 3)).Received);
+        StatusDocument status = await StatusFigures.AtRestAsync(daemon);
+        await a.Host.IpAsync($"route delete {route} dev overlay0");
+
+        Assert.InRange(StatusFigures.Drops(status, "egress-loop"), 3, 20);
+        Assert.Equal(1, (await Ping.RunAsync(a.Pod, b.Pod4, size: 56)).Received);
+    }
+}
