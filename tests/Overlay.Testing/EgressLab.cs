@@ -22,12 +22,8 @@ public sealed class EgressLab
 
     public EgressLab(
         TunnelOffload tunnel = TunnelOffload.None, byte trafficClass = 0, int trainCapacity = 512, int sliceCapacity = 8192, int frameCapacity = 256,
-<<<<<<< HEAD
         TunnelFormat? format = null, Func<EgressOptions, EgressOptions>? change = null,
-        Func<Peer[], Segment>? segment = null)
-=======
-        TunnelFormat? format = null, Func<EgressOptions, EgressOptions>? change = null, int? everythingTo = null)
->>>>>>> c98252d (Limit nested tunnels over IPv6, stop loops, share IP-in-IP among queues, and test against the kernel's tunnel devices)
+        Func<Peer[], Segment>? segment = null, int? everythingTo = null)
     {
         B = NewPeer("node-b", IpBits.Mapped(0xc000_0202), 2);
         C = NewPeer("node-c", IpBits.Mapped(0xc000_0203), 3);
@@ -38,17 +34,13 @@ public sealed class EgressLab
             prefixes.Add(new RoutePrefix(IpBits.Mapped(V4(i + 2, 0)), 24, i));
             prefixes.Add(new RoutePrefix(V6(i + 2, 0), 64, i));
         }
-<<<<<<< HEAD
         prefixes.Add(new RoutePrefix(IpBits.Mapped(V4(8, 0)), 24, new RouteTarget(RouteAction.Prohibit).Value));
         prefixes.Add(new RoutePrefix(IpBits.Mapped(V4(9, 0)), 24, new RouteTarget(RouteAction.Group).Value));
+        if (everythingTo is { } node) prefixes.Add(new RoutePrefix(IpBits.Mapped(0), 0, node - 2));
         Segment = segment is not null ? segment([B, C, D]) : new Segment(0, "pods", Vni, new MacAddress([2, 0, 0, 0, 0, 1]), 1450, new RouteTable(prefixes), [B, C, D], format ?? TunnelFormat.Vxlan)
         {
             Groups = [new PeerGroup([new GroupMember(0, "node-b", 1), new GroupMember(1, "node-c", 1)])],
         };
-=======
-        if (everythingTo is { } node) prefixes.Add(new RoutePrefix(IpBits.Mapped(0), 0, node - 2));
-        Segment = new Segment(0, "pods", Vni, new MacAddress([2, 0, 0, 0, 0, 1]), 1450, new RouteTable(prefixes), [B, C, D], format ?? TunnelFormat.Vxlan);
->>>>>>> c98252d (Limit nested tunnels over IPv6, stop loops, share IP-in-IP among queues, and test against the kernel's tunnel devices)
         var options = new EgressOptions
         {
             SourcePorts = [.. Enumerable.Range(50_000, SourcePorts).Select(port => (ushort)port)],
