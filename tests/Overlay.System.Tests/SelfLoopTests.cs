@@ -29,7 +29,7 @@ public sealed class SelfLoopTests
         Assert.Equal(1, (await Ping.RunAsync(a.Pod, b.Pod4, size: 56)).Received);
 
         string route = $"{b.Underlay}/{(family == UnderlayFamily.Ipv4 ? 32 : 128)}";
-        await a.Host.IpAsync($"route add {route} dev overlay0");
+        await a.Host.IpAsync($"neighbour add {b.Underlay} lladdr 02:00:00:00:00:09 dev overlay0 nud permanent", $"route add {route} dev overlay0");
         Assert.Equal(0, (await Ping.FloodAsync(a.Pod, b.Pod4, count: 3)).Received);
         StatusDocument status = await StatusFigures.AtRestAsync(daemon);
         await a.Host.IpAsync($"route delete {route} dev overlay0");

@@ -26,7 +26,7 @@ for (int i = 0; i < args.Length; i += 2)
 
 using var memory = new GuardedMemory(128 * 1024);
 var corpus = new Corpus(new Random(1));
-IFuzzTarget[] targets = [new ViewTarget(memory), new CaptureTarget(), new IngressTarget(), new EgressTarget()];
+IFuzzTarget[] targets = [new ViewTarget(memory), new CaptureTarget(), new IngressTarget(), new EgressTarget(), new BridgeTarget()];
 var clock = Stopwatch.StartNew();
 long done = 0;
 while (done < wanted)

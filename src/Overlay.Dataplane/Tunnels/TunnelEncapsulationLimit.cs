@@ -17,7 +17,7 @@ public static class TunnelEncapsulationLimit
 
     /// <summary>Writes a destination options header with the option and padding.</summary>
     /// <param name="header"><see cref="HeaderLength"/> bytes.</param>
-    /// <param name="nextHeader">See <see cref="IpProtocols"/>; a kernel that inserts the header fills it in itself.</param>
+    /// <param name="nextHeader">Protocol of what follows: see <see cref="IpProtocols"/>.</param>
     /// <param name="limit">Further tunnels that may enclose the packet.</param>
     public static void Write(Span<byte> header, byte nextHeader, byte limit)
     {

@@ -41,7 +41,6 @@ internal static class Sockets
     public const int IPV6_V6ONLY = 26;
     public const int IPV6_FLOWINFO_SEND = 33;
     public const int IPV6_HOPLIMIT = 52;
-    public const int IPV6_DSTOPTS = 59;
     public const int IPV6_DONTFRAG = 62;
     public const int IPV6_RECVTCLASS = 66;
     public const int IPV6_TCLASS = 67;

@@ -20,15 +20,17 @@ public sealed unsafe class RawIpUnderlay : IUnderlay, IDisposable
 {
     private const int BufferBytes = 8 << 20;
 
-    /// <summary>Room for the traffic class, the TTL and a destination options header.</summary>
-    private const int ControlBytes = 3 * ControlMessage.IntSpace;
+    /// <summary>Room for the traffic class and the TTL.</summary>
+    private const int ControlBytes = 2 * ControlMessage.IntSpace;
 
     private readonly List<Socket> _sockets = [];
     private readonly List<string> _refusals = [];
     private readonly SingleDatagramSender _sender = new();
     private readonly SockAddrIn6[] _address = GC.AllocateArray<SockAddrIn6>(1, pinned: true);
     private readonly byte[] _control = GC.AllocateArray<byte>(ControlBytes, pinned: true);
+    private readonly byte[] _limit = GC.AllocateArray<byte>(TunnelEncapsulationLimit.HeaderLength, pinned: true);
     private readonly uint _scope;
+    private FileDescriptor? _limitSocket;
     private MMsgHdr[] _messages = [];
     private BufferSlice[] _slices = [];
     private SockAddrIn6[] _sources = [];
@@ -51,6 +53,7 @@ public sealed unsafe class RawIpUnderlay : IUnderlay, IDisposable
                 if (address.IsIPv6LinkLocal) _scope = (uint)address.ScopeId;
                 foreach (byte protocol in (ReadOnlySpan<byte>)[IpProtocols.Ipv4InIp, IpProtocols.Ipv6InIp])
                     Open(address, protocol, device, timeToLive, queue, queueCount);
+                if (address.AddressFamily == AddressFamily.InterNetworkV6) OpenLimit(address, device, timeToLive);
             }
         }
         catch
@@ -86,16 +89,40 @@ public sealed unsafe class RawIpUnderlay : IUnderlay, IDisposable
         return batch.Count = count;
     }
 
-    public void Dispose() => _sockets.ForEach(socket => socket.Descriptor.Dispose());
+    public void Dispose()
+    {
+        _sockets.ForEach(socket => socket.Descriptor.Dispose());
+        _limitSocket?.Dispose();
+    }
+
+    private static FileDescriptor Open(bool ipv6, byte protocol) => FileDescriptor.Own(
+        Libc.Socket(ipv6 ? Sockets.AF_INET6 : Sockets.AF_INET, Sockets.SOCK_RAW | Sockets.SOCK_NONBLOCK | Sockets.SOCK_CLOEXEC, protocol),
+        $"socket IP protocol {protocol}");
+
+    /// <summary>
+    /// Sends packets that begin with a destination options header, and receives nothing. The kernel could insert the header, but then counts it
+    /// twice and takes packets of full size for too big.
+    /// </summary>
+    private void OpenLimit(IPAddress address, string? device, byte timeToLive)
+    {
+        _limitSocket = Open(ipv6: true, IpProtocols.DestinationOptions);
+        UdpSocket.DropAll(_limitSocket);
+        Configure(_limitSocket, address, IpProtocols.DestinationOptions, device, timeToLive);
+    }
 
     private void Open(IPAddress address, byte protocol, string? device, byte timeToLive, int queue, int queueCount)
     {
         bool ipv6 = address.AddressFamily == AddressFamily.InterNetworkV6;
-        FileDescriptor socket = FileDescriptor.Own(
-            Libc.Socket(ipv6 ? Sockets.AF_INET6 : Sockets.AF_INET, Sockets.SOCK_RAW | Sockets.SOCK_NONBLOCK | Sockets.SOCK_CLOEXEC, protocol),
-            $"socket IP protocol {protocol}");
+        FileDescriptor socket = Open(ipv6, protocol);
         _sockets.Add(new Socket(socket, ipv6, protocol));
         if (queueCount > 1) FlowFilter.Attach(socket, outerIsIpv4: !ipv6, innerIsIpv4: protocol == IpProtocols.Ipv4InIp, queue, queueCount);
+        Note(UdpSocket.SetBuffer(socket, send: false, BufferBytes));
+        Configure(socket, address, protocol, device, timeToLive);
+    }
+
+    private void Configure(FileDescriptor socket, IPAddress address, byte protocol, string? device, byte timeToLive)
+    {
+        bool ipv6 = address.AddressFamily == AddressFamily.InterNetworkV6;
         if (device is not null) UdpSocket.BindToDevice(socket, device);
         if (ipv6)
         {
@@ -110,7 +137,6 @@ public sealed unsafe class RawIpUnderlay : IUnderlay, IDisposable
             UdpSocket.Set(socket, Sockets.IPPROTO_IP, Sockets.IP_TTL, timeToLive, "IP_TTL");
         }
         Note(UdpSocket.SetBuffer(socket, send: true, BufferBytes));
-        Note(UdpSocket.SetBuffer(socket, send: false, BufferBytes));
         int errno = UdpSocket.Bind(socket, address, 0);
         if (errno != 0) throw new LinuxException($"bind IP protocol {protocol} on {address}", errno);
     }
@@ -135,7 +161,10 @@ public sealed unsafe class RawIpUnderlay : IUnderlay, IDisposable
             byte* start = (byte*)header.msg_control;
             header.msg_controllen = (nuint)(WriteControl(start, train) - start);
             int size = train.SegmentSize == 0 ? train.Length : train.SegmentSize;
-            return _sender.Send(socket.Descriptor.Number, header, size, slices);
+            if (!socket.IsIpv6 || train.EncapsulationLimit == DatagramTrain.NoLimit) return _sender.Send(socket.Descriptor.Number, header, size, slices);
+            TunnelEncapsulationLimit.Write(_limit, train.Protocol, (byte)train.EncapsulationLimit);
+            return _sender.Send(
+                _limitSocket!.Number, header, size, slices, new BufferSlice(Marshal.UnsafeAddrOfPinnedArrayElement(_limit, 0), _limit.Length));
         }
         return SendOutcome.Unreachable;
     }
@@ -155,16 +184,7 @@ public sealed unsafe class RawIpUnderlay : IUnderlay, IDisposable
                 ? ControlMessage.WriteInt(end, Sockets.IPPROTO_IP, Sockets.IP_TTL, train.TimeToLive)
                 : ControlMessage.WriteInt(end, Sockets.IPPROTO_IPV6, Sockets.IPV6_HOPLIMIT, train.TimeToLive);
         }
-        if (ipv4 || train.EncapsulationLimit == DatagramTrain.NoLimit) return end;
-        *(CMsgHdr*)end = new CMsgHdr
-        {
-            cmsg_len = (nuint)(sizeof(CMsgHdr) + TunnelEncapsulationLimit.HeaderLength),
-            cmsg_level = Sockets.IPPROTO_IPV6,
-            cmsg_type = Sockets.IPV6_DSTOPTS,
-        };
-        TunnelEncapsulationLimit.Write(
-            new Span<byte>(end + sizeof(CMsgHdr), TunnelEncapsulationLimit.HeaderLength), nextHeader: 0, (byte)train.EncapsulationLimit);
-        return end + ControlMessage.IntSpace;
+        return end;
     }
 
     private uint WriteDestination(UnderlayEndpoint peer, ushort flow)

@@ -17,8 +17,9 @@ internal sealed unsafe class SingleDatagramSender
     /// <param name="header">Destination and control messages of every datagram; its vector is not used.</param>
     /// <param name="segmentSize">Bytes of each datagram; the last may be shorter.</param>
     /// <param name="slices">The train's bytes.</param>
+    /// <param name="prefix">Bytes in front of each datagram; empty for none.</param>
     /// <returns>What became of the first datagram that was refused, and with it the rest of the train; or <see cref="SendOutcome.Sent"/>.</returns>
-    public SendOutcome Send(int descriptor, in MsgHdr header, int segmentSize, ReadOnlySpan<BufferSlice> slices)
+    public SendOutcome Send(int descriptor, in MsgHdr header, int segmentSize, ReadOnlySpan<BufferSlice> slices, BufferSlice prefix = default)
     {
         int messages = 0;
         int used = 0;
@@ -31,8 +32,8 @@ internal sealed unsafe class SingleDatagramSender
             {
                 if (room == 0)
                 {
-                    // A datagram never has more slices than are still to come, one for its start in this slice included.
-                    if (messages == MessageCapacity || used + slices.Length - i > SliceCapacity)
+                    // A datagram never has more slices than are still to come, one for its start in this slice included, and its prefix.
+                    if (messages == MessageCapacity || used + 1 + slices.Length - i > SliceCapacity)
                     {
                         SendOutcome outcome = Flush(descriptor, messages);
                         if (outcome != SendOutcome.Sent) return outcome;
@@ -42,6 +43,11 @@ internal sealed unsafe class SingleDatagramSender
                     next.msg_hdr = header;
                     next.msg_hdr.msg_iov = Marshal.UnsafeAddrOfPinnedArrayElement(_slices, used);
                     next.msg_hdr.msg_iovlen = 0;
+                    if (prefix.Length > 0)
+                    {
+                        _slices[used++] = prefix;
+                        next.msg_hdr.msg_iovlen = 1;
+                    }
                     room = segmentSize;
                 }
                 nint length = Math.Min(left, room);

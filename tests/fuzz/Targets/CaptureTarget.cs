@@ -14,7 +14,7 @@ internal sealed class CaptureTarget : IFuzzTarget
 
     public string Name => "captures and decoder";
 
-    public int Share => 200;
+    public int Share => 100;
 
     public void Run(Random random, InputSource inputs, int count)
     {
