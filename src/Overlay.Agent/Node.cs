@@ -153,8 +153,8 @@ internal sealed class Node : IDisposable
         && plan.Segments.Count == _plan.Segments.Count
         && plan.Segments.Zip(_plan.Segments).All(pair => IsSame(pair.First, pair.Second));
 
-    private static bool IsSame(SegmentPlan one, SegmentPlan other) =>
-        one.Name == other.Name && one.Device == other.Device && one.Vni == other.Vni && one.Tunnel.Encapsulation == other.Tunnel.Encapsulation;
+    /// <summary>VNI and encapsulation are the snapshot's business: they change without a gap.</summary>
+    private static bool IsSame(SegmentPlan one, SegmentPlan other) => one.Name == other.Name && one.Device == other.Device;
 
     /// <returns>-1: it has a device of its own only now.</returns>
     private static int KeptIndex(NodePlan before, SegmentPlan segment)

@@ -77,7 +77,7 @@ internal sealed class ReloadCheck(NodePlan before, NodePlan after, Configuration
     private static string Kind(SegmentPlan segment) => segment.Bridging is null ? "routed" : "bridged";
 
     private static string Ports(OverlaydOptions options) =>
-        string.Join(", ", options.Ports.Select(port => $"{EncapsulationNames.Of(port.Encapsulation)} {port.Port}"));
+        string.Join(", ", options.Ports.Select(port => $"{EncapsulationNames.Of(port.Encapsulation)} {port.Port}").Concat(options.UsesIpInIp ? ["ipip"] : []));
 
     private static string CopyOr(Located<int?> value) => value.Value is { } given ? given.ToString(CultureInfo.InvariantCulture) : "copy";
 

@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using Overlay.SystemTests.Lab;
 using Overlay.SystemTests.Setups;
+using Overlay.SystemTests.Traffic;
 
 namespace Overlay.SystemTests;
 
@@ -21,18 +22,21 @@ public sealed class SourcePortTests
     private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(20);
 
     [Theory]
-    [InlineData(UnderlayFamily.Ipv4)]
-    [InlineData(UnderlayFamily.Ipv6)]
-    public async Task Udp_ManyFlows_EachKeepsAPortBeyondARestartAndTheySpread(UnderlayFamily family)
+    [InlineData((int)HostileTunnel.Vxlan, UnderlayFamily.Ipv4)]
+    [InlineData((int)HostileTunnel.Vxlan, UnderlayFamily.Ipv6)]
+    [InlineData((int)HostileTunnel.Geneve, UnderlayFamily.Ipv4)]
+    [InlineData((int)HostileTunnel.Geneve, UnderlayFamily.Ipv6)]
+    public async Task Udp_ManyFlows_EachKeepsAPortBeyondARestartAndTheySpread(int kind, UnderlayFamily family)
     {
+        TunnelOptions tunnel = Encapsulation.Of((HostileTunnel)kind) with { Egress = "udp-gso" };
         await using LabNetwork network = await LabNetwork.CreateAsync(new LabOptions { Family = family });
-        OverlayDaemon first = await network.StartDaemonAsync(network.A, UdpGso.Tunnel);
-        await network.StartDaemonAsync(network.B, UdpGso.Tunnel);
+        OverlayDaemon first = await network.StartDaemonAsync(network.A, tunnel);
+        await network.StartDaemonAsync(network.B, tunnel);
 
-        Dictionary<string, int> before = await PortsAsync(network);
+        Dictionary<string, int> before = await PortsAsync(network, tunnel);
         Assert.Equal(0, await first.StopAsync());
-        await network.StartDaemonAsync(network.A, UdpGso.Tunnel);
-        Dictionary<string, int> after = await PortsAsync(network);
+        await network.StartDaemonAsync(network.A, tunnel);
+        Dictionary<string, int> after = await PortsAsync(network, tunnel);
 
         Assert.Equal(Flows, before.Count);
         Assert.Equal(before.OrderBy(flow => flow.Key, StringComparer.Ordinal), after.OrderBy(flow => flow.Key, StringComparer.Ordinal));
@@ -43,11 +47,11 @@ public sealed class SourcePortTests
     }
 
     /// <returns>The one outer source port of each inner flow, every one of which sends three times.</returns>
-    private static async Task<Dictionary<string, int>> PortsAsync(LabNetwork network)
+    private static async Task<Dictionary<string, int>> PortsAsync(LabNetwork network, TunnelOptions tunnel)
     {
         await using Capture capture = await Capture.StartAsync(network.A, network.B);
         await SendAsync(network);
-        IEnumerable<CapturedDatagram> sent = (await capture.StopAsync(UdpGso.Tunnel.Port)).Where(datagram => datagram.InnerDestinationMac == network.B.Mac);
+        IEnumerable<CapturedDatagram> sent = (await capture.StopAsync(tunnel.Port, tunnel.Encapsulation)).Where(datagram => datagram.InnerDestinationMac == network.B.Mac);
         return sent.GroupBy(datagram => datagram.Flow, datagram => datagram.SourcePort)
             .Where(flow => flow.Count() == 3)
             .ToDictionary(flow => flow.Key, flow => Assert.Single(flow.Distinct()));

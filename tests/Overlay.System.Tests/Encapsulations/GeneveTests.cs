@@ -55,11 +55,13 @@ public sealed class GeneveTests
         Assert.True(StatusFigures.Drops(status, "ingress-critical-option") > 0);
     }
 
-    [Fact]
-    public async Task Migration_NodesThatAcceptBoth_TalkWhateverEachSendsAndAfterAReload()
+    [Theory]
+    [InlineData(UnderlayFamily.Ipv4)]
+    [InlineData(UnderlayFamily.Ipv6)]
+    public async Task Migration_NodesThatAcceptBoth_TalkWhateverEachSendsAndAfterAReload(UnderlayFamily family)
     {
         string[] both = ["accept: [vxlan, geneve]"];
-        var options = new LabOptions();
+        var options = new LabOptions { Family = family };
         TunnelOptions vxlan = new() { TunnelLines = both };
         TunnelOptions geneve = Plain with { TunnelLines = both };
         await using LabNetwork network = await LabNetwork.CreateAsync(options);

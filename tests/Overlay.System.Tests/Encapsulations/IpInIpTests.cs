@@ -101,10 +101,12 @@ public sealed class IpInIpTests
         Assert.Equal(1, StatusFigures.Drops(await StatusFigures.AtRestAsync(daemon), "ingress-unknown-peer"));
     }
 
-    [Fact]
-    public async Task Migration_FromVxlanToIpInIp_TalksBeforeBetweenAndAfter()
+    [Theory]
+    [InlineData(UnderlayFamily.Ipv4)]
+    [InlineData(UnderlayFamily.Ipv6)]
+    public async Task Migration_FromVxlanToIpInIp_TalksBeforeBetweenAndAfter(UnderlayFamily family)
     {
-        var options = new LabOptions();
+        var options = new LabOptions { Family = family };
         TunnelOptions vxlan = new() { TunnelLines = ["accept: [vxlan, ipip]"] };
         await using LabNetwork network = await LabNetwork.CreateAsync(options);
         OverlayDaemon a = await network.StartDaemonAsync(network.A, vxlan);
