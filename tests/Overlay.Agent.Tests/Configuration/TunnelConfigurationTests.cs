@@ -83,7 +83,7 @@ public sealed class TunnelConfigurationTests
     [InlineData("  encapsulationLimit: 255\n", 255)]
     [InlineData("  encapsulationLimit: none\n", null)]
     public void Parse_EncapsulationLimit_IsFourUnlessGiven(string line, int? expected) => Assert.Equal(
-        expected, SampleConfiguration.Read(SampleConfiguration.With(Tunnel, $"{Tunnel}  accept: [ipip]\n{line}")).Tunnel.NestedTunnels);
+        expected, SampleConfiguration.Read(SampleConfiguration.With(Tunnel, $"{Tunnel}  accept: [ipip]\n  ipipSegment: pods\n{line}")).Tunnel.NestedTunnels);
 
     [Theory]
     [InlineData("  accept: [ipip]", "ipip is accepted, and its packets do not say for which of 2 segments they are; name it with 'ipipSegment: pods'")]

@@ -220,6 +220,9 @@ public sealed class PlanResolverTests
     [InlineData("node: node-a", "node: node-z", "overlay.yaml:1: node is node-z and was node-a, which takes a restart", 2)]
     [InlineData("overlayd.sock", "other.sock", "overlay.yaml:3: api: socket is")]
     [InlineData("  port: 4789", "  port: 4788", "overlay.yaml:7: what is listened on is vxlan 4788 and was vxlan 4789")]
+    [InlineData(
+        "  encapsulation: vxlan\n", "  encapsulation: vxlan\n  accept: [ipip]\n  ipipSegment: lab\n",
+        "overlay.yaml:7: what is listened on is vxlan 4789, ipip and was vxlan 4789")]
     [InlineData("ttl: 64", "ttl: 63", "overlay.yaml:8: underlay: ttl is 63")]
     [InlineData("trafficClass: 0", "trafficClass: 4", "overlay.yaml:9: underlay: trafficClass is 4")]
     [InlineData("queues: 1", "queues: 2", "overlay.yaml:10: underlay: queues is 2")]

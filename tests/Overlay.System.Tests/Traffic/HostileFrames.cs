@@ -30,7 +30,6 @@ internal sealed class HostileFrames(Random random, HostileTunnel tunnel, bool ip
     private readonly byte[] _device = PlainBytes.Mac("02:00:00:00:00:01");
     private readonly byte[] _peer = PlainBytes.Mac("02:00:00:00:00:02");
     private int _number;
-    private int _identification = 1;
 
     private int Port => tunnel == HostileTunnel.Vxlan ? 4789 : 6081;
 
@@ -54,7 +53,7 @@ internal sealed class HostileFrames(Random random, HostileTunnel tunnel, bool ip
             6 => Reserved(inner, innerV6),
             7 => new(Frame(Wrap(inner, innerV6, vni: Vni + 1 + (uint)random.Next(0xffff00))), null, "ingress-unknown-segment"),
             8 => new(Frame(tunnelled, from: stranger), null, "ingress-unknown-peer"),
-            9 => Fragmented(tunnelled, inner, turn),
+            9 => OuterFragment.InTurn(ethernet, source, target, 17, PlainBytes.Udp(source, target, 50_000, Port, tunnelled), inner, _number, turn),
             10 => Nested(),
             11 => WrongInner(turn),
             12 or 13 when tunnel != HostileTunnel.Vxlan => Options(inner, innerV6, turn),
@@ -152,23 +151,6 @@ internal sealed class HostileFrames(Random random, HostileTunnel tunnel, bool ip
             default:
                 return new(Frame(Wrap(inner, innerV6, options: [.. Enumerable.Repeat(known, 31).SelectMany(each => each)])), inner, null);
         }
-    }
-
-    /// <summary>Fragments of the outer packet: whole in either order they are one datagram again, else nothing.</summary>
-    private HostileFrame Fragmented(byte[] tunnelled, byte[] inner, int turn)
-    {
-        byte[] datagram = PlainBytes.Udp(source, target, 50_000, Port, tunnelled);
-        const int Cut = 24;
-        byte[] first = OuterFragment.Frame(ethernet, source, target, 17, datagram[..Cut], 0, more: true, _identification);
-        byte[] second = OuterFragment.Frame(ethernet, source, target, 17, datagram[Cut..], Cut, more: false, _identification);
-        _identification++;
-        return (turn % 4) switch
-        {
-            0 => new([first, second], inner, null),
-            1 => new([second, first], inner, null),
-            2 => Lost(first),
-            _ => Lost(second),
-        };
     }
 
     /// <summary>A tunnel in the tunnel is a packet like any other.</summary>

@@ -17,7 +17,6 @@ internal sealed class HostileIpInIpFrames(
     private const int DontFragment = 0x4000;
 
     private int _number;
-    private int _identification = 1;
     private bool _innerV6;
 
     private byte Protocol => _innerV6 ? Ipv6InIp : Ipv4InIp;
@@ -39,7 +38,7 @@ internal sealed class HostileIpInIpFrames(
             6 => IgnoredBits(inner),
             7 => new([Frame(FromAWrongSource(turn))], null, "ingress-inner-source"),
             8 => new([Frame(inner, from: stranger)], null, "ingress-unknown-peer"),
-            9 => Fragmented(inner, turn),
+            9 => OuterFragment.InTurn(ethernet, source, target, Protocol, inner, inner, _number, turn),
             10 => Nested(turn),
             11 => new([Frame(WrongInner(turn))], null, "ingress-inner-malformed"),
             12 => new([Frame(Inner(_number, timeToLive: 0))], null, "ingress-expired"),
@@ -172,22 +171,6 @@ internal sealed class HostileIpInIpFrames(
             : ["1.0.0.0", "126.255.255.255", "128.0.0.1", "223.255.255.255", "169.254.9.9", "192.168.0.255", "198.18.0.1"];
         byte[] inner = Inner(_number, from: sources[turn % sources.Length]);
         return new([Frame(inner)], inner, null);
-    }
-
-    /// <summary>Fragments of the outer packet: whole in either order they are one packet again, else nothing.</summary>
-    private HostileFrame Fragmented(byte[] inner, int turn)
-    {
-        const int Cut = 24;
-        byte[] first = OuterFragment.Frame(ethernet, source, target, Protocol, inner[..Cut], 0, more: true, _identification);
-        byte[] second = OuterFragment.Frame(ethernet, source, target, Protocol, inner[Cut..], Cut, more: false, _identification);
-        _identification++;
-        return (turn % 4) switch
-        {
-            0 => new([first, second], inner, null),
-            1 => new([second, first], inner, null),
-            2 => Lost(first),
-            _ => Lost(second),
-        };
     }
 
     /// <summary>A tunnel in the tunnel is a packet like any other, however deep, unless it comes from an end of this one.</summary>
