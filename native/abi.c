@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <sched.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
@@ -24,8 +25,13 @@
 #include <linux/in6.h>
 #include <linux/loop.h>
 #include <linux/neighbour.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
 #include <linux/netlink.h>
+#include <linux/nsfs.h>
 #include <linux/rtnetlink.h>
+#include <linux/veth.h>
 #include <linux/virtio_net.h>
 
 #define STRUCT(name) printf("struct %s %zu\n", #name, sizeof(struct name));
@@ -95,6 +101,10 @@ static void structs(void)
     FIELD(rtmsg, rtm_scope)
     FIELD(rtmsg, rtm_type)
     FIELD(rtmsg, rtm_flags)
+    STRUCT(nfgenmsg)
+    FIELD(nfgenmsg, nfgen_family)
+    FIELD(nfgenmsg, version)
+    FIELD(nfgenmsg, res_id)
     STRUCT(ndmsg)
     FIELD(ndmsg, ndm_family)
     FIELD(ndmsg, ndm_ifindex)
@@ -188,6 +198,8 @@ static void files_constants(void)
     CONST(EFD_CLOEXEC)
     CONST(POLLIN)
     CONST(UIO_MAXIOV)
+    CONST(NS_GET_NSTYPE)
+    CONST(CLONE_NEWNET)
 }
 
 static void netlink_constants(void)
@@ -204,6 +216,7 @@ static void netlink_constants(void)
     CONST(NLM_F_REPLACE)
     CONST(NLM_F_EXCL)
     CONST(NLM_F_CREATE)
+    CONST(NLM_F_APPEND)
     CONST(NLMSG_ERROR)
     CONST(NLMSG_DONE)
     CONST(NLMSGERR_ATTR_MSG)
@@ -211,6 +224,7 @@ static void netlink_constants(void)
     CONST(RTM_NEWLINK)
     CONST(RTM_DELLINK)
     CONST(RTM_GETLINK)
+    CONST(RTM_SETLINK)
     CONST(RTM_NEWADDR)
     CONST(RTM_DELADDR)
     CONST(RTM_GETADDR)
@@ -233,6 +247,15 @@ static void netlink_constants(void)
     CONST(IFLA_MASTER)
     CONST(IFLA_LINKINFO)
     CONST(IFLA_INFO_KIND)
+    CONST(IFLA_INFO_DATA)
+    CONST(IFLA_AF_SPEC)
+    CONST(IFLA_INET6_ADDR_GEN_MODE)
+    CONST(IN6_ADDR_GEN_MODE_NONE)
+    CONST(IFLA_NET_NS_FD)
+    CONST(IFLA_PROTINFO)
+    CONST(IFLA_BRPORT_MODE)
+    CONST(VETH_INFO_PEER)
+    CONST(NLA_F_NESTED)
     CONST(IFA_ADDRESS)
     CONST(IFA_LOCAL)
     CONST(IFA_FLAGS)
@@ -255,10 +278,95 @@ static void netlink_constants(void)
     CONST(NUD_PERMANENT)
 }
 
+static void netfilter_constants(void)
+{
+    CONST(NETLINK_NETFILTER)
+    CONST(NFPROTO_INET)
+    CONST(NFPROTO_IPV4)
+    CONST(NFPROTO_BRIDGE)
+    CONST(NFPROTO_IPV6)
+    CONST(NFNL_SUBSYS_NFTABLES)
+    CONST(NFNL_MSG_BATCH_BEGIN)
+    CONST(NFNL_MSG_BATCH_END)
+    CONST(NFT_MSG_NEWTABLE)
+    CONST(NFT_MSG_DELTABLE)
+    CONST(NFT_MSG_NEWCHAIN)
+    CONST(NFT_MSG_NEWRULE)
+    CONST(NFT_MSG_GETRULE)
+    CONST(NFT_MSG_NEWSET)
+    CONST(NFT_MSG_NEWSETELEM)
+    CONST(NFT_MSG_GETSETELEM)
+    CONST(NFT_MSG_DELSETELEM)
+    CONST(NFT_MSG_GETGEN)
+    CONST(NFTA_GEN_ID)
+    CONST(NFTA_TABLE_NAME)
+    CONST(NFTA_CHAIN_TABLE)
+    CONST(NFTA_CHAIN_NAME)
+    CONST(NFTA_CHAIN_HOOK)
+    CONST(NFTA_CHAIN_TYPE)
+    CONST(NFTA_HOOK_HOOKNUM)
+    CONST(NFTA_HOOK_PRIORITY)
+    CONST(NFTA_RULE_TABLE)
+    CONST(NFTA_RULE_CHAIN)
+    CONST(NFTA_RULE_HANDLE)
+    CONST(NFTA_RULE_EXPRESSIONS)
+    CONST(NFTA_LIST_ELEM)
+    CONST(NFTA_EXPR_NAME)
+    CONST(NFTA_EXPR_DATA)
+    CONST(NFTA_SET_TABLE)
+    CONST(NFTA_SET_NAME)
+    CONST(NFTA_SET_KEY_TYPE)
+    CONST(NFTA_SET_KEY_LEN)
+    CONST(NFTA_SET_ID)
+    CONST(NFTA_SET_ELEM_LIST_TABLE)
+    CONST(NFTA_SET_ELEM_LIST_SET)
+    CONST(NFTA_SET_ELEM_LIST_ELEMENTS)
+    CONST(NFTA_SET_ELEM_KEY)
+    CONST(NFTA_DATA_VALUE)
+    CONST(NFTA_DATA_VERDICT)
+    CONST(NFTA_VERDICT_CODE)
+    CONST(NFTA_META_DREG)
+    CONST(NFTA_META_KEY)
+    CONST(NFTA_CMP_SREG)
+    CONST(NFTA_CMP_OP)
+    CONST(NFTA_CMP_DATA)
+    CONST(NFTA_PAYLOAD_DREG)
+    CONST(NFTA_PAYLOAD_BASE)
+    CONST(NFTA_PAYLOAD_OFFSET)
+    CONST(NFTA_PAYLOAD_LEN)
+    CONST(NFTA_BITWISE_SREG)
+    CONST(NFTA_BITWISE_DREG)
+    CONST(NFTA_BITWISE_LEN)
+    CONST(NFTA_BITWISE_MASK)
+    CONST(NFTA_BITWISE_XOR)
+    CONST(NFTA_LOOKUP_SET)
+    CONST(NFTA_LOOKUP_SREG)
+    CONST(NFTA_LOOKUP_SET_ID)
+    CONST(NFTA_LOOKUP_FLAGS)
+    CONST(NFTA_IMMEDIATE_DREG)
+    CONST(NFTA_IMMEDIATE_DATA)
+    CONST(NF_INET_PRE_ROUTING)
+    CONST(NF_INET_POST_ROUTING)
+    CONST(NF_DROP)
+    CONST(NF_ACCEPT)
+    CONST(NFT_REG_VERDICT)
+    CONST(NFT_REG_1)
+    CONST(NFT_REG_2)
+    CONST(NFT_REG32_01)
+    CONST(NFT_META_PROTOCOL)
+    CONST(NFT_META_IIFNAME)
+    CONST(NFT_META_OIFNAME)
+    CONST(NFT_META_NFPROTO)
+    CONST(NFT_CMP_EQ)
+    CONST(NFT_PAYLOAD_NETWORK_HEADER)
+    CONST(NFT_LOOKUP_F_INV)
+}
+
 static void sockets_constants(void)
 {
     CONST(AF_UNSPEC)
     CONST(AF_INET)
+    CONST(AF_BRIDGE)
     CONST(AF_INET6)
     CONST(AF_NETLINK)
     CONST(SOCK_DGRAM)
@@ -382,6 +490,7 @@ int main(void)
     errno_constants();
     files_constants();
     netlink_constants();
+    netfilter_constants();
     sockets_constants();
     tun_constants();
     storage_constants();

@@ -30,6 +30,9 @@ public sealed class LinuxException : Exception
     /// <summary>True when what was to be made is there already (EEXIST).</summary>
     public bool AlreadyExists => Errno == Interop.Errno.EEXIST;
 
+    /// <summary>True when what was meant is not there (ENOENT, ENODEV, ESRCH).</summary>
+    public bool IsAbsent => Errno is Interop.Errno.ENOENT or Interop.Errno.ENODEV or Interop.Errno.ESRCH;
+
     /// <summary>The C library's words for an error number, and the number.</summary>
     internal static string Describe(int errno) => $"{Marshal.GetPInvokeErrorMessage(errno)} (errno {errno})";
 

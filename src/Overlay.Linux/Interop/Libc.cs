@@ -75,6 +75,10 @@ internal static unsafe partial class Libc
     [LibraryImport(Library, EntryPoint = "eventfd")]
     public static partial int EventFd(uint initial, int flags);
 
+    /// <summary>Moves the calling thread into the namespace that a descriptor stands for.</summary>
+    [LibraryImport(Library, EntryPoint = "setns")]
+    public static partial int SetNamespace(int descriptor, int kind);
+
     [LibraryImport(Library, EntryPoint = "if_nametoindex", StringMarshalling = StringMarshalling.Utf8)]
     public static partial uint InterfaceNameToIndex(string name);
 

@@ -8,6 +8,7 @@ internal static class Sockets
 {
     public const int AF_UNSPEC = 0;
     public const int AF_INET = 2;
+    public const int AF_BRIDGE = 7;
     public const int AF_INET6 = 10;
     public const int AF_NETLINK = 16;
     public const int SOCK_DGRAM = 2;

@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Net;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
@@ -52,6 +53,29 @@ internal ref struct NetlinkRequest
 
     /// <summary>A zero-terminated string.</summary>
     public void Add(ushort type, string value) => Encoding.UTF8.GetBytes(value, Attribute(type, Encoding.UTF8.GetByteCount(value) + 1));
+
+    /// <summary>A number in network byte order, as netfilter has them all.</summary>
+    public void AddBigEndian(ushort type, uint value) => BinaryPrimitives.WriteUInt32BigEndian(Attribute(type, sizeof(uint)), value);
+
+    /// <summary>A structure, such as the header of a nested message.</summary>
+    public void Append<T>(T body)
+        where T : unmanaged
+    {
+        MemoryMarshal.Write(_buffer[_length..], body);
+        _length = Align(_length + Unsafe.SizeOf<T>());
+    }
+
+    /// <summary>Begins an attribute that holds attributes.</summary>
+    /// <returns>What <see cref="EndNest"/> takes.</returns>
+    public int BeginNest(ushort type)
+    {
+        int start = _length;
+        MemoryMarshal.Write(_buffer[start..], new NlAttr { nla_type = (ushort)(type | NetlinkConstants.NLA_F_NESTED) });
+        _length += Unsafe.SizeOf<NlAttr>();
+        return start;
+    }
+
+    public readonly void EndNest(int start) => MemoryMarshal.Write(_buffer[start..], (ushort)(_length - start));
 
     /// <summary>The whole message, valid until the next change.</summary>
     /// <param name="flags">Flags of the way it is asked: NLM_F_ACK or NLM_F_DUMP.</param>

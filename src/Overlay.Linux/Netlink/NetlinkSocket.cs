@@ -10,7 +10,7 @@ namespace Overlay.Linux.Netlink;
 internal delegate T? NetlinkParser<T>(ReadOnlySpan<byte> body)
     where T : class;
 
-/// <summary>A NETLINK_ROUTE socket: one request at a time, each waited for until its acknowledgement or a deadline.</summary>
+/// <summary>A netlink socket: one request at a time, each waited for until its acknowledgement or a deadline.</summary>
 internal sealed unsafe class NetlinkSocket : IDisposable
 {
     private const int DeadlineMilliseconds = 10_000;
@@ -21,9 +21,10 @@ internal sealed unsafe class NetlinkSocket : IDisposable
     private readonly byte[] _received = GC.AllocateArray<byte>(ReceiveBytes, pinned: true);
     private uint _sequence;
 
-    public NetlinkSocket()
+    /// <param name="protocol">NETLINK_*.</param>
+    public NetlinkSocket(int protocol = NETLINK_ROUTE)
     {
-        _socket = Open(groups: 0);
+        _socket = Open(groups: 0, protocol);
         Enable(NETLINK_EXT_ACK, "NETLINK_EXT_ACK");
         Enable(NETLINK_CAP_ACK, "NETLINK_CAP_ACK");
     }
@@ -42,13 +43,14 @@ internal sealed unsafe class NetlinkSocket : IDisposable
 
     /// <summary>A bound, non-blocking socket.</summary>
     /// <param name="groups">RTMGRP_* of what it is to be told; 0: only answers.</param>
-    public static FileDescriptor Open(uint groups)
+    /// <param name="protocol">NETLINK_*.</param>
+    public static FileDescriptor Open(uint groups, int protocol = NETLINK_ROUTE)
     {
         FileDescriptor socket = FileDescriptor.Own(
-            Libc.Socket(Sockets.AF_NETLINK, Sockets.SOCK_RAW | Sockets.SOCK_NONBLOCK | Sockets.SOCK_CLOEXEC, NETLINK_ROUTE), "socket NETLINK_ROUTE");
+            Libc.Socket(Sockets.AF_NETLINK, Sockets.SOCK_RAW | Sockets.SOCK_NONBLOCK | Sockets.SOCK_CLOEXEC, protocol), $"socket of netlink {protocol}");
         var address = new SockAddrNl { nl_family = Sockets.AF_NETLINK, nl_groups = groups };
         if (Libc.Bind(socket.Number, &address, (uint)sizeof(SockAddrNl)) >= 0) return socket;
-        var failure = LinuxException.Last("bind NETLINK_ROUTE");
+        var failure = LinuxException.Last($"bind netlink {protocol}");
         socket.Dispose();
         throw failure;
     }
@@ -80,6 +82,20 @@ internal sealed unsafe class NetlinkSocket : IDisposable
         throw new LinuxException(call, Errno.EAGAIN, $"the list changed during each of {DumpAttempts} attempts to read it");
     }
 
+    /// <summary>
+    /// Sends messages of which the kernel makes all or none true, and waits until the last is acknowledged or any is refused.
+    /// </summary>
+    /// <param name="write">Writes them, numbering them from the sequence number that it is given, and returns the last number, which asks for an acknowledgement.</param>
+    /// <param name="call">What it is about, for errors.</param>
+    public void ExecuteAll(Func<List<byte>, uint, uint> write, string call)
+    {
+        var messages = new List<byte>();
+        uint first = _sequence + 1;
+        _sequence = write(messages, first);
+        Send(CollectionsMarshal.AsSpan(messages), call);
+        Read<object>(first, _sequence, call, null, [], Stopwatch.GetTimestamp());
+    }
+
     private void Enable(int option, string name)
     {
         int one = 1;
@@ -92,12 +108,22 @@ internal sealed unsafe class NetlinkSocket : IDisposable
     {
         long started = Stopwatch.GetTimestamp();
         uint sequence = ++_sequence;
-        ReadOnlySpan<byte> message = request.Finish(flags, sequence);
+        Send(request.Finish(flags, sequence), call);
+        return Read(sequence, sequence, call, parser, results, started);
+    }
+
+    private void Send(ReadOnlySpan<byte> message, string call)
+    {
         fixed (byte* pointer = message)
         {
             if (Libc.Send(_socket.Number, pointer, (nuint)message.Length, 0) < 0) throw LinuxException.Last($"send {call}");
         }
+    }
 
+    /// <summary>Reads answers to the requests of these numbers until the last is acknowledged; refusals of any throw.</summary>
+    private bool Read<T>(uint first, uint last, string call, NetlinkParser<T>? parser, List<T> results, long started)
+        where T : class
+    {
         bool consistent = true;
         while (true)
         {
@@ -111,12 +137,13 @@ internal sealed unsafe class NetlinkSocket : IDisposable
                 rest = rest[Math.Min(NetlinkRequest.Align((int)header.nlmsg_len), rest.Length)..];
 
                 // What is left of a request that was given up.
-                if (header.nlmsg_seq != sequence) continue;
+                if (header.nlmsg_seq < first || header.nlmsg_seq > last) continue;
                 if ((header.nlmsg_flags & NLM_F_DUMP_INTR) != 0) consistent = false;
                 if (header.nlmsg_type is NLMSG_ERROR or NLMSG_DONE)
                 {
                     ThrowIfError(header, body, call);
-                    return consistent;
+                    if (header.nlmsg_seq == last) return consistent;
+                    continue;
                 }
                 if (parser?.Invoke(body) is { } result) results.Add(result);
             }
