@@ -73,6 +73,17 @@ internal sealed class AddressBook(BootClock clock, TimeSpan coolDown, int window
         return null;
     }
 
+    /// <summary>Takes one certain address, which a block holds and nobody has; false while it cools down from another owner.</summary>
+    public bool Take(HeldBlock block, UInt128 address, string? lastOwner)
+    {
+        if (!_coolingOf.TryGetValue(address, out LinkedListNode<Cooling>? node)) return block.TakeNew(address);
+        if (!IsCool(node.Value) && (lastOwner is null || node.Value.Owner != lastOwner)) return false;
+        RemoveCooling(node);
+        return true;
+    }
+
+    public HeldBlock? Find(string network, UInt128 address) => _blocks.Find(block => block.Network == network && block.Contains(address));
+
     public void Hold(HeldBlock block, UInt128 address, string owner)
     {
         _leases.Add(address, new Lease(block, owner));

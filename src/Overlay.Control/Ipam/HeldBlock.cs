@@ -8,6 +8,7 @@ internal sealed class HeldBlock
 {
     private readonly UInt128 _first;
     private readonly int _size;
+    private readonly HashSet<UInt128> _takenAhead = [];
     private HashSet<UInt128> _unusable = [];
 
     public HeldBlock(string network, IPNetwork prefix, IEnumerable<string> unusable)
@@ -49,6 +50,8 @@ internal sealed class HeldBlock
 
     public bool IsUsable(UInt128 address) => !_unusable.Contains(address);
 
+    public int IndexOf(UInt128 address) => (int)(address - _first);
+
     public UInt128 At(int index) => _first + (UInt128)index;
 
     public bool Contains(UInt128 address) => address >= _first && address - _first < (UInt128)_size;
@@ -59,8 +62,11 @@ internal sealed class HeldBlock
         while (Next < Window)
         {
             UInt128 address = At(Next++);
-            if (IsUsable(address)) return address;
+            if (!_takenAhead.Remove(address) && IsUsable(address)) return address;
         }
         return null;
     }
+
+    /// <summary>Takes one certain address that was never handed out; false where it was.</summary>
+    public bool TakeNew(UInt128 address) => IndexOf(address) >= Next && _takenAhead.Add(address);
 }

@@ -8,7 +8,8 @@ namespace Overlay.Control.Ipam;
 /// Hands out the addresses of this node's blocks, from memory. Used by any thread.
 /// </summary>
 /// <remarks>
-/// No allocation waits for the disk, but once every 4 MB of journal while it is rewritten; and still no crash makes it hand out an address
+/// No allocation waits for the disk, but once every 4 MB of journal while it is rewritten, and where a burst or a certain address goes beyond the
+/// window below; and still no crash makes it hand out an address
 /// twice:
 /// <list type="bullet">
 /// <item>An allocation is written to the journal before it is answered. It is then in the kernel's hands, so a crash of this process loses
@@ -115,7 +116,7 @@ public sealed class NodeAllocator : IDisposable
         {
             if (_book.AddressOf(network, isIPv6, owner) is { } has) return new(AllocationStatus.Unchanged, IpBits.ToAddress(has), null);
             if (_failure is { } failed) return new(AllocationStatus.JournalFailed, null, failed.Message);
-            if (_book.Take(network, isIPv6, owner, () => _wake.Set()) is not var (block, address))
+            if ((_book.Take(network, isIPv6, owner, () => _wake.Set()) ?? TakeBeyondWindow(network, isIPv6, owner)) is not var (block, address))
                 return new(
                     AllocationStatus.Exhausted, null,
                     $"no address of network '{network}' is free on this node: {_book.BlocksOf(network, isIPv6).Count()} blocks are in use or cool down");
@@ -130,6 +131,34 @@ public sealed class NodeAllocator : IDisposable
             }
             _book.Hold(block, address, owner);
             return new(AllocationStatus.Allocated, IpBits.ToAddress(address), null);
+        }
+    }
+
+    /// <summary>One certain address for an owner.</summary>
+    /// <param name="lastOwner">Who may have been its last owner and counts as the same: it need not cool down then.</param>
+    public Allocation AllocateAddress(string network, IPAddress address, string owner, string? lastOwner)
+    {
+        UInt128 bits = IpBits.V6OrMapped(address);
+        lock (_lock)
+        {
+            if (_book.AddressOf(network, address.AddressFamily == AddressFamily.InterNetworkV6, owner) is { } has)
+                return has == bits ? new(AllocationStatus.Unchanged, address, null) : new(AllocationStatus.Taken, null, $"{owner} has {IpBits.ToAddress(has)}");
+            if (_failure is { } failed) return new(AllocationStatus.JournalFailed, null, failed.Message);
+            if (_book.Find(network, bits) is not { IsReturning: false } block || !block.IsUsable(bits))
+                return new(AllocationStatus.NotHere, null, $"{address} is none of the addresses that this node hands out");
+            if (_book.Leases.TryGetValue(bits, out AddressBook.Lease? lease)) return new(AllocationStatus.Taken, null, $"{address} is held by {lease.Owner}");
+            try
+            {
+                if (block.IndexOf(bits) >= block.Window) Extend(block, block.IndexOf(bits) + 1);
+                if (!_book.Take(block, bits, lastOwner)) return new(AllocationStatus.Taken, null, $"{address} was another's a moment ago and cools down");
+                Write(new JournalRecord(JournalKind.Allocated) { Address = address.ToString(), Network = network, Owner = owner });
+            }
+            catch (JournalException error)
+            {
+                return new(AllocationStatus.JournalFailed, null, error.Message);
+            }
+            _book.Hold(block, bits, owner);
+            return new(AllocationStatus.Allocated, address, null);
         }
     }
 
@@ -239,6 +268,29 @@ public sealed class NodeAllocator : IDisposable
         _journal.Append(record);
         _dirty = true;
         _wake.Set();
+    }
+
+    /// <summary>Where addresses are asked for faster than windows are written, whoever asks waits for the disk.</summary>
+    private (HeldBlock Block, UInt128 Address)? TakeBeyondWindow(string network, bool isIPv6, string owner)
+    {
+        if (_book.BlocksOf(network, isIPv6).FirstOrDefault(block => !block.IsReturning && block.Window < block.Size) is not { } block) return null;
+        try
+        {
+            Extend(block, block.Window + WindowStep);
+        }
+        catch (JournalException)
+        {
+            return null;
+        }
+        return _book.Take(network, isIPv6, owner, () => _wake.Set());
+    }
+
+    private void Extend(HeldBlock block, int upTo)
+    {
+        block.WindowAsked = Math.Min(Math.Max(upTo, block.WindowAsked), block.Size);
+        Write(new JournalRecord(JournalKind.Window) { Block = block.Prefix.ToString(), UpTo = block.WindowAsked });
+        _journal.Flush();
+        block.Window = block.WindowAsked;
     }
 
     private void Flush()

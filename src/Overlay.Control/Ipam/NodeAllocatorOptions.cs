@@ -30,6 +30,12 @@ public enum AllocationStatus
 
     /// <summary>The journal cannot be written.</summary>
     JournalFailed,
+
+    /// <summary>The address asked for is in no block of this node, or is spared.</summary>
+    NotHere,
+
+    /// <summary>The address asked for is another's, or cools down.</summary>
+    Taken,
 }
 
 /// <param name="Problem">What to tell the caller; null on success.</param>

@@ -234,6 +234,55 @@ public sealed class NodeAllocatorTests : IDisposable
         Assert.True(taken[taken.Count * 99 / 100] < 1, $"99th percentile {taken[taken.Count * 99 / 100]} ms");
     }
 
+    [Fact]
+    public void AllocateAddress_AnyOfTheBlock_IsItsOwnersAloneAcrossRestart()
+    {
+        var address = IPAddress.Parse("10.244.1.57");
+        using (NodeAllocator allocator = Open())
+        {
+            allocator.AddBlock(Network, Block, [IPAddress.Parse("10.244.1.0")]);
+            Assert.Equal(AllocationStatus.Allocated, allocator.AllocateAddress(Network, address, "a", null).Status);
+            Assert.Equal(AllocationStatus.Unchanged, allocator.AllocateAddress(Network, address, "a", null).Status);
+            Allocation taken = allocator.AllocateAddress(Network, address, "b", null);
+            Assert.Equal((AllocationStatus.Taken, true), (taken.Status, taken.Problem!.Contains("held by a", StringComparison.Ordinal)));
+            Assert.Equal(AllocationStatus.NotHere, allocator.AllocateAddress(Network, IPAddress.Parse("10.244.1.0"), "b", null).Status);
+            Assert.Equal(AllocationStatus.NotHere, allocator.AllocateAddress(Network, IPAddress.Parse("10.244.9.9"), "b", null).Status);
+        }
+        using NodeAllocator reopened = Open();
+
+        Assert.Equal(AllocationStatus.Unchanged, reopened.AllocateAddress(Network, address, "a", null).Status);
+        _time.Advance(TimeSpan.FromSeconds(31));
+        IPAddress?[] others = [.. Enumerable.Range(0, 62).Select(i => reopened.Allocate(Network, AddressFamily.InterNetwork, $"o{i}").Address)];
+        Assert.Equal(62, others.OfType<IPAddress>().Distinct().Count());
+        Assert.DoesNotContain(address, others);
+    }
+
+    [Fact]
+    public void AllocateAddress_CoolingDown_IsForItsLastOwnerOnly()
+    {
+        using NodeAllocator allocator = Open();
+        allocator.AddBlock(Network, Block, []);
+        IPAddress address = allocator.Allocate(Network, AddressFamily.InterNetwork, "old").Address!;
+        allocator.Release(Network, "old");
+
+        Assert.Equal(AllocationStatus.Taken, allocator.AllocateAddress(Network, address, "b", null).Status);
+        Assert.Equal(AllocationStatus.Taken, allocator.AllocateAddress(Network, address, "b", "another").Status);
+        Assert.Equal(AllocationStatus.Allocated, allocator.AllocateAddress(Network, address, "new", "old").Status);
+        allocator.Release(Network, "new");
+        _time.Advance(TimeSpan.FromSeconds(30));
+        Assert.Equal(AllocationStatus.Allocated, allocator.AllocateAddress(Network, address, "b", null).Status);
+    }
+
+    [Fact]
+    public void Allocate_BurstBeyondTheWindow_IsNotCalledExhausted()
+    {
+        using NodeAllocator allocator = Open();
+        allocator.AddBlock(Network, Block, []);
+
+        Assert.All(Enumerable.Range(0, 64), i => Assert.Equal(AllocationStatus.Allocated, allocator.Allocate(Network, AddressFamily.InterNetwork, $"o{i}").Status));
+        Assert.Equal(AllocationStatus.Exhausted, allocator.Allocate(Network, AddressFamily.InterNetwork, "late").Status);
+    }
+
     private string Journal => Path.Combine(_folder, "journal");
 
     private NodeAllocator Open() => new(new NodeAllocatorOptions { Journal = Journal }, _time);
