@@ -7,6 +7,7 @@ using Overlay.Agent.Api;
 using Overlay.Agent.Configuration;
 using Overlay.Agent.Control;
 using Overlay.Agent.Planning;
+using Overlay.Agent.Pods;
 using Overlay.Agent.Setup;
 using Overlay.Agent.Status;
 using Overlay.Dataplane.Tunnels;
@@ -56,15 +57,19 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
             await using LocalApiServer api = await LocalApiServer.StartAsync(plan.Options.ApiSocket, logs).ConfigureAwait(false);
             using ControlAgent? control = plan.Options.Control is null ? null : new ControlAgent(plan, AnnounceControl, _log);
             _control = control;
+            await using PodWorker? pods = PodSettings.Of(plan) is { } settings
+                ? PodWorker.Listen(settings, cause => _events.Add(new Event(EventKind.WorkerDied, cause)), logs.CreateLogger("pods"))
+                : null;
             using var node = Node.Start(control?.Plan() ?? plan, cause => _events.Add(new Event(EventKind.WorkerDied, cause)), _log);
             using HostEvents host = node.Watch(
                 () => _events.Add(new Event(EventKind.HostChanged)), cause => _events.Add(new Event(EventKind.WorkerDied, cause)));
-            api.Reporter = new StatusReporter(node, control);
+            api.Reporter = new StatusReporter(node, control, pods);
+            if (pods is not null) await pods.StartAsync().ConfigureAwait(false);
             HostWarnings.Log(plan, _log);
             LogReady(node);
             notification.Ready();
             control?.Start();
-            ExitCode code = Serve(node, host, notification);
+            ExitCode code = Serve(node, pods, host, notification);
             notification.Stopping();
             return code;
         }
@@ -77,7 +82,7 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
 
     public void Dispose() => _events.Dispose();
 
-    private ExitCode Serve(Node node, HostEvents host, ServiceNotification notification)
+    private ExitCode Serve(Node node, PodWorker? pods, HostEvents host, ServiceNotification notification)
     {
         long verified = Stopwatch.GetTimestamp();
         while (true)
@@ -96,13 +101,16 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
                 case EventKind.Reload:
                     notification.Reloading();
                     Reload(node);
+                    Tell(pods, node);
                     notification.Ready();
                     break;
                 case EventKind.HostChanged:
                     IReadOnlyList<NetlinkEvent> events = host.Take();
                     node.HostChanged(events);
-                    if (_control is not null && events.Any(each => each is LinkEvent or AddressEvent or EventsLost)) FollowHost(node, _control);
-                    else if (events.Any(each => each is LinkEvent or EventsLost)) FollowUnderlay(node);
+                    if (_control is not null && events.Any(each => each is AddressEvent || IsOfUnderlay(each))) FollowHost(node, _control);
+                    else if (events.Any(IsOfUnderlay)) FollowUnderlay(node);
+                    else break;
+                    Tell(pods, node);
                     break;
                 case EventKind.ControlChanged:
                     Volatile.Write(ref _controlChanged, 0);
@@ -196,6 +204,15 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
         }
         foreach (string problem in problems.Lines) _log.LogError("{Problem}", problem);
         _log.LogError("reload refused; what was configured stays in force");
+    }
+
+    /// <summary>Pods' own links come and go all the time, and carry no tunnel.</summary>
+    private static bool IsOfUnderlay(NetlinkEvent each) =>
+        each is EventsLost || (each is LinkEvent link && !link.Link.Name.StartsWith(Attachment.InterfacePrefix, StringComparison.Ordinal));
+
+    private static void Tell(PodWorker? pods, Node node)
+    {
+        if (pods is not null && PodSettings.Of(node.Plan) is { } settings) pods.Apply(settings);
     }
 
     private void Reload(Node node)

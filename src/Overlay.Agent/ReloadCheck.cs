@@ -34,6 +34,8 @@ internal sealed class ReloadCheck(NodePlan before, NodePlan after, Configuration
             "tunnel: zeroChecksumIPv6", ZeroChecksums(old),
             new(ZeroChecksums(changed), changed.Tunnel.ZeroChecksumIPv6 is [var first, ..] ? first.Line : changed.Tunnel.Checksum.Line));
 
+        CheckPods(old.Pods, changed.Pods, changed.Node.Line);
+
         var segments = new List<SegmentPlan>();
         foreach (SegmentPlan running in before.Segments)
         {
@@ -57,6 +59,27 @@ internal sealed class ReloadCheck(NodePlan before, NodePlan after, Configuration
             },
         };
     }
+
+    /// <summary>Only draining and masquerading change while pods are there.</summary>
+    private void CheckPods(PodsOptions? old, PodsOptions? changed, int line)
+    {
+        Same("'pods:' as a whole", old is null ? "absent" : "present", new(changed is null ? "absent" : "present", changed?.Line ?? line));
+        if (old is null || changed is null) return;
+        Same("pods: segment", old.Segment.Value, changed.Segment);
+        Same("pods: ranges", List(old.Ranges), new(List(changed.Ranges), changed.Line));
+        Same("pods: reserved", List(old.Reserved), new(List(changed.Reserved), changed.Line));
+        Same("pods: bridge", old.Bridge?.Value ?? "(none)", new(changed.Bridge?.Value ?? "(none)", changed.Bridge?.Line ?? changed.Line));
+        Same("pods: socket", old.Socket.Value, changed.Socket);
+        Same("pods: state", old.State.Value, changed.State);
+        Same("pods: leakSeconds", old.LeakSeconds.Value, changed.LeakSeconds);
+        Same("pods: coolDownSeconds", old.CoolDownSeconds.Value, changed.CoolDownSeconds);
+        Same("pods: conflist", Conflist(old.Conflist), new(Conflist(changed.Conflist), changed.Conflist?.Path.Line ?? changed.Line));
+    }
+
+    private static string Conflist(ConflistOptions? conflist) =>
+        conflist is null ? "(none)" : $"{conflist.Path}, {conflist.Network}, {conflist.Version}, {List(conflist.Plugins)}";
+
+    private static string List<T>(IEnumerable<Located<T>> values) => $"[{string.Join(", ", values)}]";
 
     private void CheckSegment(SegmentPlan running, SegmentPlan next, SegmentOptions options)
     {

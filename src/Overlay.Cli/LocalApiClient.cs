@@ -40,6 +40,10 @@ internal sealed class LocalApiClient : IDisposable
     public Task<RouteListDocument> GetRoutesAsync(CancellationToken cancellation) =>
         GetAsync(LocalApi.RoutesPath, "list of routes", StatusJson.Default.RouteListDocument, cancellation);
 
+    /// <exception cref="LocalApiException">The daemon is not there, or answered something else.</exception>
+    public Task<PodsDocument> GetPodsAsync(CancellationToken cancellation) =>
+        GetAsync(LocalApi.PodsPath, "list of pods", StatusJson.Default.PodsDocument, cancellation);
+
     /// <exception cref="LocalApiException">The daemon is not there, has no such segment, or answered something else.</exception>
     public Task<RouteLookupDocument> GetRouteAsync(RouteQuestion question, CancellationToken cancellation) =>
         GetAsync($"{LocalApi.RouteLookupPath}?{question.ToQuery()}", "route", StatusJson.Default.RouteLookupDocument, cancellation);

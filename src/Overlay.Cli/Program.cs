@@ -15,6 +15,8 @@ var root = new RootCommand("Shows what overlayd on this node does, and administe
     NodeCommand.Create(Console.Out, Console.Error),
     IpamCommand.Create(Console.Out, Console.Error),
     PkiCommand.Create(Console.Out, Console.Error),
+    PodsCommand.Create(Console.Out, Console.Error),
+    PodsCommand.CreateOne(Console.Out, Console.Error),
     DecodeCommand.Create(Console.OpenStandardOutput, Console.Error),
 };
 ParseResult parsed = root.Parse(args);

@@ -12,6 +12,9 @@ public static class LocalApi
     /// <summary>Path of <see cref="FdbDocument"/>.</summary>
     public const string FdbPath = "/v1/fdb";
 
+    /// <summary>Path of <see cref="PodsDocument"/>.</summary>
+    public const string PodsPath = "/v1/pods";
+
     /// <summary>Path of <see cref="RouteListDocument"/>.</summary>
     public const string RoutesPath = "/v1/routes";
 

@@ -7,6 +7,7 @@ namespace Overlay.Rpc;
     PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, WriteIndented = true, RespectRequiredConstructorParameters = true)]
 [JsonSerializable(typeof(StatusDocument))]
 [JsonSerializable(typeof(FdbDocument))]
+[JsonSerializable(typeof(PodsDocument))]
 [JsonSerializable(typeof(IReadOnlyList<PeerStatus>))]
 [JsonSerializable(typeof(RouteListDocument))]
 [JsonSerializable(typeof(RouteLookupDocument))]

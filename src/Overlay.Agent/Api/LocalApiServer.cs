@@ -76,6 +76,7 @@ internal sealed class LocalApiServer : IHttpApplication<HttpContext>, IAsyncDisp
             LocalApi.FdbPath => static (to, reporter) => AnswerAsync(to, reporter.ReportFdb(), StatusJson.Default.FdbDocument),
             LocalApi.RoutesPath => static (to, reporter) => AnswerAsync(to, reporter.ReportRoutes(), StatusJson.Default.RouteListDocument),
             LocalApi.RouteLookupPath => RouteLookupAnswer.WriteAsync,
+            LocalApi.PodsPath => static (to, reporter) => AnswerAsync(to, reporter.ReportPods(), StatusJson.Default.PodsDocument),
             _ => null,
         };
         HttpResponse response = context.Response;

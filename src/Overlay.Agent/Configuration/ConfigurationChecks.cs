@@ -16,6 +16,7 @@ internal sealed class ConfigurationChecks(OverlaydOptions options, Configuration
         new TunnelChecks(options, problems).Run();
         new BridgingChecks(options, problems).Run(_everythingWasRead);
         CheckSegments();
+        new PodsChecks(options, problems).Run();
         CheckPeers();
         CheckMacs();
         new RouteChecks(options, problems).Run(_everythingWasRead);

@@ -53,8 +53,9 @@ internal sealed class ConfigurationReader(ConfigurationProblems problems)
         }
         if (segments.Count == 0 && control is null && !problems.Any)
             problems.Add(root.Line, "the file has no segment", "list at least one under 'segments:' with name, vni and device, or write 'control:' with a controller");
+        PodsOptions? pods = PodsReader.Read(root, segments.Count == 1 ? segments[0].Name.Value : null);
         root.RefuseUnknownKeys();
-        return node is { } name ? new OverlaydOptions(name, socket, underlay, tunnel, segments, peers, routes) { Control = control } : null;
+        return node is { } name ? new OverlaydOptions(name, socket, underlay, tunnel, segments, peers, routes) { Control = control, Pods = pods } : null;
     }
 
     private UnderlayOptions ReadUnderlay(YamlSection section, Encapsulation encapsulation)

@@ -18,6 +18,9 @@ internal sealed record OverlaydOptions(
     /// <summary>Where segments, peers and routes are told by controllers; null: the file lists them.</summary>
     public ControlOptions? Control { get; init; }
 
+    /// <summary>Null: this node wires no pods.</summary>
+    public PodsOptions? Pods { get; init; }
+
     /// <summary>True where IP-in-IP is sent or accepted.</summary>
     public bool UsesIpInIp => SendsIpInIp || Tunnel.Accept.Any(accepted => accepted.Value == Encapsulation.IpInIp);
 

@@ -4,6 +4,7 @@ using Overlay.Agent.Configuration;
 using Overlay.Agent.Control;
 using Overlay.Agent.Forwarding;
 using Overlay.Agent.Planning;
+using Overlay.Agent.Pods;
 using Overlay.Agent.Setup;
 using Overlay.Control.Model;
 using Overlay.Dataplane.Bridging;
@@ -17,7 +18,7 @@ using Overlay.Wire;
 namespace Overlay.Agent.Status;
 
 /// <summary>Describes a running node for the local API. Called by any thread; reads counters while they are written.</summary>
-internal sealed class StatusReporter(Node node, ControlAgent? control = null)
+internal sealed class StatusReporter(Node node, ControlAgent? control = null, PodWorker? pods = null)
 {
     private static readonly string Version =
         typeof(StatusReporter).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "unknown";
@@ -25,6 +26,8 @@ internal sealed class StatusReporter(Node node, ControlAgent? control = null)
     private static readonly Dictionary<string, string> Meanings = DropReasons.All.ToDictionary(DropReasons.Name, DropReasons.Meaning);
 
     private readonly long _start = Stopwatch.GetTimestamp();
+
+    public PodsDocument ReportPods() => new([.. (pods?.Attachments ?? []).OrderBy(each => each.Since).ThenBy(each => each.Owner, StringComparer.Ordinal).Select(Pod)]);
 
     public StatusDocument Report()
     {
@@ -190,4 +193,21 @@ internal sealed class StatusReporter(Node node, ControlAgent? control = null)
     private static void Add(ref TrafficCounters sum, TrafficCounters part) => sum.Add(part.Packets, part.Bytes, part.SuperPackets);
 
     private static TrafficStatus Traffic(TrafficCounters counters) => new(counters.Packets, counters.Bytes, counters.SuperPackets);
+
+    private PodStatus Pod(Attachment attachment) => new(
+        attachment.PodNamespace,
+        attachment.PodName,
+        attachment.PodUid,
+        node.Plan.Options.Node,
+        [.. attachment.Addresses.Select(own => own.Address)],
+        attachment.Interface,
+        attachment.HostInterface,
+        attachment.Mac,
+        attachment.Mtu,
+        attachment.Network,
+        attachment.ContainerId,
+        attachment.Owner,
+        attachment.Namespace,
+        attachment.IsWired ? "ready" : "adding",
+        attachment.Since);
 }

@@ -1,0 +1,125 @@
+using System.Collections.Concurrent;
+using System.Text.Json;
+using Microsoft.Extensions.Logging;
+
+namespace Overlay.Agent.Pods;
+
+/// <summary>
+/// The attachments of this node, a file each. A file is in the kernel's hands when a write returns, so it outlives this process; it need not
+/// outlive the host, whose namespaces and interfaces end with it. Written by one thread, read by any.
+/// </summary>
+internal sealed class AttachmentJournal
+{
+    /// <summary>Pods that are gone whose addresses are remembered.</summary>
+    private const int MostRemembered = 4096;
+
+    private const string Suffix = ".json";
+
+    private readonly string _attachments;
+    private readonly string _remembered;
+    private readonly ConcurrentDictionary<string, Attachment> _byOwner = [];
+
+    /// <summary>Reads what an earlier process left. What another boot left is forgotten, and its addresses remembered.</summary>
+    /// <exception cref="StartRefusedException">The folder cannot be used.</exception>
+    public AttachmentJournal(string folder, string boot, ILogger log)
+    {
+        _attachments = Path.Combine(folder, "attachments");
+        _remembered = Path.Combine(folder, "remembered");
+        try
+        {
+            Directory.CreateDirectory(_attachments, OwnerOnly);
+            Directory.CreateDirectory(_remembered, OwnerOnly);
+            foreach (string file in Directory.GetFiles(_attachments)) Load(file, boot, log);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            throw new StartRefusedException($"the pods' state in {folder} cannot be used: {exception.Message}", "make it writable, or choose another 'pods: state:'", exception);
+        }
+    }
+
+    private const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
+
+    /// <summary>At this moment.</summary>
+    public ICollection<Attachment> All => _byOwner.Values;
+
+    public Attachment? Find(string owner) => _byOwner.GetValueOrDefault(owner);
+
+    /// <exception cref="IOException">It cannot be written; what was there before stands.</exception>
+    public void Write(Attachment attachment)
+    {
+        string file = FileOf(attachment);
+        string temporary = $"{file}.new";
+        File.WriteAllBytes(temporary, JsonSerializer.SerializeToUtf8Bytes(attachment, AttachmentJson.Default.Attachment));
+        File.Move(temporary, file, overwrite: true);
+        _byOwner[attachment.Owner] = attachment;
+    }
+
+    /// <summary>Removes an attachment, and remembers its addresses for the pod's next one.</summary>
+    public void Remove(Attachment attachment)
+    {
+        string file = FileOf(attachment);
+        if (attachment.Identity is { } identity && attachment.Addresses.Count > 0)
+        {
+            string temporary = $"{file}.new";
+            File.WriteAllBytes(temporary, JsonSerializer.SerializeToUtf8Bytes(
+                new RememberedPod(attachment.Owner, [.. attachment.Addresses.Select(own => own.Parsed.Address.ToString())]), AttachmentJson.Default.RememberedPod));
+            File.Move(temporary, RememberedOf(identity), overwrite: true);
+        }
+        File.Delete(file);
+        _byOwner.TryRemove(attachment.Owner, out _);
+    }
+
+    /// <summary>What a pod had last; null: nothing is known.</summary>
+    public RememberedPod? Remembered(string identity)
+    {
+        string file = RememberedOf(identity);
+        if (!File.Exists(file)) return null;
+        try
+        {
+            return JsonSerializer.Deserialize(File.ReadAllBytes(file), AttachmentJson.Default.RememberedPod);
+        }
+        catch (JsonException)
+        {
+            // Cut short by a crash of the host.
+            File.Delete(file);
+            return null;
+        }
+    }
+
+    /// <summary>Forgets the pods that have been gone longest, beyond what is kept.</summary>
+    public void Prune()
+    {
+        FileInfo[] files = new DirectoryInfo(_remembered).GetFiles();
+        if (files.Length <= MostRemembered) return;
+        foreach (FileInfo old in files.OrderByDescending(file => file.LastWriteTimeUtc).Skip(MostRemembered)) old.Delete();
+    }
+
+    private void Load(string file, string boot, ILogger log)
+    {
+        if (!file.EndsWith(Suffix, StringComparison.Ordinal))
+        {
+            File.Delete(file);
+            return;
+        }
+        try
+        {
+            if (JsonSerializer.Deserialize(File.ReadAllBytes(file), AttachmentJson.Default.Attachment) is { } attachment)
+            {
+                if (attachment.Boot == boot) _byOwner[attachment.Owner] = attachment;
+                else Remove(attachment);
+                return;
+            }
+        }
+        catch (JsonException)
+        {
+            // Told below.
+        }
+        // No crash of this process does that, as a file gets its name when it is whole; so the host crashed, and nothing is left of it.
+        log.LogWarning("{File} was cut short by a crash of the host; it is removed", file);
+        File.Delete(file);
+    }
+
+    private string FileOf(Attachment attachment) => Path.Combine(_attachments, attachment.HostInterface + Suffix);
+
+    private string RememberedOf(string identity) => Path.Combine(_remembered, Attachment.Digest(identity) + Suffix);
+}

@@ -1,0 +1,97 @@
+using System.Text;
+
+namespace Overlay.Agent.Pods.Cni;
+
+internal enum CniCommand
+{
+    Add,
+    Del,
+    Check,
+    Gc,
+    Status,
+}
+
+/// <summary>One call of the plugin, checked in itself. What the command does not need is empty.</summary>
+/// <param name="Arguments">Of CNI_ARGS; names as they were written.</param>
+internal sealed record CniCall(
+    CniCommand Command, string ContainerId, string Namespace, string Interface, IReadOnlyDictionary<string, string> Arguments, CniConfiguration Configuration)
+{
+    private const int MostInterfaceBytes = 15;
+
+    public string? PodNamespace => Arguments.GetValueOrDefault("K8S_POD_NAMESPACE");
+
+    public string? PodName => Arguments.GetValueOrDefault("K8S_POD_NAME");
+
+    public string? PodUid => Arguments.GetValueOrDefault("K8S_POD_UID");
+
+    /// <summary>How errors and the log call it.</summary>
+    public string Pod
+    {
+        get
+        {
+            string container = $"container {ContainerId}, {Interface}";
+            if (string.IsNullOrEmpty(PodName)) return container;
+            return string.IsNullOrEmpty(PodNamespace) ? $"pod {PodName} ({container})" : $"pod {PodNamespace}/{PodName} ({container})";
+        }
+    }
+
+    /// <exception cref="CniException">Something is missing or not understood.</exception>
+    public static CniCall Read(CniMessage message)
+    {
+        CniConfiguration configuration = CniConfiguration.Read(message.Input);
+        string verb = Variable(message, "CNI_COMMAND") ?? throw Missing("CNI_COMMAND", "the call");
+        CniCommand command = verb switch
+        {
+            "ADD" => CniCommand.Add,
+            "DEL" => CniCommand.Del,
+            "CHECK" => CniCommand.Check,
+            "GC" => CniCommand.Gc,
+            "STATUS" => CniCommand.Status,
+            _ => throw new CniException(CniErrorCode.InvalidEnvironment, $"CNI_COMMAND is '{verb}'", "the commands are ADD, DEL, CHECK, GC, STATUS and VERSION"),
+        };
+        string least = command switch
+        {
+            CniCommand.Check => CniVersions.V040,
+            CniCommand.Gc or CniCommand.Status => CniVersions.V110,
+            _ => CniVersions.V031,
+        };
+        if (!CniVersions.IsAtLeast(configuration.Version, least))
+            throw new CniException(CniErrorCode.IncompatibleVersion, $"cniVersion {configuration.Version} knows no {verb}", $"it takes {least}");
+        if (command is CniCommand.Gc or CniCommand.Status) return new CniCall(command, "", "", "", new Dictionary<string, string>(), configuration);
+
+        string container = Variable(message, "CNI_CONTAINERID") ?? throw Missing("CNI_CONTAINERID", verb);
+        if (!IsContainerId(container))
+            throw new CniException(CniErrorCode.InvalidEnvironment, $"CNI_CONTAINERID is '{container}'", "letters, digits, '_', '.' and '-' are allowed, a letter or digit first");
+        string device = Variable(message, "CNI_IFNAME") ?? throw Missing("CNI_IFNAME", verb);
+        if (!IsInterfaceName(device))
+            throw new CniException(CniErrorCode.InvalidEnvironment, $"CNI_IFNAME is '{device}'", $"the kernel takes at most {MostInterfaceBytes} bytes, without '/', ':' and blanks");
+        string space = Variable(message, "CNI_NETNS") ?? (command == CniCommand.Del ? "" : throw Missing("CNI_NETNS", verb));
+        return new CniCall(command, container, space, device, ReadArguments(Variable(message, "CNI_ARGS") ?? ""), configuration);
+    }
+
+    private static string? Variable(CniMessage message, string name) =>
+        message.Environment.GetValueOrDefault(name) is { Length: > 0 } value ? value : null;
+
+    private static CniException Missing(string variable, string verb) =>
+        new(CniErrorCode.InvalidEnvironment, $"{variable} is not set, which {verb} takes");
+
+    /// <summary>Pairs behind semicolons. Whatever is not known to us is another's: all real runtimes send <c>IgnoreUnknown</c>.</summary>
+    private static Dictionary<string, string> ReadArguments(string text)
+    {
+        var arguments = new Dictionary<string, string>();
+        foreach (string pair in text.Split(';', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
+        {
+            int equals = pair.IndexOf('=', StringComparison.Ordinal);
+            if (equals <= 0) throw new CniException(CniErrorCode.InvalidEnvironment, $"CNI_ARGS has '{pair}', which is no KEY=VALUE");
+            arguments[pair[..equals]] = pair[(equals + 1)..];
+        }
+        return arguments;
+    }
+
+    private static bool IsContainerId(string text) =>
+        char.IsAsciiLetterOrDigit(text[0]) && text.All(letter => char.IsAsciiLetterOrDigit(letter) || letter is '_' or '.' or '-');
+
+    private static bool IsInterfaceName(string text) =>
+        Encoding.UTF8.GetByteCount(text) <= MostInterfaceBytes && text is not ("." or "..")
+        && !text.Any(letter => letter is '/' or ':' || char.IsWhiteSpace(letter) || char.IsControl(letter));
+}

@@ -1,0 +1,67 @@
+using System.Text;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Overlay.Agent.Configuration;
+using Overlay.Linux.Storage;
+
+namespace Overlay.Agent.Pods;
+
+/// <summary>
+/// The configuration that tells the container runtime of this network. It is there exactly while pods can be added: written whole under another
+/// name in the same folder, which runtimes pass over, and renamed.
+/// </summary>
+internal sealed class ConflistFile(ConflistOptions conflist, PodsOptions pods)
+{
+    private static readonly JsonSerializerOptions Indented = new() { WriteIndented = true };
+
+    public string Path => conflist.Path;
+
+    /// <exception cref="IOException">It cannot be written; what was there stays.</exception>
+    public void Install()
+    {
+        byte[] content = Encoding.UTF8.GetBytes(Content());
+        if (File.Exists(Path) && File.ReadAllBytes(Path).AsSpan().SequenceEqual(content)) return;
+        if (System.IO.Path.GetDirectoryName(Path) is { } folder) Directory.CreateDirectory(folder);
+        DurableFile.Write(Path, content);
+    }
+
+    public void Remove()
+    {
+        if (File.Exists(Path)) DurableFile.Delete(Path);
+    }
+
+    internal string Content()
+    {
+        var own = new JsonObject
+        {
+            ["type"] = "overlay-cni",
+            ["capabilities"] = new JsonObject { ["ips"] = true, ["mac"] = true, ["dns"] = true },
+        };
+        // The plugin finds us by these, where we are not in the usual place.
+        if (pods.Socket.Value != PodsOptions.DefaultSocket) own["socket"] = pods.Socket.Value;
+        if (pods.State.Value != PodsOptions.DefaultState) own["pending"] = System.IO.Path.Combine(pods.State, "pending");
+        var plugins = new JsonArray((JsonNode)own);
+        foreach (string type in conflist.Plugins.Select(plugin => plugin.Value)) plugins.Add((JsonNode)Chained(type));
+        return new JsonObject
+        {
+            ["cniVersion"] = conflist.Version.Value,
+            ["name"] = conflist.Network.Value,
+            ["plugins"] = plugins,
+        }.ToJsonString(Indented) + "\n";
+    }
+
+    /// <summary>The capabilities of those reference plugins that have any.</summary>
+    private static JsonObject Chained(string type)
+    {
+        var plugin = new JsonObject { ["type"] = type };
+        string? capability = type switch
+        {
+            "portmap" => "portMappings",
+            "bandwidth" => "bandwidth",
+            "tuning" => "mac",
+            _ => null,
+        };
+        if (capability is not null) plugin["capabilities"] = new JsonObject { [capability] = true };
+        return plugin;
+    }
+}

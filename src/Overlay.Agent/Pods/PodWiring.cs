@@ -1,0 +1,192 @@
+using System.Net;
+using System.Net.Sockets;
+using Overlay.Agent.Pods.Cni;
+using Overlay.Dataplane.Forwarding;
+using Overlay.Linux;
+using Overlay.Linux.Namespaces;
+using Overlay.Linux.Netlink;
+using Overlay.Wire;
+
+namespace Overlay.Agent.Pods;
+
+/// <summary>
+/// The links between pods and the node: a veth pair a pod, a host route an address, and a next hop in the pod that is the same on every node
+/// and known for good, so that neither side ever asks for the other.
+/// </summary>
+/// <param name="host">Of the node's namespace.</param>
+/// <param name="home">The node's namespace.</param>
+/// <param name="bridge">Pods are its ports; null: each has a link of its own.</param>
+internal sealed class PodWiring(Rtnetlink host, NetworkNamespaceFile home, PodBridge? bridge)
+{
+    /// <summary>Tells routes to pods from those of others and of the overlay's devices (rtnetlink(7), rtm_protocol).</summary>
+    public const byte RouteProtocol = 80;
+
+    private const uint IPv6Metric = 1024;
+
+    /// <summary>Of the default route of an interface that is not the pod's first: it is used once the first is gone.</summary>
+    private const uint FurtherMetric = 2048;
+
+    /// <summary>MAC of a pod's end on the host, by which all that the pod sends reaches the node.</summary>
+    public static MacAddress HostMac => RoutedGateway.Mac;
+
+    /// <summary>The addresses as the pod's interface gets them, with the next hop of each family.</summary>
+    public AttachedAddress Attached(IPAddress address)
+    {
+        bool isIPv6 = address.AddressFamily == AddressFamily.InterNetworkV6;
+        if (bridge?.GatewayOf(address) is { } gateway) return new AttachedAddress($"{address}/{gateway.PrefixLength}", gateway.Address.ToString());
+        return isIPv6
+            ? new AttachedAddress($"{address}/128", IpBits.ToAddress(RoutedGateway.AddressV6).ToString())
+            : new AttachedAddress($"{address}/32", IpBits.ToAddress(IpBits.Mapped(RoutedGateway.AddressV4)).ToString());
+    }
+
+    /// <summary>Makes everything of an attachment, on the host and then in the pod.</summary>
+    /// <param name="attachment">What to make.</param>
+    /// <param name="space">The pod's namespace.</param>
+    /// <param name="preferredSource">Source that the node itself takes towards pods, by family; where there is none the kernel chooses.</param>
+    /// <exception cref="LinuxException">The kernel refuses a step; <see cref="Unwire"/> takes back what was made.</exception>
+    public void Wire(Attachment attachment, NetworkNamespaceFile space, IReadOnlyList<IPAddress> preferredSource)
+    {
+        if (!MacAddress.TryParse(attachment.Mac, out MacAddress mac)) throw new InvalidOperationException($"the MAC '{attachment.Mac}' is none");
+        MacAddress hostMac = bridge is null ? HostMac : bridge.PortMac(attachment.HostInterface);
+        host.AddVeth(new VethEnd(attachment.HostInterface, hostMac), new VethEnd(attachment.Interface, mac), space, attachment.Mtu);
+        int index = Find(host, attachment.HostInterface).Index;
+        host.DisableAddressGeneration(index);
+        if (bridge is not null)
+        {
+            host.SetMaster(index, bridge.Index);
+            host.SetHairpin(index);
+        }
+        host.SetUp(index, up: true);
+        if (bridge is null) AddHostRoutes(attachment, index, mac, preferredSource, replace: false);
+        using Rtnetlink pod = space.Run(home, () => Enter(attachment));
+        WireInside(attachment, pod);
+    }
+
+    /// <summary>Removes what there is of an attachment; nothing happens where nothing is.</summary>
+    public void Unwire(string hostInterface)
+    {
+        if (host.FindLink(hostInterface) is not { } link) return;
+        try
+        {
+            // With it go the other end, its addresses, routes and neighbours.
+            host.DeleteLink(link.Index);
+        }
+        catch (LinuxException exception) when (exception.IsAbsent)
+        {
+            // The pod's namespace ended meanwhile.
+        }
+    }
+
+    /// <summary>Puts back what somebody took from the host's side of a pod.</summary>
+    /// <returns>True where something was missing.</returns>
+    public bool Restore(Attachment attachment, Link link, IReadOnlyCollection<Route> routes, IReadOnlyList<IPAddress> preferredSource)
+    {
+        bool missing = false;
+        if (!link.IsUp)
+        {
+            host.SetUp(link.Index, up: true);
+            missing = true;
+        }
+        if (bridge is not null)
+        {
+            if (link.Master == bridge.Index) return missing;
+            host.SetMaster(link.Index, bridge.Index);
+            host.SetHairpin(link.Index);
+            return true;
+        }
+        if (!missing && attachment.Addresses.All(own => routes.Any(route => route.InterfaceIndex == link.Index && route.Destination.Equals(HostPrefix(own.Parsed.Address)))))
+            return false;
+        if (MacAddress.TryParse(attachment.Mac, out MacAddress mac)) AddHostRoutes(attachment, link.Index, mac, preferredSource, replace: true);
+        return true;
+    }
+
+    /// <summary>Gives both ends another MTU.</summary>
+    public void SetMtu(Attachment attachment, Link link, NetworkNamespaceFile space, int mtu)
+    {
+        if (link.Mtu != mtu) host.SetMtu(link.Index, mtu);
+        using Rtnetlink pod = space.Run(home, () => new Rtnetlink());
+        if (pod.FindLink(attachment.Interface) is { } inside && inside.Mtu != mtu) pod.SetMtu(inside.Index, mtu);
+    }
+
+    /// <summary>Looks whether an attachment is as it was made.</summary>
+    /// <returns>What is not; empty where all is.</returns>
+    public IReadOnlyList<string> Check(Attachment attachment, NetworkNamespaceFile space)
+    {
+        var wrong = new List<string>();
+        if (host.FindLink(attachment.HostInterface) is not { } link) return [$"the interface {attachment.HostInterface} of the host is gone"];
+        if (!link.IsUp) wrong.Add($"the interface {attachment.HostInterface} of the host is down");
+        if (bridge is null)
+        {
+            IReadOnlyList<Route> routes = host.ListRoutes();
+            wrong.AddRange(attachment.Addresses.Select(own => HostPrefix(own.Parsed.Address))
+                .Where(prefix => !routes.Any(route => route.InterfaceIndex == link.Index && route.Destination.Equals(prefix)))
+                .Select(prefix => $"the host has no route to {prefix}"));
+        }
+        using Rtnetlink pod = space.Run(home, () => new Rtnetlink());
+        if (pod.FindLink(attachment.Interface) is not { } inside) return [.. wrong, $"the container has no interface {attachment.Interface}"];
+        if (!inside.IsUp) wrong.Add($"the container's interface {attachment.Interface} is down");
+        if (inside.Mac.ToString() != attachment.Mac) wrong.Add($"the container's interface has the MAC {inside.Mac} and was given {attachment.Mac}");
+        IReadOnlyList<AssignedAddress> addresses = pod.ListAddresses(inside.Index);
+        IReadOnlyList<Route> podRoutes = pod.ListRoutes();
+        foreach (AttachedAddress own in attachment.Addresses)
+        {
+            IPAddress address = own.Parsed.Address;
+            if (!addresses.Any(has => has.Address.Equals(address))) wrong.Add($"the container's interface has lost the address {address}");
+            if (!podRoutes.Any(route => route.InterfaceIndex == inside.Index && route.Destination.Equals(IPNetwork.Parse(CniResult.DefaultRoute(address.AddressFamily)))))
+                wrong.Add($"the container's default route by {attachment.Interface} is gone, for {address}");
+        }
+        return wrong;
+    }
+
+    public static IPNetwork HostPrefix(IPAddress address) => new(address, address.AddressFamily == AddressFamily.InterNetworkV6 ? 128 : 32);
+
+    /// <summary>Runs inside the pod's namespace: IPv6 may be off there by default, as some runtimes have it.</summary>
+    private static Rtnetlink Enter(Attachment attachment)
+    {
+        bool hasIPv6 = attachment.Addresses.Any(own => own.Parsed.IsIPv6);
+        string key = $"net/ipv6/conf/{attachment.Interface}/disable_ipv6";
+        if (hasIPv6 && Sysctl.Read(key) == "1" && Sysctl.TrySet(key, "0") is { } refusal) throw new CniException(CniErrorCode.IoFailure, $"IPv6 cannot be enabled in the container: {refusal}");
+        return new Rtnetlink();
+    }
+
+    private void WireInside(Attachment attachment, Rtnetlink pod)
+    {
+        int index = Find(pod, attachment.Interface).Index;
+        foreach (AttachedAddress own in attachment.Addresses) pod.AddAddress(new AssignedAddress(index, own.Parsed.Address, own.Parsed.PrefixLength));
+        pod.SetUp(index, up: true);
+        IReadOnlyList<Route> present = pod.ListRoutes();
+        foreach (AttachedAddress own in attachment.Addresses)
+        {
+            IPAddress gateway = IPAddress.Parse(own.Gateway);
+            AddressFamily family = gateway.AddressFamily;
+            if (bridge is null) pod.SetNeighbour(new Neighbour(index, gateway, HostMac));
+            var everything = IPNetwork.Parse(CniResult.DefaultRoute(family));
+            bool isFirst = !present.Any(route => route.Destination.Equals(everything) && route.InterfaceIndex != index);
+            pod.AddRoute(new Route(everything, index)
+            {
+                Gateway = gateway,
+                OnLink = true,
+                Protocol = RouteProtocol,
+                Metric = isFirst ? family == AddressFamily.InterNetworkV6 ? IPv6Metric : 0 : FurtherMetric + (uint)index,
+            });
+        }
+    }
+
+    private void AddHostRoutes(Attachment attachment, int index, MacAddress mac, IReadOnlyList<IPAddress> preferredSource, bool replace)
+    {
+        foreach (IPAddress address in attachment.Addresses.Select(own => own.Parsed.Address))
+        {
+            host.SetNeighbour(new Neighbour(index, address, mac));
+            var route = new Route(HostPrefix(address), index)
+            {
+                Protocol = RouteProtocol,
+                PreferredSource = preferredSource.FirstOrDefault(source => source.AddressFamily == address.AddressFamily),
+                Metric = address.AddressFamily == AddressFamily.InterNetworkV6 ? IPv6Metric : 0,
+            };
+            if (replace) host.ReplaceRoute(route);
+            else host.AddRoute(route);
+        }
+    }
+
+    private static Link Find(Rtnetlink netlink, string name) => netlink.FindLink(name) ?? throw new CniException(CniErrorCode.UnknownContainer, $"the interface {name} went while it was made: the container has ended");
+}

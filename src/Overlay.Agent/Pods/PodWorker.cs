@@ -1,0 +1,189 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using System.Text.Json.Nodes;
+using Microsoft.Extensions.Logging;
+using Overlay.Agent.Pods.Cni;
+using Overlay.Linux;
+
+namespace Overlay.Agent.Pods;
+
+/// <summary>The thread that pods are wired on: one call after the other, with looks at what there is in between.</summary>
+internal sealed class PodWorker : IAsyncDisposable
+{
+    private static readonly TimeSpan VerifyInterval = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan ReconcileInterval = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan StopDeadline = TimeSpan.FromSeconds(10);
+
+    private readonly BlockingCollection<Action<PodNetwork>> _work = [];
+    private readonly TaskCompletionSource<PodNetwork> _started = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly PodSettings _first;
+    private readonly ILogger _log;
+    private readonly Action<Exception> _died;
+    private readonly Thread _thread;
+    private readonly CniServer _server;
+    private readonly ConflistFile? _conflist;
+    private volatile bool _isReady;
+
+    private PodWorker(PodSettings settings, Action<Exception> died, ILogger log)
+    {
+        _first = settings;
+        _died = died;
+        _log = log;
+        _thread = new Thread(Run) { Name = "pods", IsBackground = true };
+        _conflist = settings.Options.Conflist is { } conflist ? new ConflistFile(conflist, settings.Options) : null;
+        _server = CniServer.Start(settings.Options.Socket, AnswerAsync, log);
+    }
+
+    /// <summary>Answers calls at once, though those that take the overlay only once <see cref="StartAsync"/> is through.</summary>
+    /// <param name="settings">What to begin with.</param>
+    /// <param name="died">Called by the thread when it ends on an error.</param>
+    /// <param name="log">For what others changed and the kernel refuses.</param>
+    /// <exception cref="StartRefusedException">The socket cannot be used.</exception>
+    public static PodWorker Listen(PodSettings settings, Action<Exception> died, ILogger log) => new(settings, died, log);
+
+    /// <summary>The attachments at this moment; empty while the daemon starts.</summary>
+    public ICollection<Attachment> Attachments => _started.Task.IsCompletedSuccessfully ? _started.Task.Result.Attachments : [];
+
+    /// <summary>Sets up what pods have in common; then pods can be added, and last the runtime is told.</summary>
+    public async Task StartAsync()
+    {
+        _thread.Start();
+        await _started.Task.ConfigureAwait(false);
+        _isReady = true;
+        Announce(_first);
+    }
+
+    /// <summary>Has the thread take over other settings.</summary>
+    public void Apply(PodSettings settings)
+    {
+        Announce(settings);
+        _work.Add(network => network.Apply(settings));
+    }
+
+    /// <summary>Runs something on the thread.</summary>
+    public Task<T> RunAsync<T>(Func<PodNetwork, T> function)
+    {
+        var completion = new TaskCompletionSource<T>(TaskCreationOptions.RunContinuationsAsynchronously);
+        try
+        {
+            _work.Add(network => Complete(completion, network, function));
+        }
+        catch (InvalidOperationException)
+        {
+            completion.SetCanceled();
+        }
+        return completion.Task;
+    }
+
+    /// <summary>Takes no more calls, ends those that wait, and leaves the pods as they are.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        _isReady = false;
+        _work.CompleteAdding();
+        if (_thread.IsAlive && !_thread.Join(StopDeadline)) throw new TimeoutException($"the thread {_thread.Name} did not end within {StopDeadline}");
+        await _server.DisposeAsync().ConfigureAwait(false);
+        _work.Dispose();
+    }
+
+    private async Task<CniAnswer?> AnswerAsync(CniMessage message)
+    {
+        string version = CniVersions.V110;
+        try
+        {
+            version = CniConfiguration.VersionOf(message.Input);
+            CniCall call = CniCall.Read(message);
+            if (!_isReady) return call.Command == CniCommand.Del ? null : throw Starting(call);
+            JsonObject? result = await RunAsync(network => network.Answer(call)).ConfigureAwait(false);
+            return new CniAnswer(0, result is null ? [] : Encode(result));
+        }
+        catch (OperationCanceledException)
+        {
+            // The daemon ends before the call's turn.
+            return null;
+        }
+        catch (CniException exception)
+        {
+            if (exception.Code != CniErrorCode.NotAvailable) _log.LogWarning("a CNI call failed with {Code}: {Problem}", (int)exception.Code, exception.Message);
+            return new CniAnswer(1, Encode(exception.ToJson(version)));
+        }
+    }
+
+    private static CniException Starting(CniCall call) => call.Command == CniCommand.Status
+        ? new CniException(CniErrorCode.NotAvailable, "overlayd is starting or stopping")
+        : new CniException(CniErrorCode.TryAgainLater, "overlayd is starting or stopping", "the call can be repeated");
+
+    private static byte[] Encode(JsonObject answer) => System.Text.Encoding.UTF8.GetBytes(answer.ToJsonString() + "\n");
+
+    private static void Complete<T>(TaskCompletionSource<T> completion, PodNetwork network, Func<PodNetwork, T> function)
+    {
+        try
+        {
+            completion.SetResult(function(network));
+        }
+        catch (Exception exception)
+        {
+            // The caller gets it whatever it is; what no call expects ends the daemon besides.
+            completion.SetException(exception is CniException ? exception : new CniException(CniErrorCode.IoFailure, exception.Message, "", exception));
+            if (exception is not (CniException or LinuxException or IOException or UnauthorizedAccessException)) throw;
+        }
+    }
+
+    private void Announce(PodSettings settings)
+    {
+        if (_conflist is null) return;
+        try
+        {
+            if (settings.Options.Drain) _conflist.Remove();
+            else _conflist.Install();
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            _log.LogError("the runtime's configuration {File} cannot be changed: {Problem}", _conflist.Path, exception.Message);
+        }
+    }
+
+    private void Run()
+    {
+        try
+        {
+            using var network = new PodNetwork(_first, _log);
+            _started.SetResult(network);
+            Serve(network);
+            network.RemoveUnused();
+        }
+        catch (Exception exception)
+        {
+            // Whatever it is: a thread that may be in a pod's namespace must not serve another call.
+            if (!_started.TrySetException(exception)) _died(exception);
+        }
+    }
+
+    private void Serve(PodNetwork network)
+    {
+        long verified = Stopwatch.GetTimestamp();
+        long reconciled = verified;
+        while (!_work.IsCompleted)
+        {
+            TimeSpan left = VerifyInterval - Stopwatch.GetElapsedTime(verified);
+            if (left > TimeSpan.Zero && _work.TryTake(out Action<PodNetwork>? work, left)) work(network);
+            if (Stopwatch.GetElapsedTime(verified) < VerifyInterval) continue;
+            verified = Stopwatch.GetTimestamp();
+            bool isDue = Stopwatch.GetElapsedTime(reconciled) >= ReconcileInterval;
+            if (isDue) reconciled = verified;
+            Look(network, isDue);
+        }
+    }
+
+    private void Look(PodNetwork network, bool all)
+    {
+        try
+        {
+            network.Verify();
+            if (all) network.Reconcile();
+        }
+        catch (Exception exception) when (exception is LinuxException or IOException)
+        {
+            _log.LogError("what pods have cannot be looked at: {Problem}", exception.Message);
+        }
+    }
+}

@@ -1,0 +1,155 @@
+using System.Buffers.Binary;
+using System.Diagnostics;
+using System.Net.Sockets;
+using System.Text;
+using System.Text.Json.Nodes;
+using Overlay.Testing;
+
+namespace Overlay.Agent.Tests.Pods;
+
+/// <summary>The plugin's C program, built with the sanitizers, against an agent that answers anything.</summary>
+public sealed class CniPluginTests : IDisposable
+{
+    private static readonly Lazy<string> Program = new(Build);
+
+    private readonly string _folder = Directory.CreateTempSubdirectory("ovt-cni-").FullName;
+
+    private string SocketPath => Path.Combine(_folder, "cni.sock");
+
+    private string Pending => Path.Combine(_folder, "a", "b", "pending");
+
+    public void Dispose() => Directory.Delete(_folder, recursive: true);
+
+    [Fact]
+    public async Task Version_WithoutAgent_IsAnsweredInTheConfigurationsVersion()
+    {
+        (int code, string output) = await RunAsync("""{ "cniVersion" : "0.4.0" }""", "CNI_COMMAND=VERSION");
+
+        JsonNode answer = JsonNode.Parse(output)!;
+        Assert.Equal((0, "0.4.0"), (code, (string)answer["cniVersion"]!));
+        Assert.Equal(["0.3.1", "0.4.0", "1.0.0", "1.1.0"], answer["supportedVersions"]!.AsArray().Select(version => (string)version!));
+    }
+
+    [Theory]
+    [InlineData("ADD", 11)]
+    [InlineData("CHECK", 11)]
+    [InlineData("GC", 11)]
+    [InlineData("STATUS", 51)]
+    public async Task Call_WithoutAgent_FailsWithItsCode(string command, int expected)
+    {
+        (int code, string output) = await RunAsync("""{"prevResult":{"cniVersion":"0.3.1"},"cniVersion":"1.0.0"}""", $"CNI_COMMAND={command}");
+
+        JsonNode answer = JsonNode.Parse(output)!;
+        Assert.Equal((1, expected, "1.0.0"), (code, (int)answer["code"]!, (string)answer["cniVersion"]!));
+        Assert.Contains(SocketPath, (string)answer["msg"]!, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Delete_WithoutAgent_IsLeftWholeOnDisk()
+    {
+        const string configuration = """{"cniVersion":"1.0.0","name":"overlay"}""";
+
+        (int code, string output) = await RunAsync(configuration, "CNI_COMMAND=DEL", "CNI_CONTAINERID=abc", "CNI_IFNAME=eth0");
+
+        Assert.Equal((0, ""), (code, output));
+        byte[] left = await File.ReadAllBytesAsync(Assert.Single(Directory.GetFiles(Pending, "*.request")));
+        Assert.Single(Directory.GetFiles(Pending));
+        int environment = BinaryPrimitives.ReadInt32BigEndian(left);
+        Assert.Equal(configuration, Encoding.UTF8.GetString(left[(8 + environment)..]));
+        Assert.Contains("CNI_CONTAINERID=abc\0", Encoding.UTF8.GetString(left, 8, environment), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Call_PlacesInTheConfiguration_AreUsed()
+    {
+        string socket = Path.Combine(_folder, "other.sock");
+        using Socket agent = Listen(socket);
+        Task serving = AnswerAsync(agent, [0, 0, 0, 0, 0, 0, 0, 2, (byte)'{', (byte)'}']);
+
+        (int code, string output) = await RunAsync($$"""{"args":{"socket":"/x"},"socket":"{{socket}}"}""", [], "CNI_COMMAND=ADD");
+
+        await serving;
+        Assert.Equal((0, "{}"), (code, output));
+    }
+
+    [Fact]
+    public async Task Call_AnyInputAndAnyAnswer_EndsWithoutFault()
+    {
+        int seed = Environment.TickCount;
+        var random = new Random(seed);
+        byte[] sound = Encoding.UTF8.GetBytes("""{"cniVersion":"1.1.0","name":"a\"\\","socket":"","prevResult":{"socket":[{"pending":"x"}]},"pending":"/y"}""");
+        using Socket agent = Listen(SocketPath);
+        for (int i = 0; i < 60; i++)
+        {
+            byte[] input = [.. sound.Take(random.Next(sound.Length + 1))];
+            for (int change = random.Next(0, 5); change > 0 && input.Length > 0; change--) input[random.Next(input.Length)] = (byte)random.Next(256);
+            byte[] answer = new byte[random.Next(0, 40)];
+            random.NextBytes(answer);
+            if (answer.Length >= 8 && random.Next(2) == 0) BinaryPrimitives.WriteInt32BigEndian(answer.AsSpan(4), answer.Length - 8);
+            Task serving = AnswerAsync(agent, answer);
+
+            Finished run = await StartAsync(input, SocketPath, "CNI_COMMAND=ADD", $"CNI_ARGS={new string('x', random.Next(0, 5000))}");
+
+            await serving;
+            Assert.True(run.Errors.Length == 0, $"seed {seed}, input {i}: {run.Errors}");
+        }
+    }
+
+    private sealed record Finished(int Code, string Output, string Errors);
+
+    private Task<(int Code, string Output)> RunAsync(string input, params string[] environment) => RunAsync(input, [SocketPath], environment);
+
+    private async Task<(int Code, string Output)> RunAsync(string input, string[] socket, params string[] environment)
+    {
+        Finished finished = await StartAsync(Encoding.UTF8.GetBytes(input), socket.FirstOrDefault(), environment);
+        Assert.Equal("", finished.Errors);
+        return (finished.Code, finished.Output);
+    }
+
+    private async Task<Finished> StartAsync(byte[] input, string? socket, params string[] environment)
+    {
+        var start = new ProcessStartInfo(Program.Value) { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
+        foreach (string variable in environment) start.Environment[variable.Split('=')[0]] = variable[(variable.IndexOf('=', StringComparison.Ordinal) + 1)..];
+        if (socket is not null) start.Environment["OVERLAY_CNI_SOCKET"] = socket;
+        start.Environment["OVERLAY_CNI_PENDING"] = Pending;
+        // What it allocates it keeps until it ends.
+        start.Environment["ASAN_OPTIONS"] = "detect_leaks=0";
+        using Process process = Process.Start(start)!;
+        using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(60));
+        Task<string> output = process.StandardOutput.ReadToEndAsync(deadline.Token);
+        Task<string> errors = process.StandardError.ReadToEndAsync(deadline.Token);
+        await process.StandardInput.BaseStream.WriteAsync(input, deadline.Token);
+        process.StandardInput.Close();
+        await process.WaitForExitAsync(deadline.Token);
+        return new Finished(process.ExitCode, await output, await errors);
+    }
+
+    private static Socket Listen(string path)
+    {
+        var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        socket.Bind(new UnixDomainSocketEndPoint(path));
+        socket.Listen();
+        return socket;
+    }
+
+    /// <summary>Reads a whole request and answers with these bytes.</summary>
+    private static async Task AnswerAsync(Socket agent, byte[] answer)
+    {
+        using Socket connection = await agent.AcceptAsync().WaitAsync(TimeSpan.FromSeconds(60));
+        byte[] header = new byte[8];
+        await using var stream = new NetworkStream(connection);
+        await stream.ReadExactlyAsync(header);
+        byte[] rest = new byte[BinaryPrimitives.ReadInt32BigEndian(header) + BinaryPrimitives.ReadInt32BigEndian(header.AsSpan(4))];
+        await stream.ReadExactlyAsync(rest);
+        await stream.WriteAsync(answer);
+    }
+
+    private static string Build()
+    {
+        string program = Path.Combine(AppContext.BaseDirectory, "overlay-cni-checked");
+        ProgramRun.Check(
+            "gcc", "-g", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-o", program,
+            Path.Combine(AppContext.BaseDirectory, "overlay-cni.c"));
+        return program;
+    }
+}
