@@ -3,7 +3,7 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 dotnet_home=/usr/local/share/dotnet
 dotnet_channel=10.0
-lab_packages=(mount iproute2 iputils-ping iperf3 tcpdump tshark ethtool nftables procps gcc libc6-dev openvswitch-switch user-mode-linux etcd-server)
+lab_packages=(mount iproute2 iputils-ping iperf3 tcpdump tshark ethtool nftables procps gcc libc6-dev strace openvswitch-switch user-mode-linux etcd-server containerd podman containernetworking-plugins iptables busybox-static)
 
 export DOTNET_NOLOGO=1 DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_GENERATE_ASPNET_CERTIFICATE=false
 # Nothing of the build may outlive the script that asked for it.
@@ -96,6 +96,8 @@ install_dotnet_by_script() {
 # build PROJECT...: restores exactly what the lock files say, then builds the release configuration; speaks only of what is wrong.
 build() {
   local project output
+  # The CNI plugin is a C program.
+  command -v gcc >/dev/null || apt_install gcc libc6-dev
   for project in "$@"; do
     echo "building $project"
     output=$(dotnet restore --locked-mode -v quiet "$root/$project" 2>&1 \

@@ -20,6 +20,9 @@ internal sealed record DaemonConfiguration
     /// <summary>Prefix and name of the peer.</summary>
     public List<(string Prefix, string Peer)> Routes { get; init; } = [];
 
+    /// <summary>Further sections, as they stand in the file.</summary>
+    public string Sections { get; init; } = "";
+
     /// <summary>The whole file where the rest cannot say it; SOCKET stands for the socket's path.</summary>
     public string? Text { get; init; }
 
@@ -67,7 +70,7 @@ internal sealed record DaemonConfiguration
         AppendList(yaml, "peers", Peers.Select(peer =>
             $"{{ name: {peer.Name}, address: \"{peer.Underlay}\"{Unless(Tunnel.IsIpInIp, $", mac: \"{peer.Mac}\"")} }}"));
         AppendList(yaml, "routes", Routes.Select(route => $"{{ prefix: \"{route.Prefix}\", peer: {route.Peer} }}"));
-        return yaml.ToString();
+        return yaml.Append(Sections).ToString();
     }
 
     private static string Unless(bool absent, string text) => absent ? "" : text;

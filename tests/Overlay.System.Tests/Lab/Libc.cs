@@ -7,6 +7,7 @@ namespace Overlay.SystemTests.Lab;
 internal static class Libc
 {
     public const int SignalHangUp = 1;
+    public const int SignalKill = 9;
     public const int SignalTerminate = 15;
 
     private const int NewNetworkNamespace = 0x40000000;

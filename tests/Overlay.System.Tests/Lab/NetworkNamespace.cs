@@ -25,6 +25,14 @@ internal sealed class NetworkNamespace : IAsyncDisposable
         return created;
     }
 
+    /// <summary>The namespace that a process is in, under a name of ours; what runs in it ends with this.</summary>
+    public static async Task<NetworkNamespace> AttachAsync(string processId, string label)
+    {
+        var attached = new NetworkNamespace($"{Prefix}-{Interlocked.Increment(ref s_created)}-{label}");
+        await Command.CheckAsync(Command.ShortDeadline, null, "ip", "netns", "attach", attached.Name, processId);
+        return attached;
+    }
+
     /// <summary>Addresses are usable at once, and come from nowhere but the test.</summary>
     public async Task ConfigureAsync()
     {

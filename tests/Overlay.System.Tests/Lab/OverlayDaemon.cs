@@ -68,6 +68,16 @@ internal sealed class OverlayDaemon : IAsyncDisposable
         await WaitForAsync("READY=1");
     }
 
+    /// <summary>Kills the daemon, which gets no chance to clear up.</summary>
+    public async Task KillAsync()
+    {
+        _process.Signal(Libc.SignalKill);
+        await WaitForEndAsync();
+    }
+
+    /// <summary>Waits for the daemon to end by what was done to it.</summary>
+    public Task WaitForEndAsync() => _process.WaitForExitAsync(StopDeadline);
+
     /// <summary>Asks the daemon to end, and waits.</summary>
     /// <returns>Its exit code.</returns>
     public async Task<int> StopAsync()

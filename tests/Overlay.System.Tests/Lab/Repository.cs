@@ -11,6 +11,9 @@ internal static class Repository
     /// <summary>The command line client, as built with the tests.</summary>
     public static string Client => Program("Overlay.Cli", "overlay");
 
+    /// <summary>The CNI plugin, as built with the daemon.</summary>
+    public static string CniPlugin => Program("Overlay.Agent", "overlay-cni");
+
     /// <param name="relative">Path of a file of the checkout, from its top.</param>
     public static string File(string relative) => Path.Combine(Root, relative);
 

@@ -1,0 +1,213 @@
+using System.Globalization;
+using System.Text.Json.Nodes;
+using Overlay.SystemTests.Lab;
+
+namespace Overlay.SystemTests.Pods;
+
+/// <summary>What a call of the plugin printed.</summary>
+internal sealed record CniOutcome(int ExitCode, string Output)
+{
+    public JsonNode Json => JsonNode.Parse(Output)!;
+
+    /// <summary>Code of the error; 0: it succeeded.</summary>
+    public int Code => ExitCode == 0 ? 0 : (int)Json["code"]!;
+
+    public string Message => (string)Json["msg"]!;
+
+    /// <summary>The addresses of a result, without the lengths of their prefixes.</summary>
+    public string[] Addresses => [.. Json["ips"]!.AsArray().Select(ip => ((string)ip!["address"]!).Split('/')[0])];
+}
+
+/// <summary>A container's network namespace, which the runtime hands to the plugin.</summary>
+internal sealed class TestPod(NetworkNamespace space, string containerId) : IAsyncDisposable
+{
+    private bool _isGone;
+
+    public NetworkNamespace Space => space;
+
+    public string ContainerId => containerId;
+
+    public string Path => $"/run/netns/{space.Name}";
+
+    public async ValueTask DisposeAsync()
+    {
+        if (_isGone) return;
+        _isGone = true;
+        await space.DisposeAsync();
+    }
+}
+
+/// <summary>A node whose daemon wires pods; what it keeps on disk outlives the daemon.</summary>
+internal sealed class PodNode : IAsyncDisposable
+{
+    public const string Network = "overlay";
+
+    private readonly DirectoryInfo _folder = NetworkNamespace.CreateDirectory();
+    private readonly List<TestPod> _pods = [];
+    private readonly LabNetwork _network;
+    private readonly TunnelOptions _tunnel;
+    private int _containers;
+
+    public PodNode(LabNetwork network, LabNode node, TunnelOptions tunnel)
+    {
+        _network = network;
+        _tunnel = tunnel;
+        Node = node;
+    }
+
+    public LabNode Node { get; }
+
+    public OverlayDaemon Daemon { get; private set; } = null!;
+
+    /// <summary>Where pods get their addresses from, as the configuration has it.</summary>
+    public string? Ranges { get; init; }
+
+    public string Range4 => $"10.244.{Node.Number}.128/25";
+
+    public string Range6 => $"fd00:244:{Node.Number}:0:1::/112";
+
+    /// <summary>Further lines of the section, without indentation.</summary>
+    public string[] Lines { get; set; } = [];
+
+    public string State => Path.Combine(_folder.FullName, "state");
+
+    public string Socket => Path.Combine(_folder.FullName, "cni.sock");
+
+    public string Conflist => Path.Combine(_folder.FullName, "net.d", "10-overlay.conflist");
+
+    public async Task StartAsync() => Daemon = await OverlayDaemon.StartAsync(Node.Host, Configuration());
+
+    public DaemonConfiguration Configuration() => DaemonConfiguration.For(Node, _network.Nodes.Where(peer => peer != Node), _tunnel) with
+    {
+        Sections = $"""
+            pods:
+              ranges: {Ranges ?? $"[{Range4}, \"{Range6}\"]"}
+              socket: {Socket}
+              state: {State}
+              leakSeconds: 1
+            {string.Join('\n', Lines.Select(line => $"  {line}"))}
+
+            """,
+    };
+
+    /// <summary>A namespace as a runtime makes it.</summary>
+    public async Task<TestPod> CreatePodAsync(string? containerId = null)
+    {
+        int number = Interlocked.Increment(ref _containers);
+        NetworkNamespace space = await NetworkNamespace.CreateAsync($"c{Node.Number}-{number}");
+        await space.IpAsync("link set lo up");
+        var pod = new TestPod(space, containerId ?? string.Create(CultureInfo.InvariantCulture, $"container-{number}"));
+        lock (_pods) _pods.Add(pod);
+        return pod;
+    }
+
+    /// <summary>A namespace, and the result of ADD for it.</summary>
+    public async Task<(TestPod Pod, CniOutcome Result)> AddPodAsync(string arguments = "", string interfaceName = "eth0")
+    {
+        TestPod pod = await CreatePodAsync();
+        CniOutcome result = await AddAsync(pod, arguments, interfaceName);
+        Assert.True(result.ExitCode == 0, $"{result.Output}{Daemon.Log}");
+        return (pod, result);
+    }
+
+    public Task<CniOutcome> AddAsync(TestPod pod, string arguments = "", string interfaceName = "eth0", JsonObject? configuration = null) =>
+        CallAsync("ADD", configuration ?? ConfigurationOf("1.1.0"), pod.ContainerId, pod.Path, interfaceName, arguments);
+
+    public Task<CniOutcome> DeleteAsync(TestPod pod, string interfaceName = "eth0", bool withNamespace = true) =>
+        CallAsync("DEL", ConfigurationOf("1.1.0"), pod.ContainerId, withNamespace ? pod.Path : "", interfaceName);
+
+    public static JsonObject ConfigurationOf(string version) => new() { ["cniVersion"] = version, ["name"] = Network, ["type"] = "overlay-cni" };
+
+    /// <summary>Runs the plugin as a runtime does.</summary>
+    public async Task<CniOutcome> CallAsync(string command, JsonNode configuration, string containerId = "", string path = "", string interfaceName = "", string arguments = "")
+    {
+        using RunningProcess plugin = RunningProcess.Start(Repository.CniPlugin, [], configuration.ToJsonString(), new Dictionary<string, string>
+        {
+            ["OVERLAY_CNI_SOCKET"] = Socket,
+            ["OVERLAY_CNI_PENDING"] = Path.Combine(State, "pending"),
+            ["CNI_COMMAND"] = command,
+            ["CNI_CONTAINERID"] = containerId,
+            ["CNI_NETNS"] = path,
+            ["CNI_IFNAME"] = interfaceName,
+            ["CNI_ARGS"] = arguments,
+            ["CNI_PATH"] = "/opt/cni/bin",
+        });
+        int code = await plugin.WaitForExitAsync(TimeSpan.FromSeconds(90));
+        return new CniOutcome(code, plugin.Output);
+    }
+
+    /// <summary>Whether nothing of pods is left but what they have in common.</summary>
+    public async Task AssertNothingLeftAsync()
+    {
+        Assert.DoesNotContain("ovp", await Node.Host.CheckAsync("ip", "-o", "link"), StringComparison.Ordinal);
+        Assert.All(
+            (await Node.Host.CheckAsync("ip", "route")).Split('\n').Where(route => route.Contains("proto 80", StringComparison.Ordinal)),
+            route => Assert.StartsWith("unreachable", route));
+        Assert.DoesNotContain("elements", await Node.Host.CheckAsync("nft", "list", "table", "inet", "overlay-pods"), StringComparison.Ordinal);
+        Assert.Empty(Directory.GetFiles(Path.Combine(State, "attachments")));
+        Assert.Empty(Directory.GetFiles(Path.Combine(State, "pending")));
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (Daemon is not null) await Daemon.DisposeAsync();
+        foreach (TestPod pod in _pods) await pod.DisposeAsync();
+        _folder.Delete(recursive: true);
+    }
+}
+
+/// <summary>Two nodes whose daemons wire pods.</summary>
+internal sealed class PodLab : IAsyncDisposable
+{
+    private readonly LabNetwork _network;
+
+    private PodLab(LabNetwork network, TunnelOptions tunnel)
+    {
+        _network = network;
+        A = new PodNode(network, network.A, tunnel);
+        B = new PodNode(network, network.B, tunnel);
+    }
+
+    public PodNode A { get; }
+
+    public PodNode B { get; }
+
+    public static async Task<PodLab> CreateAsync(TunnelOptions? tunnel = null, LabOptions? options = null, params string[] lines)
+    {
+        var lab = new PodLab(await LabNetwork.CreateAsync(options ?? new LabOptions()), tunnel ?? new TunnelOptions());
+        try
+        {
+            foreach (PodNode node in new[] { lab.A, lab.B })
+            {
+                node.Lines = lines;
+                await node.StartAsync();
+            }
+            return lab;
+        }
+        catch
+        {
+            await lab.DisposeAsync();
+            throw;
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await A.DisposeAsync();
+        await B.DisposeAsync();
+        await _network.DisposeAsync();
+    }
+}
+
+/// <summary>The same, shared by the tests of a class.</summary>
+public sealed class PodLabFixture : IAsyncLifetime
+{
+    internal PodLab Lab { get; private set; } = null!;
+
+    public async Task InitializeAsync() => Lab = await PodLab.CreateAsync();
+
+    public async Task DisposeAsync()
+    {
+        if (Lab is not null) await Lab.DisposeAsync();
+    }
+}
