@@ -32,10 +32,8 @@ class Pair:
         return not {KernelVxlanWithoutChecksums, OverlayIpInIp} & {self.a, self.b}
 
     def runs_over(self, underlay):
-        """Injection and zero UDP checksums are for IPv4 only."""
-        injected = any(getattr(end, "egress", None) == "tunnel-gso" for end in (self.a, self.b))
-        zero = KernelVxlanWithoutChecksums in (self.a, self.b)
-        return underlay.family == 4 or not (zero or injected)
+        """Zero UDP checksums are for IPv4 only."""
+        return underlay.family == 4 or KernelVxlanWithoutChecksums not in (self.a, self.b)
 
     def overhead(self, underlay):
         return max(self.a.overhead, self.b.overhead) + (IPV6_OVERHEAD if underlay.family == 6 else 0)

@@ -20,7 +20,7 @@ namespace Overlay.Agent;
 /// <summary>The life of the daemon: start, reload on SIGHUP, end on SIGTERM, SIGINT or a dead worker.</summary>
 internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
 {
-    /// <summary>How long packets may be lost, at most, to a packet filter or a device that somebody changed.</summary>
+    /// <summary>How long packets may be lost, at most, to a device that somebody changed.</summary>
     private static readonly TimeSpan VerifyInterval = TimeSpan.FromSeconds(5);
 
     private readonly ILogger _log = logs.CreateLogger("overlayd");
@@ -90,7 +90,6 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
             TimeSpan left = VerifyInterval - Stopwatch.GetElapsedTime(verified);
             if (left <= TimeSpan.Zero)
             {
-                node.VerifyEgress();
                 node.VerifyDevices();
                 verified = Stopwatch.GetTimestamp();
                 continue;

@@ -176,14 +176,10 @@ internal sealed class Node : IDisposable
         foreach (Peer peer in _snapshot.Current.Peers.All) peer.Path.Mtu = mtu;
     }
 
-    /// <summary>Finds out whether tunnel super-packets still get through, and has the workers use the other way if that changed.</summary>
-    public void VerifyEgress()
-    {
-        if (!_underlay.VerifyInjectors()) return;
-        EgressChoice choice = _underlay.Egress;
-        _workers.ForEach(worker => worker.Use(choice));
-        _log.LogWarning("super-packets now leave by {Egress}: {Reason}", StatusReporter.ModeName(choice.Mode), choice.Reason);
-    }
+    /// <summary>Has workers use the other way while injected super-packets do not get through.</summary>
+    /// <param name="died">Called by the watching thread when it ends on an error.</param>
+    /// <returns>Null where nothing is injected. To be disposed before this is.</returns>
+    public EgressWatch? WatchEgress(Action<Exception> died) => _underlay.Injects ? new EgressWatch(_underlay, VerifyEgress, died) : null;
 
     /// <summary>Listens for changes of the host, which are to be handed to <see cref="HostChanged"/>.</summary>
     public HostEvents Watch(Action announce, Action<Exception> died) => new(_netlink, announce, died);
@@ -211,6 +207,14 @@ internal sealed class Node : IDisposable
         _devices.ForEach(device => device.Dispose());
         _underlay.Dispose();
         _netlink.Dispose();
+    }
+
+    private void VerifyEgress()
+    {
+        if (!_underlay.VerifyInjectors()) return;
+        EgressChoice choice = _underlay.Egress;
+        _workers.ForEach(worker => worker.Use(choice));
+        _log.LogWarning("super-packets now leave by {Egress}: {Reason}", StatusReporter.ModeName(choice.Mode), choice.Reason);
     }
 
     /// <summary>Takes devices that stay out of their bridges; the others go with their descriptors.</summary>

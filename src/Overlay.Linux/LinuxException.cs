@@ -33,6 +33,9 @@ public sealed class LinuxException : Exception
     /// <summary>True when what was meant is not there (ENOENT, ENODEV, ESRCH).</summary>
     public bool IsAbsent => Errno is Interop.Errno.ENOENT or Interop.Errno.ENODEV or Interop.Errno.ESRCH;
 
+    /// <summary>True when somebody else uses what can have one user only (EBUSY).</summary>
+    public bool IsInUse => Errno == Interop.Errno.EBUSY;
+
     /// <summary>The C library's words for an error number, and the number.</summary>
     internal static string Describe(int errno) => $"{Marshal.GetPInvokeErrorMessage(errno)} (errno {errno})";
 

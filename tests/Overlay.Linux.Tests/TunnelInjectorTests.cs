@@ -1,7 +1,9 @@
 using System.Buffers.Binary;
+using System.Diagnostics;
 using System.Net;
 using Overlay.Dataplane.Buffers;
 using Overlay.Dataplane.Egress;
+using Overlay.Dataplane.Forwarding;
 using Overlay.Dataplane.Offload;
 using Overlay.Dataplane.Tunnels;
 using Overlay.Linux.Tests.Support;
@@ -13,7 +15,9 @@ namespace Overlay.Linux.Tests;
 public sealed class TunnelInjectorTests : IDisposable
 {
     private const string GlobalFilter = "net/ipv4/conf/all/rp_filter";
-    private const int OverheadV4 = 50;
+    private const string GlobalForwardingV6 = "net/ipv6/conf/all/forwarding";
+    private const int OuterV4 = 42;
+    private const int OuterV6 = 62;
     private const int InnerHeaders = 14 + 20 + 20;
     private const int VxlanBytes = 8;
 
@@ -54,14 +58,42 @@ public sealed class TunnelInjectorTests : IDisposable
         Assert.Null(refusal);
         Assert.Equal(filter, _pair.FirstSpace.Run(() => Sysctl.Read(GlobalFilter)));
         Assert.Equal("0", _pair.FirstSpace.Run(() => Sysctl.Read("net/ipv4/ip_forward")));
-        injector!.Dispose();
+        Assert.Equal("0", _pair.FirstSpace.Run(() => Sysctl.Read(GlobalForwardingV6)));
+        Assert.Equal(TunnelOffload.Ipv4 | TunnelOffload.Ipv6, injector!.Families);
+        injector.Dispose();
+    }
+
+    [TunnelGsoFact]
+    public void Verify_PacketFilterOfOneFamily_LeavesTheOther()
+    {
+        (TunnelInjector? injector, _) = Open();
+        _pair.FirstSpace.Execute("nft", "add table ip6 filter; add chain ip6 filter forward { type filter hook forward priority 0; policy drop; }");
+        Assert.Contains("an injected IPv6 packet was not forwarded", injector!.Verify(), StringComparison.Ordinal);
+        Assert.Equal(TunnelOffload.Ipv4, injector.Families);
+        _pair.FirstSpace.Execute("nft", "flush", "ruleset");
+        Assert.Null(injector.Verify());
+        Assert.Equal(TunnelOffload.Ipv4 | TunnelOffload.Ipv6, injector.Families);
+        injector.Dispose();
+    }
+
+    [TunnelGsoFact]
+    public async Task Cancel_WhileAFilterBlocks_EndsTheWait()
+    {
+        (TunnelInjector? injector, _) = Open();
+        _pair.FirstSpace.Execute("nft", "add table inet filter; add chain inet filter forward { type filter hook forward priority 0; policy drop; }");
+        long started = Stopwatch.GetTimestamp();
+        Task<string?> verify = Task.Run(injector!.Verify);
+        injector.Cancel();
+        Assert.NotNull(await verify);
+        Assert.True(Stopwatch.GetElapsedTime(started) < TimeSpan.FromSeconds(1.5), "waited for its deadline");
+        injector.Dispose();
     }
 
     [TunnelGsoFact]
     public void Verify_PacketFilterComesAndGoes_SaysSo()
     {
         (TunnelInjector? injector, _) = Open();
-        _pair.FirstSpace.Execute("nft", "add table ip filter; add chain ip filter forward { type filter hook forward priority 0; policy drop; }");
+        _pair.FirstSpace.Execute("nft", "add table inet filter; add chain inet filter forward { type filter hook forward priority 0; policy drop; }");
         Assert.Contains("forward chain", injector!.Verify(), StringComparison.Ordinal);
         (TunnelInjector? second, string? refusal) = Open("inject1");
         Assert.Null(second);
@@ -84,17 +116,20 @@ public sealed class TunnelInjectorTests : IDisposable
     }
 
     [TunnelGsoTheory]
-    [InlineData(true)]
-    [InlineData(false)]
-    public void Send_SuperPacket_ArrivesAsOneOrAsValidSegments(bool segmentOnTheWay)
+    [InlineData(true, false)]
+    [InlineData(false, false)]
+    [InlineData(true, true)]
+    [InlineData(false, true)]
+    public void Send_SuperPacket_ArrivesAsOneOrAsValidSegments(bool segmentOnTheWay, bool overIpv6)
     {
         if (segmentOnTheWay) _pair.FirstSpace.Execute("ethtool", "-K", "veth0", "tx", "off", "tso", "off", "gso", "off");
         (TunnelInjector? injector, _) = Open();
         using UdpUnderlay underlay = UnderlayPair.Open(_pair.FirstSpace, 1, options => options with { Ports = [new TunnelPort(4790, Encapsulation.Vxlan)], Injector = injector });
 
         byte[] payload = UnderlayPair.RandomBytes(40_500);
-        PacketMemory memory = SuperPacket(payload, underlay.SourcePorts[3], out int length);
-        ref DatagramTrain train = ref _pair.Batch.Add(UnderlayPair.PeerAt(IPAddress.Parse("192.0.2.2")), TrainKind.TunnelSuperPacket);
+        PacketMemory memory = SuperPacket(payload, underlay.SourcePorts[3], overIpv6, out int length);
+        Peer peer = UnderlayPair.PeerAt(IPAddress.Parse(overIpv6 ? "2001:db8::2" : "192.0.2.2"));
+        ref DatagramTrain train = ref _pair.Batch.Add(peer, TrainKind.TunnelSuperPacket);
         _pair.Batch.AddSlice(memory.Slice(0, length));
         underlay.Send(_pair.Batch);
         Assert.Equal(SendOutcome.Sent, train.Outcome);
@@ -128,39 +163,60 @@ public sealed class TunnelInjectorTests : IDisposable
 
     private (TunnelInjector? Injector, string? Refusal) Open(string name = "inject0") => _pair.FirstSpace.Run(() =>
     {
-        TunnelInjector.TryOpen(name, IPAddress.Parse("192.0.2.1"), out TunnelInjector? injector, out string? refusal);
+        TunnelInjector.TryOpen(name, [IPAddress.Parse("192.0.2.1"), IPAddress.Parse("2001:db8::1")], out TunnelInjector? injector, out string? refusal);
         return (injector, refusal);
     });
 
     /// <summary>A VXLAN packet with a TCP super-packet of 1,000-byte segments inside, behind the tunnel virtio-net header.</summary>
-    private static PacketMemory SuperPacket(ReadOnlySpan<byte> payload, ushort sourcePort, out int length)
+    private static PacketMemory SuperPacket(ReadOnlySpan<byte> payload, ushort sourcePort, bool overIpv6, out int length)
     {
         int inner = InnerHeaders + payload.Length;
-        length = VirtioTunnelHeader.Size + OverheadV4 + inner;
+        int tunnel = overIpv6 ? OuterV6 : OuterV4;
+        int udp = tunnel - 8;
+        int overhead = tunnel + VxlanBytes;
+        length = VirtioTunnelHeader.Size + overhead + inner;
         var memory = new PacketMemory(length);
         Span<byte> header = memory.Span(0, VirtioTunnelHeader.Size);
         header[0] = 1 | 8;
-        header[1] = 1 | 0x20;
-        BitConverter.TryWriteBytes(header[2..], (ushort)(OverheadV4 + InnerHeaders));
+        header[1] = (byte)(1 | (overIpv6 ? 0x40 : 0x20));
+        BitConverter.TryWriteBytes(header[2..], (ushort)(overhead + InnerHeaders));
         BitConverter.TryWriteBytes(header[4..], (ushort)1000);
-        BitConverter.TryWriteBytes(header[6..], (ushort)(OverheadV4 + 34));
+        BitConverter.TryWriteBytes(header[6..], (ushort)(overhead + 34));
         BitConverter.TryWriteBytes(header[8..], (ushort)16);
-        BitConverter.TryWriteBytes(header[20..], (ushort)34);
-        BitConverter.TryWriteBytes(header[22..], (ushort)(OverheadV4 + 14));
+        BitConverter.TryWriteBytes(header[20..], (ushort)udp);
+        BitConverter.TryWriteBytes(header[22..], (ushort)(overhead + 14));
 
-        Span<byte> outer = memory.Span(VirtioTunnelHeader.Size, OverheadV4);
+        Span<byte> outer = memory.Span(VirtioTunnelHeader.Size, overhead);
         TunnelInjection.DeviceMac.CopyTo(outer);
-        outer[12] = 8;
-        WriteIpv4(outer.Slice(14, 20), OverheadV4 - 14 + inner, 17, "192.0.2.1", "192.0.2.2");
         int udpLength = 8 + VxlanBytes + inner;
-        BinaryPrimitives.WriteUInt16BigEndian(outer[34..], sourcePort);
-        BinaryPrimitives.WriteUInt16BigEndian(outer[36..], 4789);
-        BinaryPrimitives.WriteUInt16BigEndian(outer[38..], (ushort)udpLength);
-        BitConverter.TryWriteBytes(outer[40..], InternetChecksum.Fold(InternetChecksum.PseudoHeaderV4(outer.Slice(26, 8), 17, udpLength)));
-        outer[42] = 8;
-        outer[48] = 42;
+        ulong pseudoHeader;
+        if (overIpv6)
+        {
+            outer[12] = 0x86;
+            outer[13] = 0xdd;
+            Span<byte> ip = outer.Slice(14, 40);
+            ip[0] = 0x60;
+            BinaryPrimitives.WriteUInt16BigEndian(ip[4..], (ushort)udpLength);
+            ip[6] = 17;
+            ip[7] = 64;
+            IPAddress.Parse("2001:db8::1").TryWriteBytes(ip[8..], out _);
+            IPAddress.Parse("2001:db8::2").TryWriteBytes(ip[24..], out _);
+            pseudoHeader = InternetChecksum.PseudoHeaderV6(ip.Slice(8, 32), 17, udpLength);
+        }
+        else
+        {
+            outer[12] = 8;
+            WriteIpv4(outer.Slice(14, 20), 20 + udpLength, 17, "192.0.2.1", "192.0.2.2");
+            pseudoHeader = InternetChecksum.PseudoHeaderV4(outer.Slice(26, 8), 17, udpLength);
+        }
+        BinaryPrimitives.WriteUInt16BigEndian(outer[udp..], sourcePort);
+        BinaryPrimitives.WriteUInt16BigEndian(outer[(udp + 2)..], 4789);
+        BinaryPrimitives.WriteUInt16BigEndian(outer[(udp + 4)..], (ushort)udpLength);
+        BitConverter.TryWriteBytes(outer[(udp + 6)..], InternetChecksum.Fold(pseudoHeader));
+        outer[tunnel] = 8;
+        outer[tunnel + 6] = 42;
 
-        Span<byte> frame = memory.Span(VirtioTunnelHeader.Size + OverheadV4, inner);
+        Span<byte> frame = memory.Span(VirtioTunnelHeader.Size + overhead, inner);
         frame[0] = frame[6] = 2;
         frame[12] = 8;
         WriteIpv4(frame.Slice(14, 20), inner - 14, 6, "10.244.1.1", "10.244.2.1");

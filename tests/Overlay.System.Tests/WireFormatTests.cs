@@ -13,6 +13,9 @@ public sealed class TunnelGsoWireFormatTests(DaemonPair<TunnelGso> pair)
 public sealed class Ipv6OuterWireFormatTests(DaemonPair<Ipv6Outer> pair)
     : WireFormatTests<Ipv6Outer>(pair), IClassFixture<DaemonPair<Ipv6Outer>>;
 
+public sealed class Ipv6OuterTunnelGsoWireFormatTests(DaemonPair<Ipv6OuterTunnelGso> pair)
+    : WireFormatTests<Ipv6OuterTunnelGso>(pair), IClassFixture<DaemonPair<Ipv6OuterTunnelGso>>;
+
 public sealed class TwoQueuesJumboWireFormatTests(DaemonPair<TwoQueuesJumbo> pair)
     : WireFormatTests<TwoQueuesJumbo>(pair), IClassFixture<DaemonPair<TwoQueuesJumbo>>;
 

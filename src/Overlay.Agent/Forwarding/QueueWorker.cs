@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Globalization;
-using Overlay.Agent.Configuration;
 using Overlay.Agent.Planning;
 using Overlay.Agent.Setup;
 using Overlay.Dataplane.Buffers;
@@ -76,7 +75,7 @@ internal sealed class QueueWorker : IDisposable
             CopiesDscp = plan.Options.Underlay.TrafficClass.Value is null,
             TimeToLive = plan.Underlay.TimeToLive,
             CopiesTimeToLive = plan.Options.Underlay.Ttl.Value is null,
-            TunnelSuperPackets = Offload(underlay.Egress),
+            TunnelSuperPackets = underlay.Egress.Families,
             LocalV4 = plan.Underlay.AddressV4 is { } v4 ? IpBits.V4(v4) : 0,
             LocalV6 = plan.Underlay.AddressV6 is { } v6 ? IpBits.V6OrMapped(v6) : 0,
         });
@@ -89,7 +88,7 @@ internal sealed class QueueWorker : IDisposable
     public bool IsRunning => _running;
 
     /// <summary>Puts another way for super-packets in force.</summary>
-    public void Use(EgressChoice choice) => _egress.TunnelSuperPackets = Offload(choice);
+    public void Use(EgressChoice choice) => _egress.TunnelSuperPackets = choice.Families;
 
     public void Start()
     {
@@ -110,8 +109,6 @@ internal sealed class QueueWorker : IDisposable
         if (_thread.ThreadState.HasFlag(System.Threading.ThreadState.Unstarted) || _thread.Join(TimeSpan.FromSeconds(10))) _poller.Dispose();
         else throw new TimeoutException($"the worker {_thread.Name} did not end within 10 s");
     }
-
-    private static TunnelOffload Offload(EgressChoice choice) => choice.Mode == EgressMode.TunnelGso ? TunnelOffload.Ipv4 : TunnelOffload.None;
 
     private void Run()
     {

@@ -1,23 +1,32 @@
 using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
 using Overlay.Agent.Configuration;
 using Overlay.Agent.Planning;
+using Overlay.Dataplane.Egress;
+using Overlay.Linux;
 using Overlay.Linux.Underlay;
 
 namespace Overlay.Agent.Setup;
 
-/// <summary>How super-packets leave, never <see cref="EgressMode.Auto"/>, and why.</summary>
-internal sealed record EgressChoice(EgressMode Mode, string Reason);
+/// <summary>How super-packets leave, and why.</summary>
+/// <param name="Mode">Never <see cref="EgressMode.Auto"/>.</param>
+/// <param name="Reason">For the log and status.</param>
+/// <param name="Families">Outer families in which they leave by tunnel GSO; in the others by UDP_SEGMENT.</param>
+internal sealed record EgressChoice(EgressMode Mode, string Reason, TunnelOffload Families = TunnelOffload.None);
 
 /// <summary>The underlay of every queue, and the way super-packets leave by.</summary>
 internal sealed class UnderlayQueues : IDisposable
 {
-    private static readonly EgressChoice Working = new(EgressMode.TunnelGso, "a super-packet sent through the kernel arrived");
-
     private static readonly EgressChoice Raw = new(EgressMode.Raw, "IP-in-IP packets leave one a message");
 
     private readonly List<TunnelInjector> _injectors = [];
+
+    /// <summary>What the configuration rules out.</summary>
+    private readonly List<string> _exclusions = [];
     private readonly List<QueueUnderlay> _queues = [];
 
+    private volatile bool _isEnding;
     private volatile EgressChoice _egress = new(EgressMode.UdpGso, "configured");
 
     private UnderlayQueues()
@@ -75,19 +84,32 @@ internal sealed class UnderlayQueues : IDisposable
         }
     }
 
+    /// <summary>True where packets are injected, so that somebody has to <see cref="VerifyInjectors"/> from time to time.</summary>
+    public bool Injects => _injectors.Count > 0;
+
     /// <summary>
-    /// Sends a probe through each injector, which a packet filter may block at any time, and chooses again. Takes up to two seconds each.
+    /// Sends a probe through each injector, which a packet filter may block at any time, and chooses again. Takes up to two seconds each. One
+    /// thread at a time may call it.
     /// </summary>
     /// <returns>True when the choice changed.</returns>
     public bool VerifyInjectors()
     {
-        if (_injectors.Count == 0) return false;
-        EgressChoice choice = _injectors.Select(injector => injector.Verify()).FirstOrDefault(each => each is not null) is { } refusal
-            ? Blocked(refusal)
-            : Working;
-        if (choice == _egress) return false;
+        var refusals = new List<string>();
+        foreach (TunnelInjector injector in _injectors)
+        {
+            if (injector.Verify() is { } refusal) refusals.Add(refusal);
+        }
+        EgressChoice choice = Choice(Missing(refusals));
+        if (_isEnding || choice == _egress) return false;
         _egress = choice;
         return true;
+    }
+
+    /// <summary>Ends a <see cref="VerifyInjectors"/> of another thread at once, without a choice.</summary>
+    public void CancelVerify()
+    {
+        _isEnding = true;
+        _injectors.ForEach(injector => injector.Cancel());
     }
 
     public void Dispose()
@@ -95,8 +117,6 @@ internal sealed class UnderlayQueues : IDisposable
         for (int i = _queues.Count - 1; i >= 0; i--) _queues[i].Dispose();
         CloseInjectors();
     }
-
-    private static EgressChoice Blocked(string refusal) => new(EgressMode.UdpGso, $"no tunnel-gso: {refusal}");
 
     private static ZeroChecksums ZeroChecksumsOf(TunnelOptions tunnel)
     {
@@ -106,27 +126,73 @@ internal sealed class UnderlayQueues : IDisposable
         return zero;
     }
 
+    /// <summary>What all injectors carry.</summary>
+    /// <param name="missing">Why not more; empty where nothing is missing.</param>
+    private EgressChoice Choice(string missing)
+    {
+        TunnelOffload families = _injectors.Count == 0
+            ? TunnelOffload.None
+            : _injectors.Aggregate(TunnelOffload.Ipv4 | TunnelOffload.Ipv6, (common, injector) => common & injector.Families);
+        if (families == TunnelOffload.None) return new EgressChoice(EgressMode.UdpGso, $"no tunnel-gso: {missing}");
+        const string Arrived = "a super-packet sent through the kernel arrived";
+        string reason = missing.Length == 0 ? Arrived
+            : $"{Arrived} over {(families == TunnelOffload.Ipv4 ? "IPv4" : "IPv6")}; the other family leaves by udp-gso: {missing}";
+        return new EgressChoice(EgressMode.TunnelGso, reason, families);
+    }
+
+    private string Missing(IEnumerable<string> refusals) => string.Join("; ", _exclusions.Concat(refusals).Distinct());
+
     private void OpenInjectors(NodePlan plan)
     {
-        TunnelOptions tunnel = plan.Options.Tunnel;
-        string? refusal = plan.Underlay.AddressV4 is null ? "the underlay has no IPv4 address"
-            : plan.Options.Underlay.Ttl.Value == byte.MaxValue ? "'underlay: ttl: 255', and tunnel super-packets are forwarded once on this host"
-            : tunnel.Checksum ? null
-            : "'tunnel: checksum: false', and tunnel super-packets have checksums";
-        for (int i = 0; i < plan.Options.Underlay.Queues && refusal is null; i++)
+        var refusals = new List<string>();
+        IPAddress[] locals = [.. plan.Underlay.Addresses.Where(local => IsInjectable(local, plan))];
+        for (int i = 0; i < plan.Options.Underlay.Queues && locals.Length > 0; i++)
         {
-            string name = string.Create(CultureInfo.InvariantCulture, $"ovl{plan.Options.Underlay.Port.Value}q{i}");
-            if (TunnelInjector.TryOpen(name, plan.Underlay.AddressV4!, out TunnelInjector? injector, out refusal)) _injectors.Add(injector);
+            TunnelInjector? injector = OpenInjector(plan.Options.Underlay.Port.Value, i, locals, out string? refusal);
+            if (refusal is not null) refusals.Add(refusal);
+            if (injector is null)
+            {
+                CloseInjectors();
+                break;
+            }
+            _injectors.Add(injector);
         }
-        if (refusal is null)
-        {
-            _egress = Working;
-            return;
-        }
-        if (tunnel.Egress == EgressMode.TunnelGso)
-            throw new StartRefusedException($"'tunnel: egress: tunnel-gso' cannot be had: {refusal}", "write auto or udp-gso");
+        string missing = Missing(refusals);
+        _egress = Choice(missing);
+        if (_egress.Mode == EgressMode.TunnelGso) return;
         CloseInjectors();
-        _egress = Blocked(refusal);
+        if (plan.Options.Tunnel.Egress == EgressMode.TunnelGso)
+            throw new StartRefusedException($"'tunnel: egress: tunnel-gso' cannot be had: {missing}", "write auto or udp-gso");
+    }
+
+    private static TunnelInjector? OpenInjector(int port, int queue, IPAddress[] locals, out string? refusal)
+    {
+        string name = string.Create(CultureInfo.InvariantCulture, $"ovl{port}q{queue}");
+        try
+        {
+            TunnelInjector.TryOpen(name, locals, out TunnelInjector? injector, out refusal);
+            return injector;
+        }
+        catch (LinuxException exception) when (exception.IsInUse)
+        {
+            refusal = $"another overlayd of this host has 'underlay: port: {port}' and with it the device {name}; stop it or choose another port";
+            return null;
+        }
+    }
+
+    /// <summary>Whether super-packets can have this outer source; <see cref="_exclusions"/> tells why not.</summary>
+    private bool IsInjectable(IPAddress local, NodePlan plan)
+    {
+        bool isIpv4 = local.AddressFamily == AddressFamily.InterNetwork;
+        string? exclusion = plan.Options.Underlay.Ttl.Value == byte.MaxValue
+            ? "'underlay: ttl: 255', and tunnel super-packets are forwarded once on this host"
+            : isIpv4 && !plan.Options.Tunnel.Checksum ? "'tunnel: checksum: false', and tunnel super-packets have checksums"
+            : !isIpv4 && ZeroChecksumsOf(plan.Options.Tunnel).HasFlag(ZeroChecksums.SendIpv6)
+                ? "'tunnel: zeroChecksumIPv6: [send]', and tunnel super-packets have checksums"
+            : local.IsIPv6LinkLocal ? $"the underlay's address {local} is link-local, and the kernel forwards nothing from such" : null;
+        if (exclusion is null) return true;
+        if (!_exclusions.Contains(exclusion)) _exclusions.Add(exclusion);
+        return false;
     }
 
     private void CloseInjectors()

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Text.Json;
 using Overlay.SystemTests.Lab;
 
@@ -104,6 +105,53 @@ public sealed class DaemonStartTests
         await node.Host.CheckAsync("nft", "flush ruleset");
         await daemon.WaitForTextAsync("super-packets now leave by tunnel-gso", LoneNode.Deadline);
         Assert.Equal(0, await LoneNode.TerminateAsync(daemon));
+    }
+
+    [Fact]
+    public async Task Run_PacketFilterBlocksInjection_SignalsDoNotWaitForTheProbe()
+    {
+        const int Reloads = 30;
+        await using LoneNode node = await LoneNode.CreateAsync();
+        node.Write(LoneNode.Configuration.Replace("udp-gso", "auto", StringComparison.Ordinal));
+        RunningProcess daemon = await node.StartAsync();
+        await node.Host.CheckAsync("nft", "add table ip filter; add chain ip filter forward { type filter hook forward priority 0; policy drop; }");
+        await daemon.WaitForTextAsync("super-packets now leave by udp-gso", LoneNode.Deadline);
+
+        // A probe begins every five seconds and waits for two: of reloads in a row over more than seven seconds, several fall into its wait.
+        var slowest = TimeSpan.Zero;
+        long started = Stopwatch.GetTimestamp();
+        for (int revision = 2; revision < 2 + Reloads || Stopwatch.GetElapsedTime(started) < TimeSpan.FromSeconds(9); revision++)
+        {
+            long sent = Stopwatch.GetTimestamp();
+            await LoneNode.ReloadAsync(daemon, $"reloaded: revision {revision},");
+            TimeSpan took = Stopwatch.GetElapsedTime(sent);
+            if (took > slowest) slowest = took;
+        }
+
+        Assert.True(slowest < TimeSpan.FromSeconds(1.5), $"a reload took {slowest.TotalSeconds:F2} s");
+        Assert.Equal(0, await LoneNode.TerminateAsync(daemon));
+    }
+
+    [Theory]
+    [InlineData("auto", "bind UDP 192.0.2.1:4789: ", "uses port 4789; stop it or choose another port")]
+    [InlineData("tunnel-gso", "another overlayd of this host has 'underlay: port: 4789'", "stop it or choose another port")]
+    public async Task Start_SecondDaemonOnOnePort_IsRefusedWithThePortAndTheRemedy(string egress, string problem, string remedy)
+    {
+        await using LoneNode node = await LoneNode.CreateAsync();
+        node.Write(LoneNode.Configuration.Replace("udp-gso", "auto", StringComparison.Ordinal));
+        RunningProcess first = await node.StartAsync();
+        node.Write(LoneNode.Configuration
+            .Replace("udp-gso", egress, StringComparison.Ordinal)
+            .Replace("SOCKET", node.Socket + ".second", StringComparison.Ordinal)
+            .Replace("overlay0", "overlay1", StringComparison.Ordinal));
+
+        RunningProcess second = node.Launch();
+
+        Assert.Equal(1, await LoneNode.EndAsync(second));
+        Assert.Contains(problem, second.Errors, StringComparison.Ordinal);
+        Assert.Contains(remedy, second.Errors, StringComparison.Ordinal);
+        Assert.Equal("tunnel-gso", (await node.StatusAsync()).GetProperty("underlay").GetProperty("mode").GetString());
+        Assert.Equal(0, await LoneNode.TerminateAsync(first));
     }
 
     [Fact]

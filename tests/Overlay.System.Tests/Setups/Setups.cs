@@ -26,12 +26,20 @@ public sealed class TunnelGso : ISetup
     public static TunnelOptions Tunnel => new() { Egress = "tunnel-gso" };
 }
 
-/// <summary>IPv6 outside, on a wire.</summary>
+/// <summary>IPv6 outside, on a wire, datagrams cut by UDP_SEGMENT.</summary>
 public sealed class Ipv6Outer : ISetup
 {
     public static LabOptions Options => new() { Family = UnderlayFamily.Ipv6 };
 
-    public static TunnelOptions Tunnel => new();
+    public static TunnelOptions Tunnel => new() { Egress = "udp-gso" };
+}
+
+/// <summary>IPv6 outside, on a wire, super-packets injected with their tunnel headers.</summary>
+public sealed class Ipv6OuterTunnelGso : ISetup
+{
+    public static LabOptions Options => new() { Family = UnderlayFamily.Ipv6 };
+
+    public static TunnelOptions Tunnel => new() { Egress = "tunnel-gso" };
 }
 
 /// <summary>UDP_SEGMENT over an underlay that neither cuts nor checksums.</summary>
