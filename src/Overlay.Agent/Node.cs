@@ -20,6 +20,7 @@ internal sealed class Node : IDisposable
     private readonly Rtnetlink _netlink = new();
     private readonly List<TapDevice> _devices = [];
     private readonly List<QueueWorker> _workers = [];
+    private EgressWatch? _egressWatch;
     private readonly HashSet<string> _settingRefusals = [];
     private readonly DeviceWatch _watch;
     private readonly SnapshotSlot _snapshot;
@@ -68,6 +69,7 @@ internal sealed class Node : IDisposable
         {
             node.LimitPaths(plan.Underlay.Mtu);
             foreach (SegmentPlan segment in plan.Segments) node._devices.Add(node.Open(segment));
+            PathWarmUp.Run(plan.Segments.Select(segment => segment.Tunnel).Distinct());
             node.StartWorkers();
             using var undo = new UndoStack(log);
             node.ConfigureDevices(plan, undo);
@@ -176,11 +178,6 @@ internal sealed class Node : IDisposable
         foreach (Peer peer in _snapshot.Current.Peers.All) peer.Path.Mtu = mtu;
     }
 
-    /// <summary>Has workers use the other way while injected super-packets do not get through.</summary>
-    /// <param name="died">Called by the watching thread when it ends on an error.</param>
-    /// <returns>Null where nothing is injected. To be disposed before this is.</returns>
-    public EgressWatch? WatchEgress(Action<Exception> died) => _underlay.Injects ? new EgressWatch(_underlay, VerifyEgress, died) : null;
-
     /// <summary>Listens for changes of the host, which are to be handed to <see cref="HostChanged"/>.</summary>
     public HostEvents Watch(Action announce, Action<Exception> died) => new(_netlink, announce, died);
 
@@ -209,9 +206,10 @@ internal sealed class Node : IDisposable
         _netlink.Dispose();
     }
 
-    private void VerifyEgress()
+    /// <summary>Has workers use the other way while injected super-packets do not get through.</summary>
+    private void VerifyEgress(CancellationToken stop)
     {
-        if (!_underlay.VerifyInjectors()) return;
+        if (!_underlay.VerifyInjectors(stop)) return;
         EgressChoice choice = _underlay.Egress;
         _workers.ForEach(worker => worker.Use(choice));
         _log.LogWarning("super-packets now leave by {Egress}: {Reason}", StatusReporter.ModeName(choice.Mode), choice.Reason);
@@ -235,6 +233,8 @@ internal sealed class Node : IDisposable
 
     private void StopWorkers()
     {
+        _egressWatch?.Dispose();
+        _egressWatch = null;
         _workers.ForEach(worker => worker.Stop());
         _workers.ForEach(worker => worker.Dispose());
         _workers.Clear();
@@ -249,6 +249,7 @@ internal sealed class Node : IDisposable
             _workers.Add(new QueueWorker(index, _plan, devices, _underlay, _snapshot, Counters[index], _workerDied));
         }
         _workers.ForEach(worker => worker.Start());
+        if (_underlay.Injects) _egressWatch = new EgressWatch(VerifyEgress, _workerDied);
     }
 
     private void ConfigureDevices(NodePlan plan, UndoStack undo)

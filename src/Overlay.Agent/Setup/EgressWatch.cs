@@ -9,18 +9,15 @@ internal sealed class EgressWatch : IDisposable
     /// <summary>How long super-packets may be lost, at most, to a packet filter that somebody changed.</summary>
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(5);
 
-    private readonly UnderlayQueues _underlay;
-    private readonly Action _verify;
+    private readonly Action<CancellationToken> _verify;
     private readonly Action<Exception> _died;
-    private readonly ManualResetEventSlim _stop = new();
+    private readonly CancellationTokenSource _stop = new();
     private readonly Thread _thread;
 
-    /// <param name="underlay">Whose look is cut short at the end.</param>
-    /// <param name="verify">Looks, and acts on it.</param>
+    /// <param name="verify">Looks, and acts on it; its wait ends with the token.</param>
     /// <param name="died">Called by the thread when it ends on an error.</param>
-    public EgressWatch(UnderlayQueues underlay, Action verify, Action<Exception> died)
+    public EgressWatch(Action<CancellationToken> verify, Action<Exception> died)
     {
-        _underlay = underlay;
         _verify = verify;
         _died = died;
         _thread = new Thread(Run) { Name = "egress-watch", IsBackground = true };
@@ -29,8 +26,7 @@ internal sealed class EgressWatch : IDisposable
 
     public void Dispose()
     {
-        _stop.Set();
-        _underlay.CancelVerify();
+        _stop.Cancel();
         if (!_thread.Join(TimeSpan.FromSeconds(10))) throw new TimeoutException($"the thread {_thread.Name} did not end within 10 s");
         _stop.Dispose();
     }
@@ -39,7 +35,7 @@ internal sealed class EgressWatch : IDisposable
     {
         try
         {
-            while (!_stop.Wait(Interval)) _verify();
+            while (!_stop.Token.WaitHandle.WaitOne(Interval)) _verify(_stop.Token);
         }
         catch (Exception exception)
         {

@@ -26,7 +26,6 @@ internal sealed class UnderlayQueues : IDisposable
     private readonly List<string> _exclusions = [];
     private readonly List<QueueUnderlay> _queues = [];
 
-    private volatile bool _isEnding;
     private volatile EgressChoice _egress = new(EgressMode.UdpGso, "configured");
 
     private UnderlayQueues()
@@ -91,25 +90,19 @@ internal sealed class UnderlayQueues : IDisposable
     /// Sends a probe through each injector, which a packet filter may block at any time, and chooses again. Takes up to two seconds each. One
     /// thread at a time may call it.
     /// </summary>
+    /// <param name="stop">Ends the wait at once, without a choice.</param>
     /// <returns>True when the choice changed.</returns>
-    public bool VerifyInjectors()
+    public bool VerifyInjectors(CancellationToken stop)
     {
         var refusals = new List<string>();
         foreach (TunnelInjector injector in _injectors)
         {
-            if (injector.Verify() is { } refusal) refusals.Add(refusal);
+            if (injector.Verify(stop) is { } refusal) refusals.Add(refusal);
         }
         EgressChoice choice = Choice(Missing(refusals));
-        if (_isEnding || choice == _egress) return false;
+        if (stop.IsCancellationRequested || choice == _egress) return false;
         _egress = choice;
         return true;
-    }
-
-    /// <summary>Ends a <see cref="VerifyInjectors"/> of another thread at once, without a choice.</summary>
-    public void CancelVerify()
-    {
-        _isEnding = true;
-        _injectors.ForEach(injector => injector.Cancel());
     }
 
     public void Dispose()

@@ -97,19 +97,14 @@ public sealed unsafe class TunnelInjector : IDisposable
         }
     }
 
-    /// <summary>
-    /// Sends a super-packet of each family to an address behind the device itself and waits for them, two seconds at most or until
-    /// <see cref="Cancel"/>.
-    /// </summary>
+    /// <summary>Sends a super-packet of each family to an address behind the device itself and waits for them, two seconds at most.</summary>
+    /// <param name="stop">Ends the wait; what is returned then is worth nothing.</param>
     /// <returns>Null when all came back; otherwise what is in the way. Packet filters and settings of the host may change at any time.</returns>
-    public string? Verify()
+    public string? Verify(CancellationToken stop = default)
     {
-        Families = _probe.Run(this, out string? refusal);
+        Families = _probe.Run(this, stop, out string? refusal);
         return refusal;
     }
-
-    /// <summary>Ends a <see cref="Verify"/> of another thread, and all later ones, at once; what they say then is worth nothing.</summary>
-    public void Cancel() => _probe.Cancel();
 
     /// <summary>Removes the device. Nobody may <see cref="Verify"/> any more.</summary>
     public void Dispose()

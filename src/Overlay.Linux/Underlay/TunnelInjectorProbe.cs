@@ -37,7 +37,6 @@ internal sealed class TunnelInjectorProbe : IDisposable
     private readonly uint _innerAddress;
     private readonly UInt128 _targetV6;
     private readonly byte[] _received = GC.AllocateArray<byte>(VirtioTunnelHeader.Size + FrameBatch.MaxFrameLength, pinned: true);
-    private volatile bool _cancelled;
 
     /// <param name="locals">Outer sources, one a family that is to be probed.</param>
     /// <param name="interfaceIndex">Of the device, to which what <see cref="TargetBehind"/> gives is routed, with permanent neighbours.</param>
@@ -72,9 +71,10 @@ internal sealed class TunnelInjectorProbe : IDisposable
 
     /// <summary>Takes two seconds at most.</summary>
     /// <param name="injector">The device.</param>
+    /// <param name="stop">Ends the wait.</param>
     /// <param name="refusal">Null when all came back; otherwise what is in the way.</param>
     /// <returns>Families that came back.</returns>
-    public TunnelOffload Run(TunnelInjector injector, out string? refusal)
+    public TunnelOffload Run(TunnelInjector injector, CancellationToken stop, out string? refusal)
     {
         refusal = null;
         while (Read() > 0)
@@ -87,20 +87,13 @@ internal sealed class TunnelInjectorProbe : IDisposable
             if (outcome == SendOutcome.Sent) sent |= family;
             else refusal = $"the kernel takes no tunnel super-packet over {Name(family)} ({outcome})";
         }
-        TunnelOffload back = CameBack(sent);
+        TunnelOffload back = CameBack(sent, stop);
         if (back != sent)
         {
             refusal = $"an injected {Name(sent & ~back)} packet was not forwarded within {DeadlineMilliseconds} ms: a packet filter's forward chain or a "
                 + $"routing rule drops it; accept what comes in by {injector.Name}";
         }
         return back;
-    }
-
-    /// <summary>Ends a wait of another thread, and all later ones.</summary>
-    public void Cancel()
-    {
-        _cancelled = true;
-        _poller.Wake();
     }
 
     public void Dispose() => _poller.Dispose();
@@ -159,11 +152,12 @@ internal sealed class TunnelInjectorProbe : IDisposable
     };
 
     /// <returns>Those of the families whose packets came back.</returns>
-    private TunnelOffload CameBack(TunnelOffload sent)
+    private TunnelOffload CameBack(TunnelOffload sent, CancellationToken stop)
     {
+        using CancellationTokenRegistration wake = stop.Register(_poller.Wake);
         long start = Stopwatch.GetTimestamp();
         TunnelOffload back = TunnelOffload.None;
-        while (back != sent && !_cancelled)
+        while (back != sent && !stop.IsCancellationRequested)
         {
             int left = DeadlineMilliseconds - (int)Stopwatch.GetElapsedTime(start).TotalMilliseconds;
             if (left <= 0 || !_poller.Wait(left)) break;
