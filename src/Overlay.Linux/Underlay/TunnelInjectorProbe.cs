@@ -27,6 +27,9 @@ internal sealed class TunnelInjectorProbe : IDisposable
     private const ushort Port = VxlanHeader.DefaultPort;
     private const int DeadlineMilliseconds = 2000;
 
+    /// <summary>Inside the probe, 192.0.2.1 (RFC 5737): what is for the tunnel's own end would not be sent into it.</summary>
+    private const uint InnerAddress = 0xc000_0201;
+
     private readonly EgressPath _egress;
     private readonly FrameBatch _frames = new(new PacketMemory(FrameBatch.MaxFrameLength + VxlanHeader.Length), VxlanHeader.Length, 1, 1);
     private readonly SendBatch _sends = new(4, 64);
@@ -34,7 +37,7 @@ internal sealed class TunnelInjectorProbe : IDisposable
     private readonly Dictionary<TunnelOffload, Segment> _segments = [];
     private readonly int _descriptor;
     private readonly Poller _poller;
-    private readonly uint _innerAddress;
+    private readonly uint _targetV4;
     private readonly UInt128 _targetV6;
     private readonly byte[] _received = GC.AllocateArray<byte>(VirtioTunnelHeader.Size + FrameBatch.MaxFrameLength, pinned: true);
 
@@ -45,7 +48,7 @@ internal sealed class TunnelInjectorProbe : IDisposable
     {
         _descriptor = descriptor;
         _poller = new Poller(descriptor);
-        _innerAddress = IpBits.V4(TargetBehind(interfaceIndex, AddressFamily.InterNetwork));
+        _targetV4 = IpBits.V4(TargetBehind(interfaceIndex, AddressFamily.InterNetwork));
         _targetV6 = IpBits.V6OrMapped(TargetBehind(interfaceIndex, AddressFamily.InterNetworkV6));
         _egress = new EgressPath(new EgressOptions
         {
@@ -57,7 +60,7 @@ internal sealed class TunnelInjectorProbe : IDisposable
         foreach (IPAddress local in locals)
         {
             bool isIpv4 = local.AddressFamily == AddressFamily.InterNetwork;
-            _segments.Add(isIpv4 ? TunnelOffload.Ipv4 : TunnelOffload.Ipv6, SegmentTo(isIpv4 ? IpBits.Mapped(_innerAddress) : _targetV6));
+            _segments.Add(isIpv4 ? TunnelOffload.Ipv4 : TunnelOffload.Ipv6, SegmentTo(isIpv4 ? IpBits.Mapped(_targetV4) : _targetV6));
         }
     }
 
@@ -134,12 +137,12 @@ internal sealed class TunnelInjectorProbe : IDisposable
             TotalLength = bytes.Length - EthernetFrame.MinHeaderLength,
             TimeToLive = 64,
             Protocol = IpProtocols.Tcp,
-            Source = _innerAddress,
-            Destination = _innerAddress,
+            Source = InnerAddress,
+            Destination = InnerAddress,
         });
         Span<byte> tcp = bytes[(EthernetFrame.MinHeaderLength + Ipv4Packet.MinHeaderLength)..];
         TcpHeader.Write(tcp, new TcpFields { SourcePort = Port, DestinationPort = Port, Flags = TcpFlags.Ack });
-        ulong pseudoHeader = InternetChecksum.PseudoHeaderV4(_innerAddress, _innerAddress, IpProtocols.Tcp, tcp.Length);
+        ulong pseudoHeader = InternetChecksum.PseudoHeaderV4(InnerAddress, InnerAddress, IpProtocols.Tcp, tcp.Length);
         MemoryMarshal.Write(tcp[TcpHeader.ChecksumOffset..], InternetChecksum.Fold(pseudoHeader));
         _frames.Commit(bytes.Length);
     }
@@ -173,7 +176,7 @@ internal sealed class TunnelInjectorProbe : IDisposable
         if (received.Length <= network) return TunnelOffload.None;
         ReadOnlySpan<byte> packet = received[network..];
         if (Ipv4Packet.TryParse(packet, out Ipv4Packet ipv4) == WireStatus.Ok)
-            return ipv4.Protocol == IpProtocols.Udp && ipv4.Destination == _innerAddress && IsToPort(ipv4.Payload) ? TunnelOffload.Ipv4 : TunnelOffload.None;
+            return ipv4.Protocol == IpProtocols.Udp && ipv4.Destination == _targetV4 && IsToPort(ipv4.Payload) ? TunnelOffload.Ipv4 : TunnelOffload.None;
         return Ipv6Packet.TryParse(packet, out Ipv6Packet ipv6) == WireStatus.Ok
             && ipv6.NextHeader == IpProtocols.Udp && ipv6.Destination == _targetV6 && IsToPort(ipv6.Payload)
                 ? TunnelOffload.Ipv6
