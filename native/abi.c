@@ -7,17 +7,23 @@
 #include <limits.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/uio.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <linux/capability.h>
+#include <linux/falloc.h>
+#include <linux/fiemap.h>
 #include <linux/filter.h>
+#include <linux/fs.h>
 #include <linux/if.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
@@ -50,14 +56,44 @@ static void structs(void)
     FIELD(__user_cap_data_struct, permitted)
     FIELD(__user_cap_data_struct, inheritable)
     STRUCT(statx)
+    FIELD(statx, stx_mode)
     FIELD(statx, stx_ino)
     FIELD(statx, stx_size)
     FIELD(statx, stx_blocks)
+    FIELD(statx, stx_rdev_major)
+    FIELD(statx, stx_rdev_minor)
     FIELD(statx, stx_dev_major)
     FIELD(statx, stx_dev_minor)
     STRUCT(loop_info64)
     FIELD(loop_info64, lo_device)
     FIELD(loop_info64, lo_inode)
+    FIELD(loop_info64, lo_flags)
+    STRUCT(loop_config)
+    FIELD(loop_config, fd)
+    FIELD(loop_config, block_size)
+    FIELD(loop_config, info)
+    STRUCT(fiemap)
+    FIELD(fiemap, fm_start)
+    FIELD(fiemap, fm_length)
+    FIELD(fiemap, fm_mapped_extents)
+    FIELD(fiemap, fm_extent_count)
+    STRUCT(fiemap_extent)
+    FIELD(fiemap_extent, fe_logical)
+    FIELD(fiemap_extent, fe_length)
+    FIELD(fiemap_extent, fe_flags)
+    STRUCT(statvfs)
+    FIELD(statvfs, f_frsize)
+    FIELD(statvfs, f_blocks)
+    FIELD(statvfs, f_bfree)
+    FIELD(statvfs, f_bavail)
+    FIELD(statvfs, f_files)
+    FIELD(statvfs, f_ffree)
+    FIELD(statvfs, f_favail)
+    STRUCT(mount_attr)
+    FIELD(mount_attr, attr_set)
+    FIELD(mount_attr, attr_clr)
+    FIELD(mount_attr, propagation)
+    FIELD(mount_attr, userns_fd)
     STRUCT(pollfd)
     FIELD(pollfd, fd)
     FIELD(pollfd, events)
@@ -176,17 +212,28 @@ static void errno_constants(void)
     CONST(EIO)
     CONST(ENXIO)
     CONST(EAGAIN)
+    CONST(EACCES)
     CONST(EBUSY)
     CONST(EEXIST)
+    CONST(EXDEV)
     CONST(ENODEV)
+    CONST(ENOTDIR)
     CONST(EINVAL)
+    CONST(ENOTTY)
+    CONST(ENOSPC)
+    CONST(EROFS)
+    CONST(ENODATA)
     CONST(EMSGSIZE)
+    CONST(EOPNOTSUPP)
     CONST(EADDRINUSE)
     CONST(ENETDOWN)
     CONST(ENETUNREACH)
     CONST(ENOBUFS)
+    CONST(ENOTCONN)
     CONST(ETIMEDOUT)
     CONST(EHOSTUNREACH)
+    CONST(ESTALE)
+    CONST(EUCLEAN)
 }
 
 static void files_constants(void)
@@ -477,10 +524,54 @@ static void tun_constants(void)
 
 static void storage_constants(void)
 {
+    CONST(O_EXCL)
     CONST(O_DIRECTORY)
+    CONST(O_NOFOLLOW)
+    CONST(O_PATH)
     CONST(AT_FDCWD)
+    CONST(AT_EMPTY_PATH)
+    CONST(AT_SYMLINK_NOFOLLOW)
+    CONST(AT_NO_AUTOMOUNT)
     CONST(STATX_BASIC_STATS)
+    CONST(SEEK_END)
+    CONST(SEEK_DATA)
+    CONST(SEEK_HOLE)
     CONST(LOOP_GET_STATUS64)
+    CONST(LOOP_CLR_FD)
+    CONST(LOOP_SET_CAPACITY)
+    CONST(LOOP_CONFIGURE)
+    CONST(LOOP_CTL_GET_FREE)
+    CONST(LO_FLAGS_READ_ONLY)
+    CONST(LO_FLAGS_AUTOCLEAR)
+    CONST(LO_FLAGS_DIRECT_IO)
+    CONST(FICLONE)
+    CONST(FIFREEZE)
+    CONST(FITHAW)
+    CONST(FALLOC_FL_UNSHARE_RANGE)
+    CONST(FS_IOC_FIEMAP)
+    CONST(FIEMAP_EXTENT_LAST)
+    CONST(FIEMAP_EXTENT_SHARED)
+    CONST(SIGKILL)
+}
+
+static void mount_constants(void)
+{
+    CONST(OPEN_TREE_CLONE)
+    CONST(MOVE_MOUNT_F_EMPTY_PATH)
+    CONST(FSOPEN_CLOEXEC)
+    CONST(FSMOUNT_CLOEXEC)
+    CONST(FSCONFIG_SET_FLAG)
+    CONST(FSCONFIG_SET_STRING)
+    CONST(FSCONFIG_CMD_CREATE)
+    CONST(MOUNT_ATTR_RDONLY)
+    CONST(MOUNT_ATTR_NOSUID)
+    CONST(MOUNT_ATTR_NODEV)
+    CONST(MOUNT_ATTR_NOEXEC)
+    CONST(MOUNT_ATTR_NOATIME)
+    CONST(MOUNT_ATTR_STRICTATIME)
+    CONST(MOUNT_ATTR_NODIRATIME)
+    CONST(MOUNT_ATTR__ATIME)
+    CONST(UMOUNT_NOFOLLOW)
 }
 
 int main(void)
@@ -494,5 +585,6 @@ int main(void)
     sockets_constants();
     tun_constants();
     storage_constants();
+    mount_constants();
     return 0;
 }

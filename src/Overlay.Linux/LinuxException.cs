@@ -36,6 +36,18 @@ public sealed class LinuxException : Exception
     /// <summary>True when somebody else uses what can have one user only (EBUSY).</summary>
     public bool IsInUse => Errno == Interop.Errno.EBUSY;
 
+    /// <summary>True when the file system or device has no room left (ENOSPC).</summary>
+    public bool IsNoSpace => Errno == Interop.Errno.ENOSPC;
+
+    /// <summary>True when the kernel lacks what was asked for: the file system or device is unknown to it (ENODEV).</summary>
+    public bool IsUnknownToKernel => Errno == Interop.Errno.ENODEV;
+
+    /// <summary>True when an argument is none that the kernel takes (EINVAL).</summary>
+    public bool IsInvalid => Errno == Interop.Errno.EINVAL;
+
+    /// <summary>True when the file system is damaged (EUCLEAN).</summary>
+    public bool IsDamaged => Errno == Interop.Errno.EUCLEAN;
+
     /// <summary>The C library's words for an error number, and the number.</summary>
     internal static string Describe(int errno) => $"{Marshal.GetPInvokeErrorMessage(errno)} (errno {errno})";
 

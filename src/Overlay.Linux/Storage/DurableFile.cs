@@ -24,6 +24,19 @@ public static class DurableFile
         SyncFolder(Path.GetDirectoryName(path)!);
     }
 
+    /// <summary>Makes an empty file that only its owner may use, in place of what is there.</summary>
+    /// <exception cref="IOException">It cannot be made.</exception>
+    public static void Create(string path)
+    {
+        File.Delete(path);
+        new FileStream(path, new FileStreamOptions
+        {
+            Mode = FileMode.CreateNew,
+            Access = FileAccess.Write,
+            UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
+        }).Dispose();
+    }
+
     /// <summary>Removes a file, for good once this returns. Nothing happens where there is none.</summary>
     public static void Delete(string path)
     {
