@@ -3,7 +3,10 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 dotnet_home=/usr/local/share/dotnet
 dotnet_channel=10.0
-lab_packages=(mount iproute2 iputils-ping iperf3 tcpdump tshark ethtool nftables procps gcc libc6-dev strace openvswitch-switch user-mode-linux etcd-server containerd podman containernetworking-plugins iptables busybox-static)
+lab_packages=(
+  mount iproute2 iputils-ping iperf3 tcpdump tshark ethtool nftables procps gcc libc6-dev strace openvswitch-switch user-mode-linux etcd-server
+  containerd podman containernetworking-plugins iptables busybox-static e2fsprogs xfsprogs btrfs-progs fdisk
+)
 
 export DOTNET_NOLOGO=1 DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_GENERATE_ASPNET_CERTIFICATE=false
 # Nothing of the build may outlive the script that asked for it.

@@ -4,6 +4,7 @@ using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
 using Overlay.Rpc;
+using Overlay.Rpc.Hosting;
 
 namespace Overlay.Cli;
 
@@ -15,16 +16,20 @@ internal sealed class LocalApiClient : IDisposable
 {
     private readonly HttpClient _http;
     private readonly string _socket;
+    private readonly string _daemon;
 
+    /// <param name="socket">Path of the daemon's socket.</param>
+    /// <param name="daemon">Name of the daemon, for messages.</param>
     /// <exception cref="LocalApiException">The path cannot be that of a socket.</exception>
-    public LocalApiClient(string socket)
+    public LocalApiClient(string socket, string daemon = "overlayd")
     {
         if (Encoding.UTF8.GetByteCount(socket) is 0 or > LocalApi.MaxSocketPathBytes)
             throw new LocalApiException($"'{socket}' cannot be a Unix socket; use a path of 1 to {LocalApi.MaxSocketPathBytes} bytes");
         _socket = socket;
-        _http = new HttpClient(new SocketsHttpHandler { ConnectCallback = (_, cancellation) => ConnectAsync(socket, cancellation) })
+        _daemon = daemon;
+        _http = new HttpClient(UnixSocketHttp.CreateHandler(socket))
         {
-            BaseAddress = new Uri("http://overlayd"),
+            BaseAddress = new Uri("http://localhost"),
         };
     }
 
@@ -44,6 +49,10 @@ internal sealed class LocalApiClient : IDisposable
     public Task<PodsDocument> GetPodsAsync(CancellationToken cancellation) =>
         GetAsync(LocalApi.PodsPath, "list of pods", StatusJson.Default.PodsDocument, cancellation);
 
+    /// <exception cref="LocalApiException">The daemon is not there, or answered something else.</exception>
+    public Task<VolumesDocument> GetVolumesAsync(CancellationToken cancellation) =>
+        GetAsync(LocalApi.VolumesPath, "list of volumes", StatusJson.Default.VolumesDocument, cancellation);
+
     /// <exception cref="LocalApiException">The daemon is not there, has no such segment, or answered something else.</exception>
     public Task<RouteLookupDocument> GetRouteAsync(RouteQuestion question, CancellationToken cancellation) =>
         GetAsync($"{LocalApi.RouteLookupPath}?{question.ToQuery()}", "route", StatusJson.Default.RouteLookupDocument, cancellation);
@@ -57,10 +66,10 @@ internal sealed class LocalApiClient : IDisposable
             if (response.StatusCode == HttpStatusCode.BadRequest)
                 throw new LocalApiException(await response.Content.ReadAsStringAsync(cancellation).ConfigureAwait(false));
             if (!response.IsSuccessStatusCode)
-                throw new LocalApiException($"overlayd at {_socket} answered {(int)response.StatusCode} {response.ReasonPhrase}; see its log");
+                throw new LocalApiException($"{_daemon} at {_socket} answered {(int)response.StatusCode} {response.ReasonPhrase}; see its log");
             using Stream body = await response.Content.ReadAsStreamAsync(cancellation).ConfigureAwait(false);
             return await JsonSerializer.DeserializeAsync(body, type, cancellation).ConfigureAwait(false)
-                ?? throw new LocalApiException($"overlayd at {_socket} answered nothing; see its log");
+                ?? throw new LocalApiException($"{_daemon} at {_socket} answered nothing; see its log");
         }
         catch (HttpRequestException exception)
         {
@@ -68,7 +77,7 @@ internal sealed class LocalApiClient : IDisposable
         }
         catch (JsonException exception)
         {
-            throw new LocalApiException($"the answer at {_socket} is no {what} ({exception.Message}); is it overlayd's socket, of this version?", exception);
+            throw new LocalApiException($"the answer at {_socket} is no {what} ({exception.Message}); is it {_daemon}'s socket, of this version?", exception);
         }
     }
 
@@ -77,26 +86,11 @@ internal sealed class LocalApiClient : IDisposable
     private string Explain(HttpRequestException exception) => (exception.InnerException as SocketException)?.SocketErrorCode switch
     {
         SocketError.AccessDenied => $"no permission for {_socket}; run overlay as root",
-        SocketError.ConnectionRefused => $"nobody listens on {_socket}; start overlayd",
+        SocketError.ConnectionRefused => $"nobody listens on {_socket}; start {_daemon}",
         SocketError.AddressNotAvailable or SocketError.NotSocket or SocketError.SocketError => NotThere(),
         _ when !File.Exists(_socket) => NotThere(),
-        _ => $"overlayd at {_socket} cannot be asked: {exception.Message}; see its log",
+        _ => $"{_daemon} at {_socket} cannot be asked: {exception.Message}; see its log",
     };
 
-    private string NotThere() => $"there is no socket {_socket}; start overlayd, or name its 'api: socket:' with --socket";
-
-    private static async ValueTask<Stream> ConnectAsync(string path, CancellationToken cancellation)
-    {
-        var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-        try
-        {
-            await socket.ConnectAsync(new UnixDomainSocketEndPoint(path), cancellation).ConfigureAwait(false);
-            return new NetworkStream(socket, ownsSocket: true);
-        }
-        catch
-        {
-            socket.Dispose();
-            throw;
-        }
-    }
+    private string NotThere() => $"there is no socket {_socket}; start {_daemon}, or name its {(_daemon == "overlayd" ? "'api: socket:'" : "--api")} with --socket";
 }

@@ -20,13 +20,13 @@ internal static class LocalApiCommand
     /// <summary>Asks the daemon and prints, within five seconds.</summary>
     /// <returns>0 when the answer was printed, 1 when the daemon could not be asked.</returns>
     public static async Task<int> AskAsync(
-        string socket, Func<LocalApiClient, CancellationToken, Task> ask, TextWriter errors, CancellationToken cancellation)
+        string socket, Func<LocalApiClient, CancellationToken, Task> ask, TextWriter errors, CancellationToken cancellation, string daemon = "overlayd")
     {
         using var deadline = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         deadline.CancelAfter(Deadline);
         try
         {
-            using var client = new LocalApiClient(socket);
+            using var client = new LocalApiClient(socket, daemon);
             await ask(client, deadline.Token).ConfigureAwait(false);
             return 0;
         }
@@ -38,7 +38,7 @@ internal static class LocalApiCommand
         catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
         {
             await errors.WriteLineAsync(
-                $"overlay: overlayd at {socket} did not answer within {Deadline.TotalSeconds:0} s; see its log").ConfigureAwait(false);
+                $"overlay: {daemon} at {socket} did not answer within {Deadline.TotalSeconds:0} s; see its log").ConfigureAwait(false);
             return 1;
         }
     }

@@ -17,6 +17,7 @@ var root = new RootCommand("Shows what overlayd on this node does, and administe
     PkiCommand.Create(Console.Out, Console.Error),
     PodsCommand.Create(Console.Out, Console.Error),
     PodsCommand.CreateOne(Console.Out, Console.Error),
+    VolumesCommand.Create(Console.Out, Console.Error),
     DecodeCommand.Create(Console.OpenStandardOutput, Console.Error),
 };
 ParseResult parsed = root.Parse(args);

@@ -20,16 +20,20 @@ internal static class Capabilities
     public static void Check(IReadOnlyCollection<VolumeCapability> capabilities)
     {
         if (capabilities.Count == 0) throw new GrpcException(GrpcStatusCode.InvalidArgument, "volume_capabilities is missing");
-        foreach (VolumeCapability capability in capabilities)
+        foreach (VolumeCapability capability in capabilities) Check("volume_capabilities", capability);
+    }
+
+    /// <exception cref="GrpcException">INVALID_ARGUMENT: it is missing, or says too little.</exception>
+    public static void Check(string field, VolumeCapability? capability)
+    {
+        if (capability is null) throw new GrpcException(GrpcStatusCode.InvalidArgument, $"{field} is missing");
+        if (capability.AccessTypeCase == VolumeCapability.AccessTypeOneofCase.None)
         {
-            if (capability.AccessTypeCase == VolumeCapability.AccessTypeOneofCase.None)
-            {
-                throw new GrpcException(GrpcStatusCode.InvalidArgument, "volume_capabilities: access_type is neither block nor mount");
-            }
-            if (capability.AccessMode is null or { Mode: Mode.Unknown })
-            {
-                throw new GrpcException(GrpcStatusCode.InvalidArgument, "volume_capabilities: access_mode is missing");
-            }
+            throw new GrpcException(GrpcStatusCode.InvalidArgument, $"{field}: access_type is neither block nor mount");
+        }
+        if (capability.AccessMode is null or { Mode: Mode.Unknown })
+        {
+            throw new GrpcException(GrpcStatusCode.InvalidArgument, $"{field}: access_mode is missing");
         }
     }
 
@@ -53,6 +57,18 @@ internal static class Capabilities
         return null;
     }
 
+    /// <summary>Bytes at least and at most; 0: no such bound.</summary>
+    /// <exception cref="GrpcException">INVALID_ARGUMENT: negative, or the wrong way round.</exception>
+    public static (long Required, long Limit) Range(CapacityRange? range)
+    {
+        (long required, long limit) = (range?.RequiredBytes ?? 0, range?.LimitBytes ?? 0);
+        if (required < 0 || limit < 0) throw Invalid($"capacity_range: {required} to {limit} bytes is negative");
+        if (limit > 0 && required > limit) throw Invalid($"capacity_range: required_bytes {required} is more than limit_bytes {limit}");
+        return (required, limit);
+
+        static GrpcException Invalid(string message) => new(GrpcStatusCode.InvalidArgument, message);
+    }
+
     /// <summary>Smallest size for capabilities that were not refused.</summary>
     public static long Smallest(IEnumerable<VolumeCapability> capabilities) => SmallestBytes[KindOf(capabilities.First())];
 
@@ -60,6 +76,39 @@ internal static class Capabilities
     public static string Notation(IEnumerable<VolumeCapability> capabilities) => string.Join(
         ',', capabilities.Select(capability => $"{KindOf(capability)}/{capability.AccessMode.Mode}").Distinct().Order(StringComparer.Ordinal));
 
-    private static string KindOf(VolumeCapability capability) =>
+    /// <summary>
+    /// Why a volume that was made for some capabilities cannot be used by another one; null where it can: of the same kind, and no more than
+    /// the access it was made for.
+    /// </summary>
+    /// <param name="made">As <see cref="Notation"/>.</param>
+    public static string? Excess(string made, VolumeCapability asked)
+    {
+        string kind = made.Split('/')[0];
+        if (asked.Mount is not { FsType.Length: 0 } || kind == "block")
+        {
+            if (KindOf(asked) != kind) return $"the volume is {kind}, not {KindOf(asked)}";
+        }
+        if (asked.Mount is { VolumeMountGroup.Length: > 0 }) return "volume_mount_group is not offered: use fsGroupPolicy: File";
+        Mode mode = asked.AccessMode.Mode;
+        bool fits = made.Split(',').Select(one => Enum.Parse<Mode>(one.Split('/')[1])).Any(known => known == mode || mode switch
+        {
+            Mode.SingleNodeReaderOnly => true,
+            Mode.SingleNodeSingleWriter => known is not Mode.SingleNodeReaderOnly,
+            Mode.SingleNodeWriter or Mode.SingleNodeMultiWriter => known is Mode.SingleNodeWriter or Mode.SingleNodeMultiWriter,
+            _ => false,
+        });
+        return fits ? null : $"access mode {mode}: the volume was made for {made}";
+    }
+
+    /// <summary>Whether any number of targets on one node may have the volume.</summary>
+    public static bool AreMany(Mode mode) =>
+        mode == Mode.SingleNodeMultiWriter || IsManyNodes(mode);
+
+    public static bool IsManyNodes(Mode mode) => mode is Mode.MultiNodeReaderOnly or Mode.MultiNodeSingleWriter or Mode.MultiNodeMultiWriter;
+
+    public static bool IsReader(Mode mode) => mode is Mode.SingleNodeReaderOnly or Mode.MultiNodeReaderOnly;
+
+    /// <summary><c>block</c>, or the type of the file system.</summary>
+    public static string KindOf(VolumeCapability capability) =>
         capability.Block is not null ? "block" : capability.Mount.FsType is { Length: > 0 } type ? type : "ext4";
 }

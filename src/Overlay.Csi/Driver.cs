@@ -1,6 +1,14 @@
 using System.Runtime.InteropServices;
 using Microsoft.Extensions.Logging;
+using Overlay.Csi.Api;
+using Overlay.Csi.Controller;
+using Overlay.Csi.Formatting;
+using Overlay.Csi.Node;
+using Overlay.Csi.Pools;
+using Overlay.Csi.Snapshots;
 using Overlay.Csi.State;
+using Overlay.Csi.Static;
+using Overlay.Csi.Tools;
 using Overlay.Linux;
 using Overlay.Rpc.Grpc;
 using Overlay.Rpc.Hosting;
@@ -23,21 +31,7 @@ internal sealed class Driver(CsiOptions options, ILoggerFactory logs)
         try
         {
             using VolumeStore store = VolumeStore.Open(options.StateFolder);
-            var identity = new IdentityService(options);
-            var controller = new ControllerService(options, store);
-            var routes = new GrpcRoutes();
-            identity.AddTo(routes);
-            new NodeService(options).AddTo(routes);
-            controller.AddTo(routes);
-            foreach (string unknown in controller.Reconcile()) _log.LogWarning("{Unknown}; it is kept", unknown);
-            Directory.CreateDirectory(Path.GetDirectoryName(options.Socket)!);
-            await using GrpcServer server = await GrpcServer.ListenAsync(options.Socket, routes, logs).ConfigureAwait(false);
-            await using GrpcServer? registration = await RegisterAsync(end).ConfigureAwait(false);
-            identity.Ready = true;
-            _log.LogInformation("ready: {Driver} {Version} on {Socket} for node {Node}", options.Name, IdentityService.Version, options.Socket, options.NodeId);
-            bool stopped = await end.Task.ConfigureAwait(false);
-            await server.StopAsync(StopPatience).ConfigureAwait(false);
-            return stopped;
+            return await ServeAsync(store, end).ConfigureAwait(false);
         }
         catch (Exception exception) when (exception is StartRefusedException or SocketFileException or LinuxException or IOException or UnauthorizedAccessException)
         {
@@ -52,6 +46,57 @@ internal sealed class Driver(CsiOptions options, ILoggerFactory logs)
             context.Cancel = true;
             end.TrySetResult(true);
         });
+
+    private async Task<bool> ServeAsync(VolumeStore store, TaskCompletionSource<bool> end)
+    {
+        var steps = new Steps(_log);
+        var tools = new ToolRunner(options.ToolTimeout);
+        var gate = new VolumeGate();
+        var pools = new PoolSet([.. options.Pools.Select(pool => new DirectoryPool(pool))]);
+        PoolMount[] mounts = [.. options.Pools.Select(pool => new PoolMount(pool, tools, steps))];
+        var identity = new IdentityService(options);
+        var stats = new VolumeStats(store, pools);
+        var topology = new NodeTopology(options);
+        var listing = new VolumeListing(topology, store, pools);
+        var ledger = new SpaceLedger(store);
+        var copying = new ImageCopying(pools, steps);
+        var making = new VolumeMaking(store, pools, ledger, new VolumeSources(store, pools, gate, copying), listing, steps);
+        var snapshots = new SnapshotMaking(store, pools, ledger, gate, copying, steps);
+        var routes = new GrpcRoutes();
+        identity.AddTo(routes);
+        new ControllerService(topology, pools, gate, making, listing, snapshots).AddTo(routes);
+        CreateNode(store, gate, pools, tools, stats, steps).AddTo(routes);
+        Directory.CreateDirectory(Path.GetDirectoryName(options.Socket)!);
+        await using GrpcServer server = await GrpcServer.ListenAsync(options.Socket, routes, logs).ConfigureAwait(false);
+        await using LocalHttpServer? http = await LocalHttpServer.StartAsync(options, identity, new VolumesReporter(options, store, pools, stats), logs).ConfigureAwait(false);
+        foreach (PoolMount mount in mounts) mount.Open();
+        snapshots.Reconcile();
+        string[] left = [.. making.Reconcile(), .. new Reconciler(store, pools, steps).Run()];
+        foreach (string unknown in left) _log.LogWarning("{Unknown}; it is kept", unknown);
+        gate.Open();
+        identity.Ready = true;
+        await using GrpcServer? registration = await RegisterAsync(end).ConfigureAwait(false);
+        _log.LogInformation("ready: {Driver} {Version} on {Socket} for node {Node}", options.Name, IdentityService.Version, options.Socket, options.NodeId);
+        bool stopped = await end.Task.ConfigureAwait(false);
+        await server.StopAsync(StopPatience).ConfigureAwait(false);
+        foreach (PoolMount mount in mounts) mount.Close();
+        return stopped;
+    }
+
+    private NodeService CreateNode(VolumeStore store, VolumeGate gate, PoolSet pools, ToolRunner tools, VolumeStats stats, Steps steps)
+    {
+        var fileSystems = new FileSystems(tools);
+        var images = new ImageStaging(store, pools, new Formatter(store, fileSystems, tools, steps), fileSystems, steps);
+        return new NodeService(
+            options,
+            store,
+            gate,
+            images,
+            new StaticStaging(store, steps),
+            new Publishing(store, pools, images.OpenImage, steps),
+            stats,
+            new Expansion(pools, fileSystems, steps));
+    }
 
     /// <summary>Last of all: the kubelet calls as soon as it sees the socket.</summary>
     private async Task<GrpcServer?> RegisterAsync(TaskCompletionSource<bool> end)

@@ -1,6 +1,8 @@
 using Google.Protobuf.Reflection;
 using Overlay.Csi.Protos;
+using Overlay.Csi.Tools;
 using Overlay.Rpc.Grpc;
+using ExpansionType = Overlay.Csi.Protos.PluginCapability.Types.VolumeExpansion.Types.Type;
 using ServiceType = Overlay.Csi.Protos.PluginCapability.Types.Service.Types.Type;
 
 namespace Overlay.Csi;
@@ -33,10 +35,20 @@ internal sealed class IdentityService(CsiOptions options)
                     {
                         new PluginCapability { Service = new PluginCapability.Types.Service { Type = ServiceType.ControllerService } },
                         new PluginCapability { Service = new PluginCapability.Types.Service { Type = ServiceType.VolumeAccessibilityConstraints } },
+                        new PluginCapability { VolumeExpansion = new PluginCapability.Types.VolumeExpansion { Type = ExpansionType.Online } },
                     },
                 }))
             .Unary(
                 new GrpcMethod<ProbeRequest, ProbeResponse>(service, "Probe"),
-                (_, _) => Task.FromResult(new ProbeResponse { Ready = _ready }));
+                (_, _) => Task.FromResult(new ProbeResponse { Ready = IsReady() }));
+    }
+
+    /// <exception cref="GrpcException">FAILED_PRECONDITION: a program that the volumes need is missing.</exception>
+    public bool IsReady()
+    {
+        IReadOnlyList<string> missing = ToolRunner.Missing();
+        return missing.Count == 0 ? _ready : throw new GrpcException(
+            GrpcStatusCode.FailedPrecondition,
+            $"missing on PATH: {string.Join(", ", missing)}; install util-linux, e2fsprogs, xfsprogs and btrfs-progs");
     }
 }

@@ -23,6 +23,15 @@ public static class LocalApi
     /// </summary>
     public const string RouteLookupPath = "/v1/routes/lookup";
 
+    /// <summary>Where overlay-csi listens unless <c>--api</c> says otherwise.</summary>
+    public const string DefaultVolumesSocket = "/run/overlay/overlay-csi.sock";
+
+    /// <summary>Path of <see cref="VolumesDocument"/>, at overlay-csi.</summary>
+    public const string VolumesPath = "/v1/volumes";
+
+    /// <summary>Path of overlay-csi's liveness: 200, or 503 and why it does not serve.</summary>
+    public const string HealthPath = "/healthz";
+
     /// <summary>Destination to look up; required.</summary>
     public const string AddressQuery = "address";
 

@@ -1,101 +1,128 @@
 using Overlay.Csi.State;
+using Overlay.Linux;
 using Overlay.Linux.Loop;
 using Overlay.Linux.Storage;
 using Overlay.Rpc.Grpc;
 
 namespace Overlay.Csi.Pools;
 
-/// <summary>A folder of volume images. It touches only files that a record names, and of those only the very file that was recorded.</summary>
+/// <summary>A folder of images. It touches only files that a record names, and of those only the very file that was recorded.</summary>
 internal sealed class DirectoryPool(PoolOptions options)
 {
-    private const int NoSpaceLeft = 28;
-
     public string Name => options.Name;
 
-    /// <summary>Images in the folder that none of the records tells of.</summary>
-    public IEnumerable<string> Unknown(IEnumerable<VolumeRecord> records)
+    public string Folder => options.Folder;
+
+    /// <summary>Path of the image of a volume or snapshot.</summary>
+    public string PathOf(string id) => Path.Combine(options.Folder, $"{id}.img");
+
+    /// <summary>Images in the folder that no record tells of.</summary>
+    public IEnumerable<string> Unknown(IEnumerable<PoolImage> known)
     {
-        HashSet<string> known = [.. records.Where(record => record.Pool == Name).SelectMany(record => new[] { PathOf(record), NewPathOf(record) })];
-        return Directory.EnumerateFiles(options.Folder, "vol-*.img*").Where(path => !known.Contains(path));
+        HashSet<string> paths = [.. known.Where(image => image.Pool == Name).SelectMany(image => new[] { PathOf(image.Id), NewPathOf(image.Id) })];
+        return Directory.EnumerateFiles(options.Folder)
+            .Where(path => Path.GetFileName(path) is var name && (name.StartsWith("vol-", StringComparison.Ordinal) || name.StartsWith("snap-", StringComparison.Ordinal)))
+            .Where(path => !paths.Contains(path));
     }
 
     /// <summary>
-    /// Bytes for new volumes: what the file system has left for this user, less what the pool's volumes were promised and do not occupy yet.
+    /// Bytes for new volumes: what the file system has left, less what may be written to the pool's volumes and they do not occupy alone. What
+    /// a volume shares with a snapshot or clone has to be found anew when it is overwritten.
     /// </summary>
-    public long Available(IEnumerable<VolumeRecord> records)
+    public long Available(IEnumerable<PoolImage> known)
     {
         long owed = 0;
-        foreach (VolumeRecord record in records.Where(record => record.Pool == Name))
+        foreach (PoolImage image in known.Where(image => image.Pool == Name && VolumeId.IsVolume(image.Id)))
         {
-            long occupied = (FileIdentity.Of(PathOf(record)) ?? FileIdentity.Of(NewPathOf(record)))?.AllocatedBytes ?? 0;
-            owed += Math.Max(0, record.CapacityBytes - occupied);
+            string path = File.Exists(PathOf(image.Id)) ? PathOf(image.Id) : NewPathOf(image.Id);
+            owed += Math.Max(0, image.Bytes - OwnBytes(path));
         }
         return Math.Max(0, new DriveInfo(options.Folder).AvailableFreeSpace - owed);
     }
 
-    /// <summary>True where an image without a record stands in the way of a new volume.</summary>
-    public bool Holds(VolumeRecord record) => FileIdentity.Of(PathOf(record)) is not null;
+    /// <summary>Bytes that an image occupies, shared or not.</summary>
+    public long Occupied(string id) => FileIdentity.Of(PathOf(id))?.AllocatedBytes ?? 0;
 
-    /// <summary>
-    /// Makes the image under the record's mark <see cref="VolumePhase.Creating"/>, or finishes what an earlier process began. Returns its inode.
-    /// </summary>
+    /// <summary>True where an image without a record stands in the way of a new one.</summary>
+    public bool Holds(string id) => FileIdentity.Of(PathOf(id)) is not null;
+
+    /// <summary>Makes the image under the record's mark <see cref="VolumePhase.Creating"/>, or finishes what an earlier process began.</summary>
+    /// <param name="fill">Puts into the new, empty file what it is to hold; null: nothing.</param>
+    /// <returns>Its inode.</returns>
     /// <exception cref="GrpcException">RESOURCE_EXHAUSTED: no space. FAILED_PRECONDITION: a file of another size stands there.</exception>
-    public ulong Create(VolumeRecord record)
+    public ulong Create(PoolImage image, Action<FileDescriptor>? fill)
     {
-        string path = PathOf(record);
+        string path = PathOf(image.Id);
         if (FileIdentity.Of(path) is { } present)
         {
             // Only a finished image is ever renamed to this.
-            return present.Bytes == record.CapacityBytes ? present.Inode : throw new GrpcException(
-                GrpcStatusCode.FailedPrecondition, $"{path} has {present.Bytes} bytes instead of {record.CapacityBytes}; it is kept: see who made it");
+            return present.Bytes == image.Bytes ? present.Inode : throw new GrpcException(
+                GrpcStatusCode.FailedPrecondition, $"{path} has {present.Bytes} bytes instead of {image.Bytes}; it is kept: see who made it");
         }
-        string temporary = NewPathOf(record);
+        string temporary = NewPathOf(image.Id);
+        bool isFinished = false;
         try
         {
-            using (FileStream image = new(temporary, new FileStreamOptions
+            DurableFile.Create(temporary);
+            using (FileDescriptor file = ImageFile.Open(temporary, writable: true))
             {
-                Mode = FileMode.Create,
-                Access = FileAccess.ReadWrite,
-                Share = FileShare.None,
-                UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
-                PreallocationSize = record.Reserved ? record.CapacityBytes : 0,
-            }))
-            {
-                image.SetLength(record.CapacityBytes);
-                image.Flush(flushToDisk: true);
+                fill?.Invoke(file);
+                ImageFile.SetLength(file, image.Bytes);
+                if (image.IsReserved) ImageFile.Reserve(file, image.Bytes, isShared: fill is not null);
+                ImageFile.Sync(file);
             }
             File.Move(temporary, path, overwrite: false);
+            isFinished = true;
         }
-        catch (IOException exception) when (exception.HResult == NoSpaceLeft || exception.InnerException?.HResult == NoSpaceLeft)
+        catch (LinuxException exception) when (exception.IsNoSpace)
         {
-            DurableFile.Delete(temporary);
             throw new GrpcException(GrpcStatusCode.ResourceExhausted, $"pool {Name}: {exception.Message}", exception);
+        }
+        finally
+        {
+            if (!isFinished) DurableFile.Delete(temporary);
         }
         DurableFile.SyncFolder(options.Folder);
         return FileIdentity.Of(path)?.Inode ?? throw new GrpcException(GrpcStatusCode.Unavailable, $"{path} was removed by somebody else");
     }
 
-    /// <summary>Why the image must not be removed; null where it may, or is not there.</summary>
-    public string? HeldBecause(VolumeRecord record)
+    /// <summary>Makes the image longer; nothing happens where it is that long.</summary>
+    /// <exception cref="LinuxException">ENOSPC: there is no space for it.</exception>
+    public void Grow(PoolImage image)
     {
-        string path = PathOf(record);
+        using FileDescriptor file = ImageFile.Open(PathOf(image.Id), writable: true);
+        if (ImageFile.Length(file) >= image.Bytes) return;
+        if (image.IsReserved) ImageFile.Reserve(file, image.Bytes, isShared: false);
+        else ImageFile.SetLength(file, image.Bytes);
+        ImageFile.Sync(file);
+    }
+
+    /// <summary>Why the image must not be removed; null where it may, or is not there.</summary>
+    public string? HeldBecause(PoolImage image)
+    {
+        string path = PathOf(image.Id);
         if (FileIdentity.Of(path) is not { } present) return null;
-        if (record.Phase != VolumePhase.Creating && record.Inode != present.Inode)
+        if (image.Inode is { } inode && inode != present.Inode)
         {
-            return $"{path} is another file (inode {present.Inode}) than was made for the volume ({record.Inode}); it is kept";
+            return $"{path} is another file (inode {present.Inode}) than was made for the volume ({inode}); it is kept";
         }
-        IReadOnlyList<string> devices = LoopDevices.BackedBy(present);
-        return devices.Count == 0 ? null : $"{path} is in use by {string.Join(", ", devices)}";
+        IReadOnlyList<LoopDevice> devices = LoopDevices.BackedBy(present);
+        return devices.Count == 0 ? null : $"{path} is in use by {string.Join(", ", devices.Select(device => device.Path))}";
     }
 
     /// <summary>Removes the image, for good when it returns. The caller asked <see cref="HeldBecause"/>.</summary>
-    public void Delete(VolumeRecord record)
+    public void Delete(string id)
     {
-        DurableFile.Delete(NewPathOf(record));
-        DurableFile.Delete(PathOf(record));
+        DurableFile.Delete(NewPathOf(id));
+        DurableFile.Delete(PathOf(id));
     }
 
-    private string PathOf(VolumeRecord record) => Path.Combine(options.Folder, $"{record.Id}.img");
+    private static long OwnBytes(string path)
+    {
+        if (FileIdentity.Of(path) is not { } file) return 0;
+        using FileDescriptor open = ImageFile.Open(path, writable: false);
+        return file.AllocatedBytes - ImageFile.SharedBytes(open);
+    }
 
-    private string NewPathOf(VolumeRecord record) => $"{PathOf(record)}.new";
+    private string NewPathOf(string id) => $"{PathOf(id)}.new";
 }

@@ -1,24 +1,29 @@
-using System.Collections.Concurrent;
-using System.Text.Json;
-using Overlay.Linux.Storage;
-
 namespace Overlay.Csi.State;
 
-/// <summary>The records of all volumes, in memory and on disk. Held by one process at a time.</summary>
+/// <summary>The records of all volumes and snapshots. Held by one process at a time.</summary>
 internal sealed class VolumeStore : IDisposable
 {
-    private readonly string _folder;
     private readonly FileStream _lock;
-    private readonly ConcurrentDictionary<string, VolumeRecord> _records = new(StringComparer.Ordinal);
+    private readonly RecordFolder<VolumeRecord> _volumes;
 
     private VolumeStore(string folder, FileStream instance)
     {
-        _folder = folder;
         _lock = instance;
+        // Identifiers of static volumes are anything, those of others are names of files.
+        _volumes = new RecordFolder<VolumeRecord>(
+            folder, VolumeJson.Default.VolumeRecord, record => record.Id, id => VolumeId.IsVolume(id) ? id : $"static-{VolumeId.Digest(id)}");
+        Snapshots = new RecordFolder<SnapshotRecord>(
+            Path.Combine(folder, "snapshots"), VolumeJson.Default.SnapshotRecord, record => record.Id, id => id);
     }
 
-    /// <summary>All records, by identifier.</summary>
-    public IEnumerable<VolumeRecord> All => _records.Values.OrderBy(record => record.Id, StringComparer.Ordinal);
+    /// <summary>All volumes, by identifier.</summary>
+    public IEnumerable<VolumeRecord> All => _volumes.All;
+
+    public RecordFolder<SnapshotRecord> Snapshots { get; }
+
+    /// <summary>The images of all that is recorded.</summary>
+    public IEnumerable<PoolImage> Images =>
+        _volumes.All.Where(record => record.Static is null).Select(record => record.Image).Concat(Snapshots.All.Select(record => record.Image));
 
     /// <exception cref="StartRefusedException">Another driver holds the folder, or a record cannot be read.</exception>
     public static VolumeStore Open(string folder)
@@ -36,42 +41,18 @@ internal sealed class VolumeStore : IDisposable
                 $"the state folder {folder} cannot be held: {exception.Message}", "stop the other driver, or give this one a --state of its own");
         }
         var store = new VolumeStore(folder, instance);
-        foreach (string path in Directory.EnumerateFiles(folder, "*.json")) store.Read(path);
+        store._volumes.Load();
+        store.Snapshots.Load();
         return store;
     }
 
-    public VolumeRecord? Find(string id) => _records.GetValueOrDefault(id);
+    public VolumeRecord? Find(string id) => _volumes.Find(id);
 
     /// <summary>Durable when it returns.</summary>
-    public void Put(VolumeRecord record)
-    {
-        DurableFile.Write(PathOf(record.Id), JsonSerializer.SerializeToUtf8Bytes(record, VolumeJson.Default.VolumeRecord));
-        _records[record.Id] = record;
-    }
+    public void Put(VolumeRecord record) => _volumes.Put(record);
 
     /// <summary>Durable when it returns.</summary>
-    public void Remove(string id)
-    {
-        DurableFile.Delete(PathOf(id));
-        _records.TryRemove(id, out _);
-    }
+    public void Remove(string id) => _volumes.Remove(id);
 
     public void Dispose() => _lock.Dispose();
-
-    private string PathOf(string id) => Path.Combine(_folder, $"{id}.json");
-
-    private void Read(string path)
-    {
-        const string remedy = "restore the file, or move it away: its volume's image then is unknown, and is kept";
-        try
-        {
-            VolumeRecord? record = JsonSerializer.Deserialize(File.ReadAllBytes(path), VolumeJson.Default.VolumeRecord);
-            if (record is null || PathOf(record.Id) != path) throw new StartRefusedException($"{path} is no record of the volume it is named after", remedy);
-            _records[record.Id] = record;
-        }
-        catch (JsonException exception)
-        {
-            throw new StartRefusedException($"{path} is no record of a volume: {exception.Message}", remedy);
-        }
-    }
 }

@@ -3,9 +3,9 @@ using System.IO.Pipelines;
 using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Security;
-using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using Google.Protobuf;
+using Overlay.Rpc.Hosting;
 
 namespace Overlay.Rpc.Grpc;
 
@@ -40,23 +40,7 @@ public sealed class GrpcChannel : IDisposable
 
     /// <summary>To a Unix socket, in clear text.</summary>
     public static GrpcChannel ToSocket(string path, GrpcLimits? limits = null) => new(
-        new SocketsHttpHandler
-        {
-            ConnectCallback = async (_, cancellation) =>
-            {
-                var socket = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
-                try
-                {
-                    await socket.ConnectAsync(new UnixDomainSocketEndPoint(path), cancellation).ConfigureAwait(false);
-                    return new NetworkStream(socket, ownsSocket: true);
-                }
-                catch
-                {
-                    socket.Dispose();
-                    throw;
-                }
-            },
-        },
+        UnixSocketHttp.CreateHandler(path),
         new Uri("http://localhost"),
         limits);
 

@@ -1,0 +1,48 @@
+using System.Text.RegularExpressions;
+using Overlay.Csi.Node;
+using Overlay.Csi.Pools;
+using Overlay.Csi.State;
+using Overlay.Linux;
+using Overlay.Rpc;
+
+namespace Overlay.Csi.Api;
+
+/// <summary>Tells of the volumes of this node, who uses them and how they are.</summary>
+internal sealed partial class VolumesReporter(CsiOptions options, VolumeStore store, PoolSet pools, VolumeStats stats)
+{
+    public VolumesDocument Report() => new(
+        options.Name,
+        options.NodeId,
+        [.. pools.All.Select(pool => new PoolStatus(pool.Name, pool.Folder, pool.Available(store.Images)))],
+        [.. store.All.Select(Describe)]);
+
+    private VolumeStatus Describe(VolumeRecord record) => new(
+        record.Id,
+        record.Name,
+        record.Pool,
+        record.Static?.Kind ?? record.Kind,
+        record.CapacityBytes,
+        record.Static is null ? pools.Find(record.Pool)?.Occupied(record.Id) ?? 0 : 0,
+        [.. store.Snapshots.All.Where(snapshot => snapshot.Volume == record.Id).Select(snapshot => snapshot.Id)],
+        record.Staging?.Path,
+        WrongWith(record),
+        [.. record.Publications.Select(publication => new VolumeUser(publication.Pod, PodOf(publication.Target), publication.Target, publication.IsReadOnly))]);
+
+    private string? WrongWith(VolumeRecord record)
+    {
+        try
+        {
+            return stats.Wrong(record);
+        }
+        catch (LinuxException exception)
+        {
+            return exception.Message;
+        }
+    }
+
+    private static string? PodOf(string target) => PodUid().Match(target) is { Success: true } match ? match.Groups[1].Value : null;
+
+    /// <summary>The kubelet's paths: <c>pods/UID/volumes/…</c>, and <c>…/publish/PV/UID</c> for raw block volumes.</summary>
+    [GeneratedRegex("(?:/pods/|/volumeDevices/publish/[^/]+/)([0-9a-f-]{36})(?:/|$)")]
+    private static partial Regex PodUid();
+}

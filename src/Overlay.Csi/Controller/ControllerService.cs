@@ -1,0 +1,112 @@
+using Google.Protobuf.Reflection;
+using Overlay.Csi.Pools;
+using Overlay.Csi.Protos;
+using Overlay.Csi.Snapshots;
+using Overlay.Rpc.Grpc;
+using CapabilityType = Overlay.Csi.Protos.ControllerServiceCapability.Types.RPC.Types.Type;
+
+namespace Overlay.Csi.Controller;
+
+/// <summary>Volumes and snapshots of this node's pools. Each call is checked here, and let in one at a time a volume.</summary>
+internal sealed class ControllerService(
+    NodeTopology topology, PoolSet pools, VolumeGate gate, VolumeMaking volumes, VolumeListing listing, SnapshotMaking snapshots)
+{
+    /// <summary>What the snapshotter's <c>--extra-create-metadata</c> adds.</summary>
+    private const string SnapshotMetadata = "csi.storage.k8s.io/volumesnapshot";
+
+    public void AddTo(GrpcRoutes routes)
+    {
+        var service = CsiReflection.Descriptor.FindTypeByName<ServiceDescriptor>("Controller");
+        routes
+            .Unary(
+                new GrpcMethod<ControllerGetCapabilitiesRequest, ControllerGetCapabilitiesResponse>(service, "ControllerGetCapabilities"),
+                (_, _) => Task.FromResult(Offered()))
+            .Unary(new GrpcMethod<CreateVolumeRequest, CreateVolumeResponse>(service, "CreateVolume"), CreateAsync)
+            .Unary(new GrpcMethod<DeleteVolumeRequest, DeleteVolumeResponse>(service, "DeleteVolume"), DeleteAsync)
+            .Unary(new GrpcMethod<ControllerExpandVolumeRequest, ControllerExpandVolumeResponse>(service, "ControllerExpandVolume"), ExpandAsync)
+            .Unary(
+                new GrpcMethod<ValidateVolumeCapabilitiesRequest, ValidateVolumeCapabilitiesResponse>(service, "ValidateVolumeCapabilities"),
+                (request, _) => Tell(listing.Validate, request))
+            .Unary(new GrpcMethod<ListVolumesRequest, ListVolumesResponse>(service, "ListVolumes"), (request, _) => Tell(listing.List, request))
+            .Unary(new GrpcMethod<GetCapacityRequest, GetCapacityResponse>(service, "GetCapacity"), (request, _) => Tell(listing.Capacity, request))
+            .Unary(new GrpcMethod<CreateSnapshotRequest, CreateSnapshotResponse>(service, "CreateSnapshot"), CreateSnapshotAsync)
+            .Unary(new GrpcMethod<DeleteSnapshotRequest, DeleteSnapshotResponse>(service, "DeleteSnapshot"), DeleteSnapshotAsync)
+            .Unary(new GrpcMethod<ListSnapshotsRequest, ListSnapshotsResponse>(service, "ListSnapshots"), (request, _) => Tell(listing.ListSnapshots, request));
+    }
+
+    private static ControllerGetCapabilitiesResponse Offered()
+    {
+        CapabilityType[] offered =
+        [
+            CapabilityType.CreateDeleteVolume, CapabilityType.ListVolumes, CapabilityType.GetCapacity, CapabilityType.CreateDeleteSnapshot,
+            CapabilityType.ListSnapshots, CapabilityType.CloneVolume, CapabilityType.ExpandVolume, CapabilityType.SingleNodeMultiWriter,
+        ];
+        return new ControllerGetCapabilitiesResponse
+        {
+            Capabilities = { offered.Select(type => new ControllerServiceCapability { Rpc = new ControllerServiceCapability.Types.RPC { Type = type } }) },
+        };
+    }
+
+    private async Task<CreateVolumeResponse> CreateAsync(CreateVolumeRequest request, GrpcCall call)
+    {
+        VolumeId.Check("name", request.Name);
+        Capabilities.Check(request.VolumeCapabilities);
+        if (Capabilities.Refusal(request.VolumeCapabilities) is { } refusal) throw Invalid(refusal);
+        if (request.MutableParameters.Count > 0) throw Invalid("mutable_parameters: there are none");
+        VolumeParameters parameters = VolumeParameters.Parse(request.Parameters);
+        if (parameters.Pool is { } name && pools.Find(name) is null)
+        {
+            throw Invalid($"parameter pool '{name}': there are {string.Join(", ", pools.All.Select(pool => pool.Name))}");
+        }
+        if (Formatting.MkfsOptions.Refusal(Capabilities.KindOf(request.VolumeCapabilities[0]), parameters.MkfsOptions) is { } wrong)
+        {
+            throw Invalid($"parameter mkfsOptions: {wrong}");
+        }
+        if (!topology.IsHere(request.AccessibilityRequirements))
+        {
+            throw new GrpcException(GrpcStatusCode.ResourceExhausted, $"accessibility_requirements: the pools here reach {topology.Key}={topology.Node} only");
+        }
+        string id = VolumeId.OfVolume(request.Name);
+        return await gate.RunAsync(id, request, () => volumes.Create(id, request, parameters), call.Cancellation).ConfigureAwait(false);
+    }
+
+    private async Task<DeleteVolumeResponse> DeleteAsync(DeleteVolumeRequest request, GrpcCall call)
+    {
+        VolumeId.Check("volume_id", request.VolumeId);
+        return await gate.RunAsync(request.VolumeId, request, () => volumes.Delete(request.VolumeId), call.Cancellation).ConfigureAwait(false);
+    }
+
+    private async Task<ControllerExpandVolumeResponse> ExpandAsync(ControllerExpandVolumeRequest request, GrpcCall call)
+    {
+        VolumeId.Check("volume_id", request.VolumeId);
+        if (request.CapacityRange is null) throw Invalid("capacity_range is missing");
+        (long required, long limit) = Capabilities.Range(request.CapacityRange);
+        return await gate.RunAsync(request.VolumeId, request, () => volumes.Expand(request.VolumeId, required, limit), call.Cancellation).ConfigureAwait(false);
+    }
+
+    private async Task<CreateSnapshotResponse> CreateSnapshotAsync(CreateSnapshotRequest request, GrpcCall call)
+    {
+        VolumeId.Check("name", request.Name);
+        VolumeId.Check("source_volume_id", request.SourceVolumeId);
+        if (request.Parameters.Keys.FirstOrDefault(key => !key.StartsWith(SnapshotMetadata, StringComparison.Ordinal)) is { } unknown)
+        {
+            throw Invalid($"parameter '{unknown}' is unknown: snapshots have none");
+        }
+        string id = VolumeId.OfSnapshot(request.Name);
+        return await gate.RunAsync(id, request, () => snapshots.Create(id, request), call.Cancellation).ConfigureAwait(false);
+    }
+
+    private async Task<DeleteSnapshotResponse> DeleteSnapshotAsync(DeleteSnapshotRequest request, GrpcCall call)
+    {
+        VolumeId.Check("snapshot_id", request.SnapshotId);
+        return await gate.RunAsync(request.SnapshotId, request, () => snapshots.Delete(request.SnapshotId), call.Cancellation).ConfigureAwait(false);
+    }
+
+    private Task<TResponse> Tell<TRequest, TResponse>(Func<TRequest, TResponse> tell, TRequest request)
+    {
+        gate.CheckOpen();
+        return Task.Run(() => tell(request));
+    }
+
+    private static GrpcException Invalid(string message) => new(GrpcStatusCode.InvalidArgument, message);
+}

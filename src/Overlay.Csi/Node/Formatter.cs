@@ -1,0 +1,66 @@
+using Overlay.Csi.Formatting;
+using Overlay.Csi.State;
+using Overlay.Csi.Tools;
+using Overlay.Linux;
+using Overlay.Linux.Loop;
+using Overlay.Linux.Storage;
+using Overlay.Rpc.Grpc;
+
+namespace Overlay.Csi.Node;
+
+/// <summary>
+/// Gives an image its file system once, and only where nothing can be lost: its record says that it never had one, it is the very file that
+/// was made, every byte of it is zero, libblkid finds nothing, and nobody else has it.
+/// </summary>
+internal sealed class Formatter(VolumeStore store, FileSystems fileSystems, ToolRunner tools, Steps steps)
+{
+    /// <summary>Looks at an image that is to be formatted; nothing is written but the mark that it is.</summary>
+    /// <returns>The record, marked where it will be formatted.</returns>
+    /// <exception cref="GrpcException">FAILED_PRECONDITION: the image is not blank; the message tells what was found.</exception>
+    public VolumeRecord Prepare(VolumeRecord record, FileDescriptor image)
+    {
+        // An earlier process wrote the mark, then began to format what it had found blank.
+        if (record.Format is not null and not { Phase: FormatPhase.Never }) return record;
+        steps.Next(record.Id, "probe");
+        if (Signatures.Find(image, tools) is { } found) throw NotBlank(record, found);
+        record = record with { Format = new FormatRecord(FormatPhase.Formatting, record.Kind, "") };
+        steps.Next(record.Id, "mark formatting");
+        store.Put(record);
+        return record;
+    }
+
+    /// <summary>Makes the file system of a record that is marked.</summary>
+    public VolumeRecord Format(VolumeRecord record, AttachedLoop loop)
+    {
+        try
+        {
+            using FileDescriptor alone = ImageFile.OpenExclusively(loop.Device.Path);
+        }
+        catch (LinuxException exception) when (exception.IsInUse)
+        {
+            throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"{loop.Device.Path} is in use by somebody else; it is not formatted", exception);
+        }
+        steps.Next(record.Id, "format");
+        fileSystems.Make(record.Kind, loop.Device.Path, record.MkfsOptions, overwrites: true, keepsSpace: record.Reserved);
+        ImageFile.Sync(loop.Descriptor);
+        Superblock made = Superblock.Read(loop.Descriptor)
+            ?? throw new GrpcException(GrpcStatusCode.Internal, $"mkfs.{record.Kind} made no file system that can be read");
+        record = record with { Format = new FormatRecord(FormatPhase.Done, record.Kind, made.Uuid) };
+        steps.Next(record.Id, "mark formatted");
+        store.Put(record);
+        return record;
+    }
+
+    /// <summary>The file system on the device is the one that was recorded.</summary>
+    /// <exception cref="GrpcException">FAILED_PRECONDITION: it is another one, or none.</exception>
+    public Superblock Verify(VolumeRecord record, FileDescriptor device)
+    {
+        Superblock? found = Superblock.Read(device);
+        if (found is not null && found.Type == record.Kind && found.Uuid == record.Format!.Uuid) return found;
+        throw NotBlank(record, Signatures.Find(device, tools) ?? "nothing but zeros");
+    }
+
+    private static GrpcException NotBlank(VolumeRecord record, string found) => new(
+        GrpcStatusCode.FailedPrecondition,
+        $"the image of volume {record.Id} holds {found} where {(record.Format is { Phase: FormatPhase.Done } format ? $"its {format.Type} of UUID {format.Uuid}" : "nothing")} is expected; it is kept as it is: move it away, or restore the image");
+}

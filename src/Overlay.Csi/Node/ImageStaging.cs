@@ -1,0 +1,266 @@
+using Overlay.Csi.Formatting;
+using Overlay.Csi.Pools;
+using Overlay.Csi.Protos;
+using Overlay.Csi.State;
+using Overlay.Linux;
+using Overlay.Linux.Loop;
+using Overlay.Linux.Mounts;
+using Overlay.Linux.Storage;
+using Overlay.Rpc.Grpc;
+
+namespace Overlay.Csi.Node;
+
+/// <summary>Takes the image of a volume to a loop device and its file system to the staging path; and back.</summary>
+internal sealed class ImageStaging(VolumeStore store, PoolSet pools, Formatter formatter, FileSystems fileSystems, Steps steps)
+{
+    /// <summary>Does what is missing of it. The caller holds the volume's gate and checked the capability.</summary>
+    /// <exception cref="GrpcException">As CSI tells for NodeStageVolume.</exception>
+    public void Stage(VolumeRecord record, string path, VolumeCapability capability, string arguments)
+    {
+        MountOptions options = MountOptions.Parse(capability.Mount?.MountFlags ?? []);
+        bool readOnly = Capabilities.IsReader(capability.AccessMode.Mode) || options.IsReadOnly;
+        using FileDescriptor image = OpenImage(record);
+        Attachment attachment = Attachment.Of(FileIdentity.Of(image));
+        if (IsStaged(record, path, arguments, attachment)) return;
+        if (record.Reserved) Reserve(record, image, options);
+        TargetPath.Make(path, isFile: false);
+        record = record with { Staging = new StagingRecord(path, arguments, readOnly) };
+        if (record.Kind == "block")
+        {
+            steps.Next(record.Id, "record staging");
+            store.Put(record);
+            AttachBlock(record, image, readOnly);
+        }
+        else
+        {
+            Mount(record, image, path, options, readOnly);
+        }
+    }
+
+    /// <summary>Undoes it, also where no record is left. Nothing happens where nothing is staged.</summary>
+    /// <exception cref="GrpcException">FAILED_PRECONDITION: it is published still. UNAVAILABLE: it is in use.</exception>
+    public void Unstage(string id, VolumeRecord? record, string path)
+    {
+        FileIdentity? image = pools.ImageOf(id, record);
+        Attachment attachment = Attachment.Of(image);
+        string canonical = MountTable.Canonical(path);
+        string[] published = [.. attachment.Mounts.Where(mount => mount.Target != canonical).Select(mount => mount.Target).Distinct()];
+        if (published.Length > 0)
+        {
+            throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"volume {id} is mounted at {string.Join(", ", published)}; unpublish it first");
+        }
+        if (attachment.At(path) is { IsReadOnly: false })
+        {
+            steps.Next(id, "sync");
+            Flush(id, path);
+        }
+        steps.Next(id, "unmount");
+        TargetPath.Unmount(path);
+        foreach (LoopDevice loop in Attachment.Of(image).Loops) Detach(id, loop);
+        if (Attachment.Of(image).Loops is [var left, ..])
+        {
+            throw new GrpcException(GrpcStatusCode.Unavailable, $"{left.Path} still has the image of volume {id}: another mount namespace or a process holds it; it is tried again");
+        }
+        if (record is { Staging: not null })
+        {
+            steps.Next(id, "forget staging");
+            store.Put(record with { Staging = null });
+        }
+    }
+
+    /// <summary>Opens the very image that was made for the volume, of the length it was given.</summary>
+    /// <exception cref="GrpcException">FAILED_PRECONDITION: another file stands there, or none.</exception>
+    public FileDescriptor OpenImage(VolumeRecord record)
+    {
+        if (pools.Find(record.Pool) is not { } pool)
+        {
+            throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"volume {record.Id} is of pool {record.Pool}, which is not configured");
+        }
+        string path = pool.PathOf(record.Id);
+        if (FileIdentity.OfLink(path) is not { Kind: FileKind.Regular })
+        {
+            throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"{path} is not there or no file: the image of volume {record.Id} is lost; restore it");
+        }
+        FileDescriptor image = ImageFile.Open(path, writable: true);
+        FileIdentity found = FileIdentity.Of(image);
+        string? wrong =
+            found.Inode != record.Inode ? $"is another file (inode {found.Inode}) than was made for the volume ({record.Inode}): it was replaced"
+            : found.Bytes < record.ImageBytes ? $"was truncated: it has {found.Bytes} bytes instead of {record.ImageBytes}"
+            : found.Bytes > record.ImageBytes ? $"has {found.Bytes} bytes instead of {record.ImageBytes}"
+            : null;
+        if (wrong is null) return image;
+        image.Dispose();
+        throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"{path} {wrong}; it is kept as it is: restore the image that was made");
+    }
+
+    private static bool IsStaged(VolumeRecord record, string path, string arguments, Attachment attachment)
+    {
+        string canonical = MountTable.Canonical(path);
+        bool isBlock = record.Kind == "block";
+        if (MountTable.At(path) is [.., { } top] && attachment.At(path) is null)
+        {
+            throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"{path} has {top.Source} ({top.Type}) mounted, which is not volume {record.Id}; unmount it");
+        }
+        if (attachment.Mounts.FirstOrDefault(mount => mount.Type == record.Kind && mount.Target != canonical && IsStagingOf(record, mount)) is { } other)
+        {
+            throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"volume {record.Id} is staged at {other.Target}; unstage it first");
+        }
+        if (attachment.At(path) is not null || (isBlock && record.Staging is not null && attachment.Loops.Any(loop => !loop.IsReadOnly)))
+        {
+            return record.Staging is not { } staged || (staged.Arguments == arguments && MountTable.Canonical(staged.Path) == canonical) ? true
+                : throw new GrpcException(GrpcStatusCode.AlreadyExists, $"volume {record.Id} is staged at {staged.Path} with another capability or other mount flags");
+        }
+        if (attachment.Loops.Count > 0 && !(isBlock && record.Staging is not null))
+        {
+            throw new GrpcException(
+                GrpcStatusCode.FailedPrecondition, $"the image of volume {record.Id} is in use by {string.Join(", ", attachment.Loops.Select(loop => loop.Path))}, which this driver does not know; detach it");
+        }
+        return false;
+    }
+
+    private static bool IsStagingOf(VolumeRecord record, MountEntry mount) =>
+        record.Staging is { } staging && MountTable.Canonical(staging.Path) == mount.Target;
+
+    /// <summary>Takes again what was trimmed or is shared with a copy since.</summary>
+    private void Reserve(VolumeRecord record, FileDescriptor image, MountOptions options)
+    {
+        if (options.FileSystem.Any(option => option.Key == "discard"))
+        {
+            throw new GrpcException(GrpcStatusCode.InvalidArgument, "mount flag 'discard' gives back the space that the volume reserves; use reservation: thin");
+        }
+        try
+        {
+            ImageFile.Reserve(image, record.ImageBytes, isShared: true);
+        }
+        catch (LinuxException exception) when (exception.IsNoSpace)
+        {
+            steps.Warn(record.Id, "the pool has no space left for all that it reserves");
+        }
+    }
+
+    private void AttachBlock(VolumeRecord record, FileDescriptor image, bool readOnly)
+    {
+        steps.Next(record.Id, "attach");
+        using AttachedLoop loop = LoopDevices.Attach(image, readOnly, autoClear: false);
+        steps.Next(record.Id, "staged");
+    }
+
+    /// <summary>
+    /// The loop device lets the image go by itself: when a step fails or the driver dies, or else when the file system is unmounted.
+    /// </summary>
+    private void Mount(VolumeRecord record, FileDescriptor image, string path, MountOptions options, bool readOnly)
+    {
+        record = formatter.Prepare(record, image);
+        steps.Next(record.Id, "attach");
+        using AttachedLoop loop = LoopDevices.Attach(image, readOnly && record.Format is { Phase: FormatPhase.Done }, autoClear: true);
+        string device = loop.Device.Path;
+        long length = ImageFile.Length(loop.Descriptor);
+        if (length != record.ImageBytes)
+        {
+            throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"{device} has {length} bytes instead of {record.ImageBytes}: the image was changed meanwhile");
+        }
+        bool isNew = record.Format is not { Phase: FormatPhase.Done };
+        if (isNew)
+        {
+            record = formatter.Format(record, loop);
+        }
+        else
+        {
+            steps.Next(record.Id, "record staging");
+            store.Put(record);
+        }
+        Superblock superblock = formatter.Verify(record, loop.Descriptor);
+        bool grows = !readOnly && !isNew && superblock.Bytes + FileSystemSlack(record.Kind) < record.ImageBytes;
+        if (!readOnly && !isNew)
+        {
+            steps.Next(record.Id, "check");
+            fileSystems.Check(record.Kind, device, fully: grows);
+        }
+        if (grows && record.Kind == "ext4")
+        {
+            steps.Next(record.Id, "grow");
+            fileSystems.GrowOffline(device);
+        }
+        List<KeyValuePair<string, string?>> all = [.. options.FileSystem, .. Implied(record, readOnly)];
+        steps.Next(record.Id, "mount");
+        using (DetachedMount mount = MountDevice(record.Kind, device, all, readOnly ? options.Attributes | MountAttributes.ReadOnly : options.Attributes))
+        {
+            steps.Next(record.Id, "move mount");
+            mount.MoveTo(path);
+        }
+        Confirm(record, path, device);
+        if (grows && record.Kind != "ext4")
+        {
+            steps.Next(record.Id, "grow");
+            fileSystems.GrowOnline(record.Kind, device, path);
+        }
+        steps.Next(record.Id, "staged");
+    }
+
+    /// <summary>What a file system may leave unused at the end of its device: parts of an allocation group, or of a chunk.</summary>
+    private static long FileSystemSlack(string type) => type == "xfs" ? 16L << 20 : VolumeRecord.BlockBytes;
+
+    private static IEnumerable<KeyValuePair<string, string?>> Implied(VolumeRecord record, bool readOnly)
+    {
+        if (record is { Kind: "xfs", Format.IsCopy: true }) yield return new("nouuid", null);
+        if (!readOnly) yield break;
+        yield return new("ro", null);
+        if (record.Kind == "ext4") yield return new("noload", null);
+        else if (record.Kind == "xfs") yield return new("norecovery", null);
+        else yield return new("rescue", "nologreplay");
+    }
+
+    private static DetachedMount MountDevice(string type, string device, IEnumerable<KeyValuePair<string, string?>> options, MountAttributes attributes)
+    {
+        try
+        {
+            return DetachedMount.Of(type, device, options, attributes);
+        }
+        catch (LinuxException exception) when (exception.IsUnknownToKernel)
+        {
+            throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"the kernel has no {type}: load its module, or use another fsType", exception);
+        }
+        catch (LinuxException exception) when (exception.IsDamaged)
+        {
+            throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"the {type} is damaged ({exception.Message}); copy the image, then repair it", exception);
+        }
+        catch (LinuxException exception) when (exception.IsInvalid)
+        {
+            throw new GrpcException(GrpcStatusCode.InvalidArgument, $"the {type} does not take its mount flags: {exception.Message}", exception);
+        }
+    }
+
+    private static void Confirm(VolumeRecord record, string path, string device)
+    {
+        if (MountTable.At(path) is [.., { } top] && top.Type == record.Kind && top.Source == device) return;
+        throw new GrpcException(GrpcStatusCode.Unavailable, $"{device} was mounted at {path}, but something else is there now; try again");
+    }
+
+    /// <summary>What cannot be written any more is lost with or without the mount: it must not keep the volume here for ever.</summary>
+    private void Flush(string id, string path)
+    {
+        try
+        {
+            FileSystemState.Sync(path);
+        }
+        catch (LinuxException exception)
+        {
+            steps.Warn(id, $"not all was written before it was unmounted: {exception.Message}");
+        }
+    }
+
+    private void Detach(string id, LoopDevice loop)
+    {
+        if (loop.IsAutoClear) return;
+        try
+        {
+            using FileDescriptor alone = ImageFile.OpenExclusively(loop.Path);
+        }
+        catch (LinuxException exception) when (exception.IsInUse)
+        {
+            throw new GrpcException(GrpcStatusCode.Unavailable, $"{loop.Path} of volume {id} is mounted or held by somebody; it is tried again", exception);
+        }
+        steps.Next(id, "detach");
+        LoopDevices.Detach(loop);
+    }
+}

@@ -1,0 +1,120 @@
+using Overlay.Csi.Pools;
+using Overlay.Csi.Protos;
+using Overlay.Csi.State;
+using Overlay.Linux;
+using Overlay.Linux.Loop;
+using Overlay.Linux.Mounts;
+using Overlay.Rpc.Grpc;
+
+namespace Overlay.Csi.Node;
+
+/// <summary>What a publication is asked to be.</summary>
+/// <param name="Staging">Where the volume is staged.</param>
+/// <param name="Arguments">Digest of what makes it differ from another publication at the same target.</param>
+/// <param name="Pod">Namespace and name, where they were told.</param>
+internal sealed record PublishOrder(
+    string Staging, string Target, VolumeCapability Capability, bool IsReadOnly, string Arguments, string? Pod);
+
+/// <summary>Takes a staged volume to where a pod finds it; and back.</summary>
+internal sealed class Publishing(VolumeStore store, PoolSet pools, Func<VolumeRecord, FileDescriptor> openImage, Steps steps)
+{
+    /// <exception cref="GrpcException">As CSI tells for NodePublishVolume.</exception>
+    public void Publish(VolumeRecord record, PublishOrder order)
+    {
+        bool isBlock = order.Capability.Block is not null;
+        MountOptions options = MountOptions.Parse(order.Capability.Mount?.MountFlags ?? []);
+        bool readOnly = order.IsReadOnly || options.IsReadOnly || Capabilities.IsReader(order.Capability.AccessMode.Mode);
+        Attachment attachment = Attachment.Of(record.Static is null ? pools.ImageOf(record.Id, record) : null);
+        MountEntry? staged = isBlock ? null : StagedAt(record, order.Staging, attachment);
+        LoopDevice? device = isBlock ? attachment.Loops.FirstOrDefault(loop => !loop.IsReadOnly) ?? (attachment.Loops.Count > 0 ? attachment.Loops[0] : null) : null;
+        if (staged is null && (device is null || record.Staging is null))
+        {
+            throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"volume {record.Id} is not staged at {order.Staging}; nothing is published");
+        }
+        if (staged is { IsReadOnly: true } && !readOnly)
+        {
+            throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"volume {record.Id} is staged for readers only");
+        }
+        if (IsPublished(record, order, attachment, readOnly)) return;
+        CheckOthers(record, order, attachment);
+        steps.Next(record.Id, "record publication");
+        record = record.With(new Publication(order.Target, readOnly, order.Arguments, order.Pod));
+        store.Put(record);
+        steps.Next(record.Id, "make target");
+        TargetPath.Make(order.Target, isBlock);
+        if (isBlock && readOnly && !device!.IsReadOnly) device = ReaderOf(record, attachment);
+        using DetachedMount mount = DetachedMount.Copy(isBlock ? device!.Path : order.Staging);
+        MountAttributes restricted = readOnly ? options.Attributes | MountAttributes.ReadOnly : options.Attributes;
+        if (restricted != MountAttributes.None) mount.Restrict(restricted);
+        steps.Next(record.Id, "publish");
+        mount.MoveTo(order.Target);
+        steps.Next(record.Id, "published");
+    }
+
+    /// <summary>Undoes it, also where no record is left, and removes the target. Nothing happens where there is nothing.</summary>
+    /// <exception cref="GrpcException">UNAVAILABLE: the target is busy. FAILED_PRECONDITION: it holds something else.</exception>
+    public void Unpublish(string id, VolumeRecord? record, string target)
+    {
+        steps.Next(id, "unmount target");
+        TargetPath.Unmount(target);
+        steps.Next(id, "remove target");
+        TargetPath.Remove(target);
+        if (record is not { Static: not null })
+        {
+            Attachment attachment = Attachment.Of(pools.ImageOf(id, record));
+            bool stagedForReaders = record?.Staging is { IsReadOnly: true };
+            foreach (LoopDevice reader in attachment.Unmounted().Where(loop => loop is { IsReadOnly: true, IsAutoClear: false } && !stagedForReaders))
+            {
+                steps.Next(id, "detach reader");
+                LoopDevices.Detach(reader);
+            }
+        }
+        if (record is null || record.Publications.All(publication => publication.Target != target)) return;
+        steps.Next(id, "forget publication");
+        store.Put(record.WithoutPublication(target));
+    }
+
+    /// <summary>The mount at the staging path, if it is of the volume; anything else there would show a pod the disk of the host.</summary>
+    private static MountEntry? StagedAt(VolumeRecord record, string staging, Attachment attachment)
+    {
+        if (record.Static is null) return attachment.At(staging);
+        return record.Staging is { } known && MountTable.Canonical(known.Path) == MountTable.Canonical(staging) && MountTable.At(staging) is [.., { } top] ? top : null;
+    }
+
+    private static bool IsPublished(VolumeRecord record, PublishOrder order, Attachment attachment, bool readOnly)
+    {
+        if (MountTable.At(order.Target) is not [.., { } top]) return false;
+        Publication? known = record.Publications.FirstOrDefault(publication => publication.Target == order.Target);
+        if (record.Static is null ? attachment.At(order.Target) is null : known is null)
+        {
+            throw new GrpcException(GrpcStatusCode.AlreadyExists, $"{order.Target} has {top.Source} ({top.Type}) mounted, which is not volume {record.Id}");
+        }
+        if (top.IsReadOnly == readOnly && (known is null || known.Arguments == order.Arguments)) return true;
+        throw new GrpcException(GrpcStatusCode.AlreadyExists, $"volume {record.Id} is published at {order.Target} with other arguments");
+    }
+
+    private static void CheckOthers(VolumeRecord record, PublishOrder order, Attachment attachment)
+    {
+        if (Capabilities.AreMany(order.Capability.AccessMode.Mode)) return;
+        string staging = MountTable.Canonical(order.Staging);
+        string target = MountTable.Canonical(order.Target);
+        IEnumerable<string> mounted = record.Static is null
+            ? attachment.Mounts.Select(mount => mount.Target)
+            : record.Publications.Where(publication => MountTable.At(publication.Target).Count > 0).Select(publication => MountTable.Canonical(publication.Target));
+        if (mounted.FirstOrDefault(other => other != staging && other != target) is { } taken)
+        {
+            throw new GrpcException(
+                GrpcStatusCode.FailedPrecondition, $"volume {record.Id} is published at {taken}, and access mode {order.Capability.AccessMode.Mode} allows one target");
+        }
+    }
+
+    /// <summary>A device of its own that refuses to be written: a read-only mount of a node does not keep writers from the device.</summary>
+    private LoopDevice ReaderOf(VolumeRecord record, Attachment attachment)
+    {
+        if (attachment.Loops.FirstOrDefault(loop => loop.IsReadOnly) is { } present) return present;
+        steps.Next(record.Id, "attach reader");
+        using FileDescriptor image = openImage(record);
+        using AttachedLoop loop = LoopDevices.Attach(image, readOnly: true, autoClear: false);
+        return loop.Device;
+    }
+}

@@ -1,0 +1,76 @@
+using Overlay.Linux.Mounts;
+using Overlay.Linux.Storage;
+using Overlay.Rpc.Grpc;
+
+namespace Overlay.Csi.Node;
+
+/// <summary>The paths that the orchestrator names: checked, made, and cleared.</summary>
+/// <param name="own">Folders and files of the driver, which no target may be or contain.</param>
+internal sealed class TargetPath(IReadOnlyList<string> own)
+{
+    private const int MaxBytes = 4096;
+    private const int HoldersNamed = 5;
+
+    /// <exception cref="GrpcException">INVALID_ARGUMENT: none, or one that cannot be.</exception>
+    public void Check(string field, string path)
+    {
+        if (path.Length == 0) throw Invalid($"{field} is missing");
+        if (System.Text.Encoding.UTF8.GetByteCount(path) > MaxBytes || path.Contains('\0', StringComparison.Ordinal)
+            || !Path.IsPathFullyQualified(path) || Path.TrimEndingDirectorySeparator(path) != Path.TrimEndingDirectorySeparator(Path.GetFullPath(path)))
+        {
+            throw Invalid($"{field} '{path}': give an absolute path without '.', '..' and doubled '/'");
+        }
+        string canonical = MountTable.Canonical(path);
+        if (canonical == "/" || own.Any(mine => mine == canonical || mine.StartsWith($"{canonical}/", StringComparison.Ordinal)))
+        {
+            throw Invalid($"{field} '{path}' is or contains a folder of the driver");
+        }
+    }
+
+    /// <summary>Makes the folder, or an empty file where a device's node is to be put.</summary>
+    /// <exception cref="GrpcException">FAILED_PRECONDITION: something else stands there.</exception>
+    public static void Make(string path, bool isFile)
+    {
+        FileIdentity? present = FileIdentity.OfLink(path);
+        FileKind wanted = isFile ? FileKind.Regular : FileKind.Folder;
+        if (present is { } found && found.Kind != wanted)
+        {
+            throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"{path} is there and is no {(isFile ? "file" : "folder")}; remove it");
+        }
+        if (present is not null) return;
+        Directory.CreateDirectory(isFile ? Path.GetDirectoryName(path)! : path);
+        if (isFile) File.Create(path).Dispose();
+    }
+
+    /// <summary>Unmounts all that is at the path.</summary>
+    /// <exception cref="GrpcException">UNAVAILABLE: it is in use; the message names the processes.</exception>
+    public static void Unmount(string path)
+    {
+        if (!Unmounting.All(path).IsBusy) return;
+        IReadOnlyList<string> holders = Unmounting.Holders(path, HoldersNamed);
+        string who = holders.Count > 0 ? string.Join(", ", holders) : "nobody that can be seen from here";
+        throw new GrpcException(GrpcStatusCode.Unavailable, $"{path} is busy: open by {who}; end them, it is tried again");
+    }
+
+    /// <summary>Removes what <see cref="Make"/> made. What holds anything is kept.</summary>
+    /// <exception cref="GrpcException">FAILED_PRECONDITION: there is something in it.</exception>
+    public static void Remove(string path)
+    {
+        if (FileIdentity.OfLink(path) is not { } present) return;
+        if (present.Kind == FileKind.Folder)
+        {
+            if (Directory.EnumerateFileSystemEntries(path).Any()) throw Kept(path);
+            Directory.Delete(path);
+        }
+        else
+        {
+            if (present.Kind != FileKind.Regular || present.Bytes > 0) throw Kept(path);
+            File.Delete(path);
+        }
+    }
+
+    private static GrpcException Kept(string path) =>
+        new(GrpcStatusCode.FailedPrecondition, $"{path} holds something that is not of the volume; it is kept: move it away");
+
+    private static GrpcException Invalid(string message) => new(GrpcStatusCode.InvalidArgument, message);
+}

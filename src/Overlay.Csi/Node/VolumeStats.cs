@@ -1,0 +1,86 @@
+using Overlay.Csi.Pools;
+using Overlay.Csi.Protos;
+using Overlay.Csi.State;
+using Overlay.Linux;
+using Overlay.Linux.Mounts;
+using Overlay.Linux.Storage;
+using Overlay.Rpc.Grpc;
+using Unit = Overlay.Csi.Protos.VolumeUsage.Types.Unit;
+
+namespace Overlay.Csi.Node;
+
+/// <summary>How full a volume is, and whether it is sound. Takes no lock: it answers while another call works on the volume.</summary>
+internal sealed class VolumeStats(VolumeStore store, PoolSet pools)
+{
+    /// <exception cref="GrpcException">NOT_FOUND: no such volume, or it is not at that path.</exception>
+    public NodeGetVolumeStatsResponse At(string id, string path)
+    {
+        VolumeRecord record = store.Find(id) ?? throw NotFound(id, path);
+        if (!Path.IsPathFullyQualified(path) || MountTable.At(path) is not [.., { } top]) throw NotFound(id, path);
+        bool isHere = record.Static is null
+            ? Attachment.Of(pools.ImageOf(id, record)).Mounts.Any(mount => mount.Id == top.Id)
+            : MountTable.Canonical(path) is var canonical
+                && record.Publications.Select(publication => publication.Target).Append(record.Staging?.Path ?? "/").Any(mine => MountTable.Canonical(mine) == canonical);
+        if (!isHere)
+        {
+            // A volume whose image was lost or replaced is still mounted where it was published.
+            if (record.Publications.All(publication => publication.Target != path) && record.Staging?.Path != path) throw NotFound(id, path);
+        }
+        var response = new NodeGetVolumeStatsResponse();
+        string? wrong = Wrong(record);
+        try
+        {
+            if (record.Static is null && record.Kind == "block") response.Usage.Add(new VolumeUsage { Unit = Unit.Bytes, Total = record.ImageBytes });
+            else AddUsage(response, FileSystemState.Usage(path));
+        }
+        catch (LinuxException exception)
+        {
+            wrong ??= exception.Message;
+        }
+        response.VolumeCondition = new VolumeCondition { Abnormal = wrong is not null, Message = wrong ?? "sound" };
+        return response;
+    }
+
+    /// <summary>What is wrong with a volume; null where nothing is.</summary>
+    public string? Wrong(VolumeRecord record)
+    {
+        if (record.Static is not null)
+        {
+            return record.Staging is { } bound && MountTable.At(bound.Path).Count == 0 ? $"it is not mounted at {bound.Path} any more: delete its pods" : null;
+        }
+        if (pools.Find(record.Pool) is not { } pool) return $"its pool {record.Pool} is not configured";
+        string path = pool.PathOf(record.Id);
+        if (FileIdentity.Of(path) is not { } image) return $"its image {path} is not there";
+        if (image.Inode != record.Inode) return $"its image {path} was replaced";
+        if (image.Bytes != record.ImageBytes && record.GrowingTo == 0) return $"its image {path} has {image.Bytes} bytes instead of {record.ImageBytes}";
+        if (record.Format is { Phase: FormatPhase.Formatting }) return "it is being formatted, or that was cut short";
+        if (record.Staging is not { IsReadOnly: false } staging || record.Kind == "block") return null;
+        if (Attachment.Of(image).Mounts.FirstOrDefault(mount => mount.Target == MountTable.Canonical(staging.Path)) is not { } mount) return null;
+        if (mount.FileSystemOptions.Contains("ro") || mount.FileSystemOptions.Contains("emergency_ro"))
+        {
+            return "its file system went read-only after an error: see the kernel's log, then delete its pods, so that it is checked";
+        }
+        return mount.FileSystemOptions.Contains("shutdown") ? "its file system shut itself down after an error: delete its pods" : ErrorsOf(mount);
+    }
+
+    /// <summary>ext4 counts the errors it met.</summary>
+    private static string? ErrorsOf(MountEntry mount)
+    {
+        string counter = $"/sys/fs/ext4/{Path.GetFileName(mount.Source)}/errors_count";
+        return mount.Type == "ext4" && File.Exists(counter) && File.ReadAllText(counter).Trim() is not "0" and { } errors
+            ? $"its ext4 met {errors} errors: delete its pods, so that it is checked"
+            : null;
+    }
+
+    private static void AddUsage(NodeGetVolumeStatsResponse response, FileSystemUsage usage)
+    {
+        response.Usage.Add(new VolumeUsage { Unit = Unit.Bytes, Total = usage.TotalBytes, Available = usage.AvailableBytes, Used = usage.UsedBytes });
+        // btrfs makes inodes as it needs them and tells of none.
+        if (usage.TotalInodes > 0)
+        {
+            response.Usage.Add(new VolumeUsage { Unit = Unit.Inodes, Total = usage.TotalInodes, Available = usage.AvailableInodes, Used = usage.UsedInodes });
+        }
+    }
+
+    private static GrpcException NotFound(string id, string path) => new(GrpcStatusCode.NotFound, $"volume {id} is not at volume_path '{path}'");
+}

@@ -1,0 +1,112 @@
+using Overlay.Csi.Node;
+using Overlay.Csi.Pools;
+using Overlay.Csi.State;
+using Overlay.Linux;
+using Overlay.Linux.Loop;
+using Overlay.Linux.Mounts;
+using Overlay.Linux.Storage;
+using Overlay.Rpc.Grpc;
+
+namespace Overlay.Csi.Snapshots;
+
+/// <summary>
+/// Copies images as they are at one moment. Where the pool's file system can, the copy shares the blocks, and writers wait for an instant;
+/// elsewhere they wait until all is copied, and not for ever.
+/// </summary>
+internal sealed class ImageCopying(PoolSet pools, Steps steps)
+{
+    /// <summary>Longest that writers are kept waiting.</summary>
+    private static readonly TimeSpan FreezeLimit = TimeSpan.FromSeconds(30);
+
+    /// <exception cref="GrpcException">FAILED_PRECONDITION: it is being formatted, or that was cut short.</exception>
+    public static void CheckFormatted(VolumeRecord volume)
+    {
+        if (volume.Format is { Phase: FormatPhase.Formatting })
+        {
+            throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"volume {volume.Id} is not formatted to its end; stage it first");
+        }
+    }
+
+    /// <summary>Copies what nobody writes to.</summary>
+    public void Copy(PoolImage source, FileDescriptor target)
+    {
+        using FileDescriptor image = Open(source);
+        if (!ImageFile.TryShare(image, target)) ImageFile.CopyData(image, target, CancellationToken.None);
+    }
+
+    /// <summary>Copies a volume, in use or not.</summary>
+    /// <exception cref="GrpcException">FAILED_PRECONDITION: it is in use, and cannot be copied as long as it is.</exception>
+    public void CopyVolume(VolumeRecord volume, FileDescriptor target)
+    {
+        using FileDescriptor image = Open(volume.Image);
+        Attachment attachment = Attachment.Of(FileIdentity.Of(image));
+        if (volume.Kind == "block") CopyBlock(volume, image, target, attachment);
+        else if (attachment.Mounts.FirstOrDefault(mount => mount.Type == volume.Kind && !mount.FileSystemOptions.Contains("ro")) is { } mount) CopyMounted(volume, image, target, mount);
+        else if (!ImageFile.TryShare(image, target)) ImageFile.CopyData(image, target, CancellationToken.None);
+    }
+
+    private void CopyMounted(VolumeRecord volume, FileDescriptor image, FileDescriptor target, MountEntry mount)
+    {
+        // Most of the waiting happens here, before writers are stopped.
+        steps.Next(volume.Id, "sync");
+        FileSystemState.Sync(mount.Target);
+        using var limit = new CancellationTokenSource();
+        int thaws = 0;
+        steps.Next(volume.Id, "freeze");
+        FileSystemState.Freeze(mount.Target);
+        using var watchdog = new Timer(_ => ThawOnce(), null, FreezeLimit, Timeout.InfiniteTimeSpan);
+        try
+        {
+            limit.CancelAfter(FreezeLimit / 2);
+            steps.Next(volume.Id, "copy");
+            if (!ImageFile.TryShare(image, target)) ImageFile.CopyData(image, target, limit.Token);
+            if (Volatile.Read(ref thaws) > 0) throw TooLong(volume);
+        }
+        catch (OperationCanceledException)
+        {
+            throw TooLong(volume);
+        }
+        finally
+        {
+            steps.Next(volume.Id, "thaw");
+            ThawOnce();
+        }
+
+        void ThawOnce()
+        {
+            if (Interlocked.Exchange(ref thaws, 1) == 0) FileSystemState.Thaw(mount.Target);
+        }
+    }
+
+    /// <summary>Whoever writes to the device may do so meanwhile: only a copy that is made in one step is of one moment.</summary>
+    private static void CopyBlock(VolumeRecord volume, FileDescriptor image, FileDescriptor target, Attachment attachment)
+    {
+        foreach (LoopDevice loop in attachment.Loops.Where(loop => !loop.IsReadOnly))
+        {
+            using FileDescriptor device = ImageFile.Open(loop.Path, writable: true);
+            ImageFile.Sync(device);
+        }
+        if (ImageFile.TryShare(image, target)) return;
+        if (attachment.Mounts.Any(mount => !mount.IsReadOnly))
+        {
+            throw new GrpcException(
+                GrpcStatusCode.FailedPrecondition, $"raw block volume {volume.Id} is published, and its pool {volume.Pool} cannot share blocks: unpublish it, or use an xfs pool");
+        }
+        ImageFile.CopyData(image, target, CancellationToken.None);
+    }
+
+    private static GrpcException TooLong(VolumeRecord volume) => new(
+        GrpcStatusCode.FailedPrecondition,
+        $"volume {volume.Id} cannot be copied while writers wait ({FreezeLimit.TotalSeconds / 2:0} s at most): its pool {volume.Pool} cannot share blocks. Stop its pods, or use an xfs pool");
+
+    private FileDescriptor Open(PoolImage image)
+    {
+        string path = pools.Find(image.Pool)?.PathOf(image.Id)
+            ?? throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"{image.Id} is of pool {image.Pool}, which is not configured");
+        if (FileIdentity.OfLink(path) is not { } found || found.Inode != image.Inode)
+        {
+            throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"{path} is not the image that was made: it is gone or was replaced; restore it");
+        }
+        return ImageFile.Open(path, writable: false);
+    }
+}

@@ -1,0 +1,116 @@
+using System.Net;
+using System.Net.Sockets;
+using Overlay.Csi.Node;
+using Overlay.Csi.State;
+using Overlay.Linux;
+using Overlay.Linux.Mounts;
+using Overlay.Linux.Storage;
+using Overlay.Rpc.Grpc;
+
+namespace Overlay.Csi.Static;
+
+/// <summary>Mounts a static volume at its staging path, through the kernel; and back. Its record lasts as long as it is staged.</summary>
+internal sealed class StaticStaging(VolumeStore store, Steps steps)
+{
+    /// <param name="secrets">User name and password of CIFS. They are handed to the kernel and kept nowhere.</param>
+    /// <exception cref="GrpcException">As CSI tells for NodeStageVolume.</exception>
+    public void Stage(string id, StaticVolume volume, string path, string arguments, string shape, IReadOnlyDictionary<string, string> secrets)
+    {
+        VolumeRecord? known = store.Find(id);
+        bool isMounted = MountTable.At(path).Count > 0;
+        if (known?.Staging is { } staging && MountTable.At(staging.Path).Count > 0)
+        {
+            if (staging.Arguments == arguments && staging.Path == path) return;
+            throw new GrpcException(GrpcStatusCode.AlreadyExists, $"volume {id} is staged at {staging.Path} with other attributes or mount flags");
+        }
+        if (isMounted && known?.Staging is null)
+        {
+            throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"{path} has something mounted that is not volume {id}; unmount it");
+        }
+        TargetPath.Make(path, isFile: false);
+        steps.Next(id, "record staging");
+        store.Put(new VolumeRecord(id, id, "", 0, false, shape, VolumePhase.Ready, 0)
+        {
+            Static = new StaticRecord(volume.Kind, volume.Source),
+            Staging = new StagingRecord(path, arguments, volume.Options.IsReadOnly),
+        });
+        steps.Next(id, "mount");
+        using DetachedMount mount = Mount(volume, secrets);
+        steps.Next(id, "move mount");
+        mount.MoveTo(path);
+        steps.Next(id, "staged");
+    }
+
+    /// <exception cref="GrpcException">FAILED_PRECONDITION: it is published still. UNAVAILABLE: it is in use.</exception>
+    public void Unstage(VolumeRecord record, string path)
+    {
+        if (record.Publications.FirstOrDefault(publication => MountTable.At(publication.Target).Count > 0) is { } published)
+        {
+            throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"volume {record.Id} is mounted at {published.Target}; unpublish it first");
+        }
+        steps.Next(record.Id, "unmount");
+        TargetPath.Unmount(path);
+        steps.Next(record.Id, "forget staging");
+        store.Remove(record.Id);
+    }
+
+    private static DetachedMount Mount(StaticVolume volume, IReadOnlyDictionary<string, string> secrets)
+    {
+        try
+        {
+            if (volume.Kind == "directory") return Bind(volume);
+            return DetachedMount.Of(volume.Kind, volume.Source, [.. volume.Options.FileSystem, .. Implied(volume, secrets)], volume.Options.Attributes);
+        }
+        catch (LinuxException exception) when (exception.IsUnknownToKernel)
+        {
+            throw new GrpcException(
+                GrpcStatusCode.FailedPrecondition, $"this kernel has no {volume.Kind.ToUpperInvariant()} client: load its module '{volume.Kind}', or run a kernel that has it", exception);
+        }
+        catch (LinuxException exception) when (exception.IsInvalid)
+        {
+            throw new GrpcException(GrpcStatusCode.InvalidArgument, $"{volume.Kind} does not take its mount flags: {exception.Message}", exception);
+        }
+    }
+
+    private static DetachedMount Bind(StaticVolume volume)
+    {
+        if (FileIdentity.OfLink(volume.Source) is not { Kind: FileKind.Folder })
+        {
+            throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"{volume.Source} is no folder; make it, or mount its disk");
+        }
+        DetachedMount mount = DetachedMount.Copy(volume.Source);
+        if (volume.Options.Attributes != MountAttributes.None) mount.Restrict(volume.Options.Attributes);
+        return mount;
+    }
+
+    private static IEnumerable<KeyValuePair<string, string?>> Implied(StaticVolume volume, IReadOnlyDictionary<string, string> secrets)
+    {
+        if (volume.Options.IsReadOnly) yield return new("ro", null);
+        if (volume.Kind == "nfs")
+        {
+            yield return new("addr", AddressOf(volume.Source[..volume.Source.IndexOf(":/", StringComparison.Ordinal)].Trim('[', ']')));
+            if (!volume.Options.FileSystem.Any(option => option.Key is "vers" or "nfsvers")) yield return new("vers", "4.2");
+        }
+        else if (volume.Kind == "cifs")
+        {
+            yield return new("ip", AddressOf(volume.Source[2..].Split('/')[0]));
+            foreach ((string secret, string option) in new[] { ("username", "user"), ("password", "pass"), ("domain", "domain") })
+            {
+                if (secrets.TryGetValue(secret, out string? value)) yield return new(option, value);
+            }
+        }
+    }
+
+    /// <summary>The kernel resolves no names.</summary>
+    private static string AddressOf(string server)
+    {
+        try
+        {
+            return Dns.GetHostAddresses(server)[0].ToString();
+        }
+        catch (SocketException exception)
+        {
+            throw new GrpcException(GrpcStatusCode.Unavailable, $"server '{server}' has no address: {exception.Message}", exception);
+        }
+    }
+}
