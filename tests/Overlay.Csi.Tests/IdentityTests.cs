@@ -78,12 +78,22 @@ public sealed class IdentityTests : IAsyncLifetime
     public async Task Life_DrivenByGrpcJs_IsAnsweredInItsTerms()
     {
         ProgramRun node = await Task.Run(() => ProgramRun.Check(
-            "node", Path.Combine(AppContext.BaseDirectory, "client.js"), _driver.Socket, Path.Combine(AppContext.BaseDirectory, "csi.proto"), GrpcJs.Modules));
+            "node",
+            Path.Combine(AppContext.BaseDirectory, "client.js"),
+            _driver.Socket,
+            Path.Combine(AppContext.BaseDirectory, "csi.proto"),
+            GrpcJs.Modules,
+            _driver.Folder));
         JsonElement[] answers = [.. node.Lines.Select(line => JsonDocument.Parse(line).RootElement)];
+        JsonElement Of(string method) => answers.First(answer => answer.GetProperty("method").GetString() == method).GetProperty("response");
 
-        Assert.Equal([0, 0, 0, 0, 0, 3], answers.Select(answer => answer.GetProperty("code").GetInt32()));
-        Assert.Equal("csi.overlay.local", answers[0].GetProperty("response").GetProperty("name").GetString());
-        Assert.Equal("20971520", answers[3].GetProperty("response").GetProperty("volume").GetProperty("capacity_bytes").GetString());
-        Assert.Equal("volume_capabilities is missing", answers[5].GetProperty("response").GetString());
+        Assert.Equal([.. Enumerable.Repeat(0, 17), 3, 5], answers.Select(answer => answer.GetProperty("code").GetInt32()));
+        Assert.Equal("csi.overlay.local", Of("GetPluginInfo").GetProperty("name").GetString());
+        Assert.Equal("20971520", Of("CreateVolume").GetProperty("volume").GetProperty("capacity_bytes").GetString());
+        Assert.Equal("25165824", Of("ControllerExpandVolume").GetProperty("capacity_bytes").GetString());
+        Assert.Equal(["BYTES", "INODES"], Of("NodeGetVolumeStats").GetProperty("usage").EnumerateArray().Select(usage => usage.GetProperty("unit").GetString()));
+        Assert.Equal(2, Of("ListVolumes").GetProperty("entries").GetArrayLength());
+        Assert.Equal("volume_capabilities is missing", answers[^2].GetProperty("response").GetString());
+        _driver.AssertClean();
     }
 }

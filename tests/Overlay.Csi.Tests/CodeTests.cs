@@ -1,0 +1,184 @@
+using Overlay.Csi.Protos;
+using Overlay.Rpc.Grpc;
+using Mode = Overlay.Csi.Protos.VolumeCapability.Types.AccessMode.Types.Mode;
+
+namespace Overlay.Csi.Tests;
+
+/// <summary>The codes that the orchestrator relies on, where a call is not answered with OK.</summary>
+public sealed class CodeTests(DriverProcess driver) : IClassFixture<DriverProcess>
+{
+    private static readonly VolumeCapability Ext4 = Calls.Mount("ext4");
+
+    [Fact]
+    public async Task Calls_ThatLackSomething_AreInvalidArgument()
+    {
+        string path = $"{driver.Folder}/lack/target";
+        Task[] calls =
+        [
+            driver.StageAsync("", Ext4),
+            driver.StageAsync("vol", Ext4, path: ""),
+            driver.CallAsync<NodeStageVolumeRequest, NodeStageVolumeResponse>("Node", "NodeStageVolume", new NodeStageVolumeRequest { VolumeId = "vol", StagingTargetPath = path }),
+            driver.StageAsync("vol", new VolumeCapability()),
+            driver.StageAsync("vol", Calls.Mount("ext4", Mode.Unknown)),
+            driver.StageAsync("vol", Ext4, path: "relative"),
+            driver.StageAsync("vol", Ext4, path: "/"),
+            driver.StageAsync("vol", Ext4, path: driver.Folder),
+            driver.StageAsync(new string('v', 129), Ext4),
+            driver.UnstageAsync("", path),
+            driver.UnstageAsync("vol", ""),
+            driver.PublishAsync("", path, Ext4),
+            driver.PublishAsync("vol", "", Ext4),
+            driver.PublishAsync("vol", $"{driver.Folder}/a/../b", Ext4),
+            driver.CallAsync<NodePublishVolumeRequest, NodePublishVolumeResponse>(
+                "Node", "NodePublishVolume", new NodePublishVolumeRequest { VolumeId = "vol", StagingTargetPath = path, TargetPath = path }),
+            driver.UnpublishAsync("", path),
+            driver.UnpublishAsync("vol", ""),
+            driver.StatsAsync("", path),
+            driver.StatsAsync("vol", ""),
+            driver.ExpandNodeAsync("", path, 1),
+            driver.ExpandNodeAsync("vol", "", 1),
+            driver.ExpandAsync("", 1),
+            driver.CallAsync<ControllerExpandVolumeRequest, ControllerExpandVolumeResponse>(
+                "Controller", "ControllerExpandVolume", new ControllerExpandVolumeRequest { VolumeId = "vol" }),
+            driver.SnapshotAsync("", "vol"),
+            driver.SnapshotAsync("snap", ""),
+            driver.DeleteSnapshotAsync(""),
+            driver.DeleteAsync(""),
+            driver.ListSnapshotsAsync(new ListSnapshotsRequest { MaxEntries = -1 }),
+        ];
+        foreach (Task call in calls) await Calls.RefusedAsync(GrpcStatusCode.InvalidArgument, call);
+    }
+
+    [Fact]
+    public async Task Calls_OnWhatIsNotThere_AreNotFoundOrDone()
+    {
+        string path = $"{driver.Folder}/none/target";
+        await Calls.RefusedAsync(GrpcStatusCode.NotFound, driver.StageAsync("vol-none", Ext4));
+        await Calls.RefusedAsync(GrpcStatusCode.NotFound, driver.PublishAsync("vol-none", path, Ext4));
+        await Calls.RefusedAsync(GrpcStatusCode.NotFound, driver.StatsAsync("vol-none", path));
+        await Calls.RefusedAsync(GrpcStatusCode.NotFound, driver.ExpandNodeAsync("vol-none", path, 1));
+        await Calls.RefusedAsync(GrpcStatusCode.NotFound, driver.ExpandAsync("vol-none", 1));
+        await Calls.RefusedAsync(GrpcStatusCode.NotFound, driver.SnapshotAsync("of-none", "vol-none"));
+        await Calls.RefusedAsync(GrpcStatusCode.NotFound, driver.CreateAsync(Calls.Request("from-none", Ext4, 32).From(snapshot: "snap-none")));
+        await Calls.RefusedAsync(GrpcStatusCode.NotFound, driver.CreateAsync(Calls.Request("from-none", Ext4, 32).From(volume: "vol-none")));
+        await driver.UnpublishAsync("vol-none", path);
+        await driver.UnstageAsync("vol-none", path);
+        await driver.DeleteAsync("vol-none");
+        await driver.DeleteSnapshotAsync("snap-none");
+        Assert.Empty((await driver.ListSnapshotsAsync(new ListSnapshotsRequest { SnapshotId = "snap-none" })).Entries);
+        Assert.Empty((await driver.ListSnapshotsAsync(new ListSnapshotsRequest { SourceVolumeId = "vol-none" })).Entries);
+        await Calls.RefusedAsync(GrpcStatusCode.Aborted, driver.ListSnapshotsAsync(new ListSnapshotsRequest { StartingToken = "elsewhere" }));
+    }
+
+    [Fact]
+    public async Task Stage_AgainOrOtherwise_IsOkOrAlreadyExists()
+    {
+        string volume = await driver.CreateIdAsync(Calls.Request("stage-codes", Ext4, 32));
+        await driver.StageAsync(volume, Ext4);
+        await driver.StageAsync(volume, Ext4);
+        await Calls.RefusedAsync(GrpcStatusCode.AlreadyExists, driver.StageAsync(volume, Calls.Mount("ext4", Mode.SingleNodeWriter, "noatime")));
+        await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, driver.StageAsync(volume, Ext4, $"{driver.Folder}/elsewhere"));
+        await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, driver.StageAsync(volume, Calls.Mount("xfs")));
+        await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, driver.StageAsync(volume, Calls.Block()));
+        await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, driver.StageAsync(volume, Calls.Mount("ext4", Mode.MultiNodeMultiWriter)));
+        await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, driver.DeleteAsync(volume));
+        await driver.UnstageAsync(volume);
+        await driver.UnstageAsync(volume);
+        await driver.DeleteAsync(volume);
+    }
+
+    [Fact]
+    public async Task Publish_AgainOrOtherwise_IsOkOrTheCodeOfTheDifference()
+    {
+        string volume = await driver.CreateIdAsync(Calls.Request("publish-codes", Ext4, 32));
+        string target = driver.Target(volume, "pod");
+        await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, driver.PublishAsync(volume, target, Ext4, staging: ""));
+        await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, driver.PublishAsync(volume, target, Ext4));
+        Assert.False(Directory.Exists(target));
+        await driver.UseAsync(volume, Ext4);
+        await driver.PublishAsync(volume, target, Ext4);
+        await Calls.RefusedAsync(GrpcStatusCode.AlreadyExists, driver.PublishAsync(volume, target, Ext4, isReadOnly: true));
+        await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, driver.PublishAsync(volume, driver.Target(volume, "second"), Ext4));
+        await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, driver.UnstageAsync(volume));
+        await Calls.RefusedAsync(GrpcStatusCode.NotFound, driver.StatsAsync(volume, "relative/path"));
+        await Calls.RefusedAsync(GrpcStatusCode.NotFound, driver.StatsAsync(volume, driver.Folder));
+        await Calls.RefusedAsync(GrpcStatusCode.NotFound, driver.ExpandNodeAsync(volume, driver.Folder, 1));
+        await Calls.RefusedAsync(GrpcStatusCode.OutOfRange, driver.ExpandNodeAsync(volume, target, 1L << 40));
+        await driver.UnpublishAsync(volume, target);
+        await driver.UnpublishAsync(volume, target);
+        await driver.UnstageAsync(volume);
+        await driver.DeleteAsync(volume);
+    }
+
+    [Theory]
+    [InlineData(nameof(Mode.SingleNodeWriter), false)]
+    [InlineData(nameof(Mode.SingleNodeSingleWriter), false)]
+    [InlineData(nameof(Mode.SingleNodeMultiWriter), true)]
+    public async Task Publish_AtASecondTarget_IsAsTheAccessModeAllows(string mode, bool isAllowed)
+    {
+        VolumeCapability capability = Calls.Mount("ext4", Enum.Parse<Mode>(mode));
+        string volume = await driver.CreateIdAsync(Calls.Request($"mode-{mode}", capability, 32));
+        await driver.UseAsync(volume, capability, "one");
+
+        if (isAllowed) await driver.PublishAsync(volume, driver.Target(volume, "two"), capability);
+        else await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, driver.PublishAsync(volume, driver.Target(volume, "two"), capability));
+
+        await driver.UnpublishAsync(volume, driver.Target(volume, "two"));
+        await driver.ReleaseAsync(volume, "one");
+        await driver.DeleteAsync(volume);
+    }
+
+    [Fact]
+    public async Task Snapshots_AgainOrOtherwise_AreTheSameOrTheCodeOfTheDifference()
+    {
+        string volume = await driver.CreateIdAsync(Calls.Request("snap-codes", Ext4, 32));
+        string other = await driver.CreateIdAsync(Calls.Request("snap-codes-2", Ext4, 32));
+        Snapshot snapshot = await driver.SnapshotAsync("codes", volume);
+        Assert.Equal(snapshot, await driver.SnapshotAsync("codes", volume));
+        await Calls.RefusedAsync(GrpcStatusCode.AlreadyExists, driver.SnapshotAsync("codes", other));
+        Snapshot second = await driver.SnapshotAsync("codes-2", other);
+        ListSnapshotsResponse page = await driver.ListSnapshotsAsync(new ListSnapshotsRequest { MaxEntries = 1 });
+        Assert.Single(page.Entries);
+        Assert.Single((await driver.ListSnapshotsAsync(new ListSnapshotsRequest { StartingToken = page.NextToken })).Entries);
+        Assert.Equal(second, (await driver.ListSnapshotsAsync(new ListSnapshotsRequest { SourceVolumeId = other })).Entries.Single().Snapshot);
+        Assert.Equal(snapshot, (await driver.ListSnapshotsAsync(new ListSnapshotsRequest { SnapshotId = snapshot.SnapshotId })).Entries.Single().Snapshot);
+
+        await Calls.RefusedAsync(GrpcStatusCode.OutOfRange, driver.CreateAsync(Calls.Request("small", Ext4, 16).From(snapshot: snapshot.SnapshotId)));
+        await Calls.RefusedAsync(GrpcStatusCode.InvalidArgument, driver.CreateAsync(Calls.Request("other-kind", Calls.Mount("btrfs"), 160).From(snapshot: snapshot.SnapshotId)));
+        await driver.CreateAsync(Calls.Request("of-source", Ext4, 32).From(snapshot: snapshot.SnapshotId));
+        await Calls.RefusedAsync(GrpcStatusCode.AlreadyExists, driver.CreateAsync(Calls.Request("of-source", Ext4, 32)));
+    }
+
+    [Theory]
+    [InlineData("ext4", "-O ^metadata_csum -m 1", null)]
+    [InlineData("ext4", "-d /etc", "-d")]
+    [InlineData("ext4", "-E", "-E")]
+    [InlineData("xfs", "-l logdev=/dev/sda", "-l")]
+    [InlineData("block", "-m 1", "block")]
+    public async Task CreateVolume_WithMkfsOptions_TakesThoseThatShapeTheFileSystem(string kind, string options, string? refused)
+    {
+        CreateVolumeRequest request = Calls.Request($"mkfs-{kind}-{options.Length}", Calls.Of(kind), kind == "xfs" ? 320 : 32);
+        request.Parameters["mkfsOptions"] = options;
+        if (refused is not null)
+        {
+            Assert.Contains(refused, (await Calls.RefusedAsync(GrpcStatusCode.InvalidArgument, driver.CreateAsync(request))).Message, StringComparison.Ordinal);
+            return;
+        }
+        string volume = await driver.CreateIdAsync(request);
+        await driver.StageAsync(volume, Calls.Of(kind));
+        string features = driver.Check("dumpe2fs", "-h", driver.Loops().Single()).Output;
+        Assert.DoesNotContain("metadata_csum", features, StringComparison.Ordinal);
+        await driver.UnstageAsync(volume);
+        await driver.DeleteAsync(volume);
+    }
+
+    [Fact]
+    public async Task GetCapabilities_OfAll_NameWhatIsServed()
+    {
+        NodeGetCapabilitiesResponse node = await driver.CallAsync<NodeGetCapabilitiesRequest, NodeGetCapabilitiesResponse>("Node", "NodeGetCapabilities", new NodeGetCapabilitiesRequest());
+        Assert.Equal([1, 2, 3, 4, 5], node.Capabilities.Select(capability => (int)capability.Rpc.Type));
+        ControllerGetCapabilitiesResponse controller = await driver.CallAsync<ControllerGetCapabilitiesRequest, ControllerGetCapabilitiesResponse>(
+            "Controller", "ControllerGetCapabilities", new ControllerGetCapabilitiesRequest());
+        Assert.Equal([1, 3, 4, 5, 6, 7, 9, 13], controller.Capabilities.Select(capability => (int)capability.Rpc.Type));
+    }
+}

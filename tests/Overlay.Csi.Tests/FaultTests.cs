@@ -1,0 +1,209 @@
+using System.Diagnostics;
+using Overlay.Csi.Protos;
+using Overlay.Rpc.Grpc;
+using Overlay.Testing;
+
+namespace Overlay.Csi.Tests;
+
+/// <summary>What goes wrong around the driver.</summary>
+public sealed class FaultTests : IAsyncLifetime
+{
+    private static readonly VolumeCapability Ext4 = Calls.Mount("ext4");
+
+    private DriverProcess _driver = null!;
+
+    public async Task InitializeAsync() => _driver = await DriverProcess.StartAsync(driver =>
+    {
+        driver.Programs = $"{driver.Folder}/programs";
+        Directory.CreateDirectory(driver.Programs);
+        driver.More.AddRange(["--tool-timeout", "3"]);
+    });
+
+    public async Task DisposeAsync() => await _driver.DisposeAsync();
+
+    [Fact]
+    public async Task Stage_WithAHungMkfs_EndsAtItsDeadlineAndWorksLater()
+    {
+        string volume = await _driver.CreateIdAsync(Calls.Request("hung", Ext4, 32));
+        string mkfs = $"{_driver.Programs}/mkfs.ext4", marker = $"{_driver.Folder}/child";
+        File.WriteAllText(mkfs, $"#!/bin/sh\nsleep 1000 & echo $! >{marker}\nwait\n");
+        File.SetUnixFileMode(mkfs, UnixFileMode.UserRead | UnixFileMode.UserExecute);
+        long start = Stopwatch.GetTimestamp();
+
+        await Calls.RefusedAsync(GrpcStatusCode.DeadlineExceeded, _driver.StageAsync(volume, Ext4));
+
+        Assert.True(Stopwatch.GetElapsedTime(start) < TimeSpan.FromSeconds(30));
+        string child = File.ReadAllText(marker).Trim();
+        Assert.True(!Directory.Exists($"/proc/{child}") || File.ReadAllText($"/proc/{child}/stat").Contains(") Z ", StringComparison.Ordinal), "the program's child lives on");
+        Assert.Empty(_driver.Loops());
+        Assert.Empty(_driver.Mounts());
+
+        File.Delete(mkfs);
+        await _driver.UseAsync(volume, Ext4);
+        await _driver.ReleaseAsync(volume);
+    }
+
+    [Fact]
+    public async Task Calls_FiftyAtOnceThatConflict_LeaveOneSoundVolume()
+    {
+        string volume = await _driver.CreateIdAsync(Calls.Request("conflict", Ext4, 32));
+        string target = _driver.Target(volume, "pod");
+        Func<Task>[] kinds =
+        [
+            () => _driver.StageAsync(volume, Ext4), () => _driver.PublishAsync(volume, target, Ext4), () => _driver.UnpublishAsync(volume, target),
+            () => _driver.UnstageAsync(volume), () => _driver.ExpandAsync(volume, 40 * Calls.MiB),
+        ];
+        Task<GrpcStatusCode> first = Try(kinds[0]);
+
+        async Task<GrpcStatusCode> Try(Func<Task> call)
+        {
+            try
+            {
+                await call();
+                return GrpcStatusCode.Ok;
+            }
+            catch (GrpcException exception)
+            {
+                return exception.Status;
+            }
+        }
+        GrpcStatusCode[] ends = await Task.WhenAll(Enumerable.Range(0, 50).Select(index => Try(kinds[index % kinds.Length])).Prepend(first));
+
+        Assert.Contains(GrpcStatusCode.Ok, ends);
+        Assert.Contains(GrpcStatusCode.Aborted, ends);
+        Assert.Empty(ends.Except([GrpcStatusCode.Ok, GrpcStatusCode.Aborted, GrpcStatusCode.FailedPrecondition]));
+        await _driver.UseAsync(volume, Ext4);
+        Assert.Single(_driver.Loops());
+        await _driver.ReleaseAsync(volume);
+        await _driver.DeleteAsync(volume);
+        _driver.AssertClean();
+    }
+
+    [Fact]
+    public async Task Unpublish_OfATargetThatIsBusy_NamesWhoHasItAndWorksLater()
+    {
+        string volume = await _driver.CreateIdAsync(Calls.Request("busy", Ext4, 32));
+        string target = await _driver.UseAsync(volume, Ext4);
+        File.WriteAllText(_driver.In($"{target}/file"), "");
+        using (FileStream open = File.OpenRead(_driver.In($"{target}/file")))
+        {
+            GrpcException refused = await Calls.RefusedAsync(GrpcStatusCode.Unavailable, _driver.UnpublishAsync(volume, target));
+
+            Assert.Contains($"({Environment.ProcessId})", refused.Message, StringComparison.Ordinal);
+            Assert.Contains(target, _driver.Mounts());
+        }
+        await _driver.ReleaseAsync(volume);
+        Assert.Empty(_driver.Loops());
+    }
+
+    [Fact]
+    public async Task Unpublish_OfATargetThatWasMountedOver_TakesEveryLayerAway()
+    {
+        string volume = await _driver.CreateIdAsync(Calls.Request("stacked", Ext4, 32));
+        string target = await _driver.UseAsync(volume, Ext4);
+        _driver.Check("mount", "--bind", target, target);
+        _driver.Check("mount", "-t", "tmpfs", "tmpfs", target);
+
+        await _driver.ReleaseAsync(volume);
+
+        Assert.Empty(_driver.Mounts());
+        Assert.False(Directory.Exists(target));
+        Assert.Empty(_driver.Loops());
+    }
+
+    [Fact]
+    public async Task Unpublish_OfATargetThatHoldsFilesOfSomebody_KeepsThem()
+    {
+        string volume = await _driver.CreateIdAsync(Calls.Request("kept", Ext4, 32));
+        string target = await _driver.UseAsync(volume, Ext4);
+        _driver.Check("umount", target);
+        File.WriteAllText($"{target}/written-to-the-host", "precious");
+
+        await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, _driver.UnpublishAsync(volume, target));
+
+        Assert.Equal("precious", File.ReadAllText($"{target}/written-to-the-host"));
+        File.Delete($"{target}/written-to-the-host");
+        await _driver.ReleaseAsync(volume);
+    }
+
+    [Fact]
+    public async Task Volumes_WhoseStateIsLost_AreReleasedAndKeptAndNotFormatted()
+    {
+        string volume = await _driver.CreateIdAsync(Calls.Request("lost", Ext4, 32));
+        string target = await _driver.UseAsync(volume, Ext4);
+        File.WriteAllText(_driver.In($"{target}/file"), "precious");
+        string raw = await _driver.CreateIdAsync(Calls.Request("lost-raw", Calls.Block(), 8));
+        await _driver.UseAsync(raw, Calls.Block());
+        await _driver.KillAsync();
+        Directory.Delete(_driver.State, recursive: true);
+        await _driver.RunAsync();
+
+        await Calls.RefusedAsync(GrpcStatusCode.NotFound, _driver.StageAsync(volume, Ext4));
+        await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, _driver.CreateAsync(Calls.Request("lost", Ext4, 32)));
+        await _driver.ReleaseAsync(volume);
+        await _driver.ReleaseAsync(raw);
+
+        Assert.Empty(_driver.Mounts());
+        Assert.Empty(_driver.Loops());
+        string image = $"{_driver.Pool}/{volume}.img";
+        Assert.Equal("precious", ProgramRun.Check("debugfs", "-R", "cat file", image).Output);
+    }
+
+    [Fact]
+    public async Task Pool_ThatIsFull_GivesResourceExhaustedAndLosesNothing()
+    {
+        await _driver.KillAsync();
+        string small = $"{_driver.Folder}/small";
+        Directory.CreateDirectory(small);
+        _driver.Check("mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", small);
+        _driver.Pools.Add($"small={small}");
+        await _driver.RunAsync();
+        string volume = await _driver.CreateIdAsync(Calls.Request("fits", Ext4, 32, "small"));
+        string target = await _driver.UseAsync(volume, Ext4);
+        byte[] data = new byte[8 << 20];
+        new Random(5).NextBytes(data);
+        File.WriteAllBytes(_driver.In($"{target}/data"), data);
+        _driver.Check("sync", "--file-system", target);
+
+        await Calls.RefusedAsync(GrpcStatusCode.ResourceExhausted, _driver.CreateAsync(Calls.Request("too-much", Ext4, 40, "small")));
+        await Calls.RefusedAsync(GrpcStatusCode.ResourceExhausted, _driver.ExpandAsync(volume, 80 * Calls.MiB));
+        // Others fill the disk: what was promised cannot be kept, and what is there stays.
+        _driver.Run("dd", "if=/dev/zero", $"of={small}/others", "bs=1M", "status=none");
+        await Calls.RefusedAsync(GrpcStatusCode.ResourceExhausted, _driver.SnapshotAsync("full", volume));
+        Assert.Equal(data, File.ReadAllBytes(_driver.In($"{target}/data")));
+        _driver.Check("rm", $"{small}/others");
+
+        Snapshot snapshot = await _driver.SnapshotAsync("full", volume);
+        await _driver.DeleteSnapshotAsync(snapshot.SnapshotId);
+        await _driver.ReleaseAsync(volume);
+        await _driver.DeleteAsync(volume);
+        await _driver.KillAsync();
+        _driver.Check("umount", small);
+    }
+
+    [Fact]
+    public async Task Probe_WithoutAProgramThatIsNeeded_IsFailedPrecondition()
+    {
+        await _driver.KillAsync();
+        foreach (string tool in new[] { "setpriv", "setsid" }) File.CreateSymbolicLink($"{_driver.Programs}/{tool}", $"/usr/bin/{tool}");
+        _driver.OnlyPrograms = true;
+        Process process = _driver.Launch();
+        using GrpcChannel channel = GrpcChannel.ToSocket(_driver.Socket);
+        GrpcException? refused = null;
+        long start = Stopwatch.GetTimestamp();
+        while (refused is null or { Status: GrpcStatusCode.Unavailable })
+        {
+            Assert.True(Stopwatch.GetElapsedTime(start) < DriverProcess.Patience);
+            refused = await Assert.ThrowsAsync<GrpcException>(() => channel.CallAsync(
+                new GrpcMethod<ProbeRequest, ProbeResponse>(CsiReflection.Descriptor.FindTypeByName<Google.Protobuf.Reflection.ServiceDescriptor>("Identity"), "Probe"),
+                new ProbeRequest(),
+                DriverProcess.Patience));
+            await Task.Delay(20);
+        }
+
+        Assert.Equal(GrpcStatusCode.FailedPrecondition, refused.Status);
+        Assert.Contains("mkfs.xfs", refused.Message, StringComparison.Ordinal);
+        process.Kill();
+        await process.WaitForExitAsync();
+    }
+}

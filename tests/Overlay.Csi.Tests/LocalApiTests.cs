@@ -1,0 +1,95 @@
+using System.Net;
+using System.Net.Sockets;
+using System.Text;
+using System.Text.Json;
+using Overlay.Csi.Protos;
+using Overlay.Rpc;
+using Overlay.Testing;
+
+namespace Overlay.Csi.Tests;
+
+/// <summary>What the driver tells others than the orchestrator.</summary>
+public sealed class LocalApiTests
+{
+    private const string Uid = "0d1c2b3a-0000-4000-8000-123456789abc";
+
+    [Fact]
+    public async Task Volumes_OfTheNode_AreListedWithTheirPods()
+    {
+        await using DriverProcess driver = await DriverProcess.StartAsync();
+        VolumeCapability capability = Calls.Mount("ext4");
+        string volume = await driver.CreateIdAsync(Calls.Request("pvc-1", capability, 32));
+        string target = $"{driver.Folder}/pods/{Uid}/volumes/kubernetes.io~csi/pvc-1/mount";
+        await driver.StageAsync(volume, capability);
+        await driver.PublishAsync(
+            volume, target, capability, context: new Dictionary<string, string> { ["csi.storage.k8s.io/pod.name"] = "web-0", ["csi.storage.k8s.io/pod.namespace"] = "shop" });
+        Snapshot snapshot = await driver.SnapshotAsync("snap", volume);
+
+        string program = Path.Combine(AppContext.BaseDirectory, "overlay");
+        VolumesDocument document = JsonSerializer.Deserialize(
+            ProgramRun.Check(program, "volumes", "--json", "--socket", driver.Api).Output, StatusJson.Default.VolumesDocument)!;
+        VolumeStatus status = document.Volumes.Single();
+        Assert.Equal((DriverProcess.Node, volume, "pvc-1", "ext4", 32 * Calls.MiB), (document.Node, status.Id, status.Name, status.Kind, status.CapacityBytes));
+        Assert.Equal([new VolumeUser("shop/web-0", Uid, target, false)], status.Users);
+        Assert.Equal([snapshot.SnapshotId], status.Snapshots);
+        Assert.Null(status.Abnormal);
+        Assert.Matches("pvc-1 +images +ext4 +32.0 MiB .* 1 +shop/web-0 +sound", ProgramRun.Check(program, "volumes", "--socket", driver.Api).Output);
+        Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(driver.Api));
+        Assert.Contains("start overlay-csi", ProgramRun.Start(program, "volumes", "--socket", $"{driver.Folder}/none.sock").Errors, StringComparison.Ordinal);
+
+        await driver.UnpublishAsync(volume, target);
+        await driver.UnstageAsync(volume);
+    }
+
+    [Fact]
+    public async Task Health_OfADriverThatServes_IsOkAndTellsOfNoVolume()
+    {
+        using var probe = new TcpListener(IPAddress.Loopback, 0);
+        probe.Start();
+        int port = ((IPEndPoint)probe.LocalEndpoint).Port;
+        probe.Stop();
+        await using DriverProcess driver = await DriverProcess.StartAsync(driver => driver.More.AddRange(["--health", $"127.0.0.1:{port}"]));
+        using var http = new HttpClient { BaseAddress = new Uri($"http://127.0.0.1:{port}"), Timeout = DriverProcess.Patience };
+
+        Assert.Equal("ok", await http.GetStringAsync(new Uri("/healthz", UriKind.Relative)));
+        Assert.Equal(HttpStatusCode.NotFound, (await http.GetAsync(new Uri(LocalApi.VolumesPath, UriKind.Relative))).StatusCode);
+    }
+
+    [Fact]
+    public async Task NodeName_WhereNoneIsGiven_IsThatOfTheAgent()
+    {
+        await using var driver = new DriverProcess();
+        string socket = $"{driver.Folder}/overlayd.sock";
+        using var agent = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        agent.Bind(new UnixDomainSocketEndPoint(socket));
+        agent.Listen();
+        Task answer = Task.Run(async () =>
+        {
+            using Socket client = await agent.AcceptAsync();
+            await client.ReceiveAsync(new byte[4096]);
+            const string body = "{\"node\": \"agents-node\"}";
+            await client.SendAsync(Encoding.ASCII.GetBytes($"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {body.Length}\r\nConnection: close\r\n\r\n{body}"));
+        });
+        driver.NodeOptions = ["--agent", socket];
+        await driver.RunAsync();
+        await answer.WaitAsync(DriverProcess.Patience);
+
+        NodeGetInfoResponse info = await driver.CallAsync<NodeGetInfoRequest, NodeGetInfoResponse>("Node", "NodeGetInfo", new NodeGetInfoRequest());
+        Assert.Equal(("agents-node", 256), (info.NodeId, info.MaxVolumesPerNode));
+        Assert.Equal("agents-node", info.AccessibleTopology.Segments.Values.Single());
+    }
+
+    [Fact]
+    public async Task Driver_WithOptionsThatCannotBe_NamesEachAndEndsWith2()
+    {
+        await using var driver = new DriverProcess();
+        ProgramRun run = driver.Run(
+            Path.Combine(AppContext.BaseDirectory, "overlay-csi"), "--endpoint", $"unix://{driver.Socket}", "--node-id", "-bad", "--state", "relative",
+            "--pool", "small=image:/tmp/x.img,1Mi", "--allow", "floppy:/dev/fd0", "--health", "nowhere", "--tool-timeout", "0");
+
+        Assert.Equal(2, run.ExitCode);
+        Assert.All(
+            new[] { "--pool 'small=image:/tmp/x.img,1Mi': '1Mi' is no size of at least 300Mi", "--allow 'floppy:/dev/fd0'", "--health 'nowhere'", "--tool-timeout '0'", "--state 'relative'" },
+            problem => Assert.Contains(problem, run.Errors, StringComparison.Ordinal));
+    }
+}

@@ -1,0 +1,126 @@
+using System.Diagnostics;
+using Overlay.Csi.Protos;
+using Overlay.Rpc.Grpc;
+using Overlay.Testing;
+
+namespace Overlay.Csi.Tests;
+
+/// <summary>Pools of their own file systems: handed over blank, and never taken from somebody.</summary>
+public sealed class PoolTests
+{
+    [Fact]
+    public async Task DevicePool_ThatIsBlank_IsFormattedOnceAndKeepsItsVolumes()
+    {
+        await using var driver = new DriverProcess();
+        string device = Attach(driver, 512);
+        try
+        {
+            driver.Pools.Insert(0, $"disk=device:{device}");
+            await driver.RunAsync();
+            VolumeCapability capability = Calls.Mount("ext4");
+            string volume = await driver.CreateIdAsync(Calls.Request("on-disk", capability, 32, "disk"));
+            string target = await driver.UseAsync(volume, capability);
+            File.WriteAllText(driver.In($"{target}/file"), "kept");
+
+            // In use, the pool stays mounted while the driver is away.
+            await driver.TerminateAsync();
+            Assert.Equal("kept", File.ReadAllText(driver.In($"{target}/file")));
+            await driver.RunAsync();
+            await driver.ReleaseAsync(volume);
+            await driver.TerminateAsync();
+            Assert.DoesNotContain("/pools/disk", driver.Check("cat", "/proc/self/mountinfo").Output, StringComparison.Ordinal);
+            await driver.RunAsync();
+
+            Assert.Equal("kept", File.ReadAllText(driver.In($"{await driver.UseAsync(volume, capability)}/file")));
+            await driver.ReleaseAsync(volume);
+            await driver.TerminateAsync();
+        }
+        finally
+        {
+            ProgramRun.Check("losetup", "--detach", device);
+        }
+    }
+
+    [Theory]
+    [InlineData("mkfs.xfs -q", "xfs", true)]
+    [InlineData("mkfs.ext4 -q", "ext4", true)]
+    [InlineData("dd if=/dev/urandom bs=1 count=1 seek=104857600 conv=notrunc status=none of=", "data without a known signature, at byte 104857600", true)]
+    [InlineData("mkfs.btrfs -q", "btrfs", false)]
+    public async Task Pool_OnWhatHoldsSomethingElse_IsRefusedAndKept(string command, string found, bool isDevice)
+    {
+        await using var driver = new DriverProcess();
+        string device = Attach(driver, 512);
+        string disk = $"{driver.Folder}/disk.img";
+        try
+        {
+            ProgramRun.Check("sh", "-c", command.EndsWith('=') ? $"{command}{device}" : $"{command} {device}");
+            if (!isDevice) ProgramRun.Check("losetup", "--detach", device);
+            string before = ProgramRun.Check("sha256sum", disk).Output;
+            driver.Pools.Insert(0, isDevice ? $"disk=device:{device}" : $"disk=image:{disk},512Mi");
+            using Process process = driver.Launch();
+            await process.WaitForExitAsync().WaitAsync(DriverProcess.Patience);
+
+            Assert.Equal(1, process.ExitCode);
+            Assert.Contains(found, driver.Log, StringComparison.Ordinal);
+            Assert.Equal(before, ProgramRun.Check("sha256sum", disk).Output);
+        }
+        finally
+        {
+            if (isDevice) ProgramRun.Check("losetup", "--detach", device);
+        }
+    }
+
+    [Fact]
+    public async Task ImagePool_OfALargerSize_Grows()
+    {
+        await using var driver = new DriverProcess();
+        driver.Pools.Insert(0, $"fast=image:{driver.Folder}/fast.img,320Mi");
+        await driver.RunAsync();
+        long before = await AvailableAsync(driver);
+        await driver.KillAsync();
+        driver.Pools[0] = $"fast=image:{driver.Folder}/fast.img,640Mi";
+        await driver.RunAsync();
+
+        Assert.InRange(await AvailableAsync(driver) - before, 250 * Calls.MiB, 330 * Calls.MiB);
+        await driver.TerminateAsync();
+    }
+
+    [Fact]
+    public async Task Snapshot_OnAPoolThatShares_CountsWhatItsVolumeMayOverwrite()
+    {
+        await using var driver = new DriverProcess();
+        driver.Pools.Insert(0, $"fast=image:{driver.Folder}/fast.img,640Mi");
+        await driver.RunAsync();
+        VolumeCapability capability = Calls.Block();
+        string volume = await driver.CreateIdAsync(Calls.Request("shares", capability, 256, "fast"));
+        string target = await driver.UseAsync(volume, capability);
+        long before = await AvailableAsync(driver);
+        driver.Check("dd", "if=/dev/urandom", $"of={target}", "bs=1M", "count=200", "oflag=direct", "status=none");
+        Assert.InRange(before - await AvailableAsync(driver), -8 * Calls.MiB, 8 * Calls.MiB);
+
+        Snapshot snapshot = await driver.SnapshotAsync("shares", volume);
+        Assert.InRange(before - await AvailableAsync(driver), 190 * Calls.MiB, 216 * Calls.MiB);
+        await Calls.RefusedAsync(GrpcStatusCode.ResourceExhausted, driver.SnapshotAsync("shares-2", volume));
+
+        await driver.DeleteSnapshotAsync(snapshot.SnapshotId);
+        // xfs frees what was removed in the background.
+        long start = Stopwatch.GetTimestamp();
+        while (before - await AvailableAsync(driver) > 8 * Calls.MiB)
+        {
+            Assert.True(Stopwatch.GetElapsedTime(start) < DriverProcess.Patience, "the snapshot's space is not given back");
+            await Task.Delay(20);
+        }
+        await driver.ReleaseAsync(volume);
+        await driver.TerminateAsync();
+    }
+
+    private static async Task<long> AvailableAsync(DriverProcess driver) =>
+        (await driver.CallAsync<GetCapacityRequest, GetCapacityResponse>("Controller", "GetCapacity", new GetCapacityRequest())).AvailableCapacity;
+
+    private static string Attach(DriverProcess driver, long mebibytes)
+    {
+        string disk = $"{driver.Folder}/disk.img";
+        using (FileStream file = File.Create(disk)) file.SetLength(mebibytes << 20);
+        return ProgramRun.Check("losetup", "--find", "--show", disk).Lines[0];
+    }
+}
