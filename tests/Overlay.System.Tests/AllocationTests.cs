@@ -35,12 +35,12 @@ public sealed class AllocationTests(ITestOutputHelper output)
         await LoadAsync(network, WarmUpSeconds);
         RuntimeMemory idle = await RuntimeEvents.ObserveAsync(daemon.ProcessId, events => events.ReportsAsync(IdleReports));
         long packetsBefore = Packets(await daemon.StatusAsync());
-        long residentBefore = Resident(daemon);
+        long residentBefore = daemon.ResidentBytes;
 
         RuntimeMemory loaded = await RuntimeEvents.ObserveAsync(daemon.ProcessId, _ => LoadAsync(network, LoadSeconds));
 
         long packets = Packets(await daemon.StatusAsync()) - packetsBefore;
-        long resident = Resident(daemon);
+        long resident = daemon.ResidentBytes;
         string figures = string.Create(
             CultureInfo.InvariantCulture,
             $"{packets} packets, {loaded.Collections} collections, {resident} bytes resident, {residentBefore} before; allocated in each second: {string.Join(' ', loaded.Allocated)}, idle: {string.Join(' ', idle.Allocated)}");
@@ -59,10 +59,4 @@ public sealed class AllocationTests(ITestOutputHelper output)
         Iperf.UdpAsync(network.B.Pod, network.A.Pod, network.A.Pod4, seconds, DatagramBitsPerSecond));
 
     private static long Packets(StatusDocument status) => status.Queues.Sum(queue => queue.EgressOut.Packets + queue.IngressOut.Packets);
-
-    private static long Resident(OverlayDaemon daemon)
-    {
-        string line = File.ReadLines($"/proc/{daemon.ProcessId}/status").Single(line => line.StartsWith("VmRSS:", StringComparison.Ordinal));
-        return long.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1], CultureInfo.InvariantCulture) * 1024;
-    }
 }

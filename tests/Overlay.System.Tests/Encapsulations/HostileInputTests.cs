@@ -62,7 +62,7 @@ public sealed class HostileInputTests(ITestOutputHelper output)
                 if (frame.Reason is not null) reasons[frame.Reason] = reasons.GetValueOrDefault(frame.Reason) + 1;
             }
             status = await StatusFigures.AtRestAsync(daemon, reached => Arrived(reached) >= expected.Count + reasons.Values.Sum());
-            if (resident == 0) resident = Resident(daemon);
+            if (resident == 0) resident = daemon.ResidentBytes;
         }
 
         var dropped = status.Queues.SelectMany(queue => queue.Drops)
@@ -74,7 +74,7 @@ public sealed class HostileInputTests(ITestOutputHelper output)
             queue.IngressIn.Packets, queue.IngressOut.Packets + StatusFigures.DropsOf(queue, "ingress-")));
         Assert.Equal(Sorted(expected), Sorted(await tap.StopAsync(expected.Count)));
         Assert.Equal(log, daemon.Log);
-        Assert.InRange(Resident(daemon) - resident, long.MinValue, ResidentGrowthLimit);
+        Assert.InRange(daemon.ResidentBytes - resident, long.MinValue, ResidentGrowthLimit);
     }
 
     private static TunnelOptions Options(HostileTunnel tunnel)
@@ -88,12 +88,6 @@ public sealed class HostileInputTests(ITestOutputHelper output)
     }
 
     private static long Arrived(StatusDocument status) => status.Queues.Sum(queue => queue.IngressIn.Packets);
-
-    private static long Resident(OverlayDaemon daemon)
-    {
-        string line = File.ReadLines($"/proc/{daemon.ProcessId}/status").Single(text => text.StartsWith("VmRSS:", StringComparison.Ordinal));
-        return long.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1], System.Globalization.CultureInfo.InvariantCulture) * 1024;
-    }
 
     private static IEnumerable<string> Sorted(IEnumerable<byte[]> packets) => packets.Select(Convert.ToHexStringLower).Order(StringComparer.Ordinal);
 }

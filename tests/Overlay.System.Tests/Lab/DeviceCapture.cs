@@ -34,7 +34,10 @@ internal sealed class DeviceCapture : IDisposable
     }
 
     /// <summary>The packets from their IP headers on, as soon as there are so many.</summary>
-    public async Task<List<byte[]>> StopAsync(int count)
+    public async Task<List<byte[]>> StopAsync(int count) => [.. (await StopWithEthernetAsync(count)).Select(frame => frame[EthernetHeader..])];
+
+    /// <summary>The whole frames, as soon as there are so many.</summary>
+    public async Task<List<byte[]>> StopWithEthernetAsync(int count)
     {
         var waited = System.Diagnostics.Stopwatch.StartNew();
         while (Read().Count < count && waited.Elapsed < Deadline) await Task.Delay(20);
@@ -54,15 +57,15 @@ internal sealed class DeviceCapture : IDisposable
     private List<byte[]> Read()
     {
         byte[] bytes = System.IO.File.ReadAllBytes(File);
-        var packets = new List<byte[]>();
+        var frames = new List<byte[]>();
         for (int at = FileHeader; at + RecordHeader <= bytes.Length;)
         {
             int length = BitConverter.ToInt32(bytes, at + 8);
             at += RecordHeader;
             if (at + length > bytes.Length) break;
-            packets.Add(bytes[(at + EthernetHeader)..(at + length)]);
+            frames.Add(bytes[at..(at + length)]);
             at += length;
         }
-        return packets;
+        return frames;
     }
 }

@@ -48,6 +48,9 @@ internal sealed class OpenVSwitch : IAsyncDisposable
         await OpenFlowAsync("add-flow", Device, $"in_port=1,tun_metadata0=0x{required},actions=LOCAL");
     }
 
+    /// <summary>Makes a device of the host a port of the bridge that has the tunnel; frames go by MAC address.</summary>
+    public Task AddPortAsync(string device) => ConfigureAsync("add-port", Device, device);
+
     public ValueTask DisposeAsync()
     {
         Enumerable.Reverse(_processes).ToList().ForEach(process => process.Dispose());

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using Overlay.Rpc;
 
@@ -27,6 +28,16 @@ internal sealed class OverlayDaemon : IAsyncDisposable
     public string Log => _process.Errors;
 
     public int ProcessId => _process.Id;
+
+    /// <summary>Memory that the daemon has in use.</summary>
+    public long ResidentBytes
+    {
+        get
+        {
+            string line = File.ReadLines($"/proc/{ProcessId}/status").Single(text => text.StartsWith("VmRSS:", StringComparison.Ordinal));
+            return long.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1], CultureInfo.InvariantCulture) * 1024;
+        }
+    }
 
     /// <summary>Path of the daemon's own socket.</summary>
     public string Socket => SocketIn(_directory);
