@@ -71,9 +71,17 @@ public sealed class DriverProcess : IAsyncLifetime, IAsyncDisposable
     public static async Task<DriverProcess> StartAsync(Action<DriverProcess>? prepare = null)
     {
         var driver = new DriverProcess();
-        prepare?.Invoke(driver);
-        await driver.RunAsync();
-        return driver;
+        try
+        {
+            prepare?.Invoke(driver);
+            await driver.RunAsync();
+            return driver;
+        }
+        catch
+        {
+            await driver.DisposeAsync();
+            throw;
+        }
     }
 
     Task IAsyncLifetime.InitializeAsync()

@@ -122,6 +122,7 @@ public sealed class LifeTests(DriverProcess driver) : IClassFixture<DriverProces
         string volume = await driver.CreateIdAsync(Calls.Request("raw", capability, 8));
         string writer = await driver.UseAsync(volume, capability, "writer");
         string reader = driver.Target(volume, "reader");
+        await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, driver.PublishAsync(volume, reader, capability, staging: $"{driver.Folder}/elsewhere"));
         await driver.PublishAsync(volume, reader, capability, isReadOnly: true);
         await driver.PublishAsync(volume, reader, capability, isReadOnly: true);
 

@@ -27,7 +27,8 @@ internal sealed class Publishing(VolumeStore store, PoolSet pools, Func<VolumeRe
         Attachment attachment = Attachment.Of(record.Static is null ? pools.ImageOf(record.Id, record) : null);
         MountEntry? staged = isBlock ? null : StagedAt(record, order.Staging, attachment);
         LoopDevice? device = isBlock ? attachment.Loops.FirstOrDefault(loop => !loop.IsReadOnly) ?? (attachment.Loops.Count > 0 ? attachment.Loops[0] : null) : null;
-        if (staged is null && (device is null || record.Staging is null))
+        bool isStagedThere = record.Staging is { } staging && MountTable.Canonical(staging.Path) == MountTable.Canonical(order.Staging);
+        if (isBlock ? device is null || !isStagedThere : staged is null)
         {
             throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"volume {record.Id} is not staged at {order.Staging}; nothing is published");
         }
