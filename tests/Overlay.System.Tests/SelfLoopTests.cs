@@ -37,4 +37,28 @@ public sealed class SelfLoopTests
         Assert.InRange(StatusFigures.Drops(status, "egress-loop"), 3, 20);
         Assert.Equal(1, (await Ping.RunAsync(a.Pod, b.Pod4, size: 56)).Received);
     }
+
+    [Fact]
+    public async Task Reload_PeerThatIsThisNodeOrARouteOfItsEnd_IsRefusedAndTrafficGoesOn()
+    {
+        await using LabNetwork network = await LabNetwork.CreateAsync(new LabOptions());
+        LabNode a = network.A, b = network.B;
+        TunnelOptions options = Encapsulation.Of(HostileTunnel.IpInIp);
+        OverlayDaemon daemon = await network.StartDaemonAsync(a, options);
+        await network.StartDaemonAsync(b, options);
+        await a.Host.IpAsync("address add 203.0.113.9/32 dev lo");
+
+        DaemonConfiguration sound = DaemonConfiguration.For(a, [b], options);
+        await daemon.ReloadAsync(sound with
+        {
+            Text = sound.ToYaml("SOCKET").Replace($"address: \"{b.Underlay}\"", "address: 203.0.113.9", StringComparison.Ordinal),
+        });
+        Assert.Contains("address 203.0.113.9 of peer 'node-b' is this node's own", daemon.Log, StringComparison.Ordinal);
+        sound.Routes.Add(("192.0.2.0/24", b.Name));
+        await daemon.ReloadAsync(sound);
+        Assert.Contains("route 192.0.2.0/24 holds the underlay address 192.0.2.2 of peer 'node-b'", daemon.Log, StringComparison.Ordinal);
+
+        Assert.Equal(1, (await daemon.StatusAsync()).Revision);
+        Assert.Equal(1, (await Ping.RunAsync(a.Pod, b.Pod4, size: 56)).Received);
+    }
 }
