@@ -100,8 +100,8 @@ public sealed unsafe class RawIpUnderlay : IUnderlay, IDisposable
         $"socket IP protocol {protocol}");
 
     /// <summary>
-    /// Sends packets that begin with a destination options header, and receives nothing. The kernel could insert the header, but then counts it
-    /// twice and takes packets of full size for too big.
+    /// Sends packets that begin with a destination options header, and receives nothing. The kernel could insert the header, but then takes
+    /// packets of full size for too big.
     /// </summary>
     private void OpenLimit(IPAddress address, string? device, byte timeToLive)
     {
