@@ -50,7 +50,8 @@ internal sealed class TunnelChecks(OverlaydOptions options, ConfigurationProblem
                 $"ipip is accepted, and its packets do not say for which of {options.Segments.Count} segments they are",
                 $"name it with 'ipipSegment: {options.Segments[0].Name}'");
         }
-        if (options.Tunnel.IpInIpSegment is { } named) CheckIpInIpSegment(named, senders);
+        // Without any, controllers tell the segments.
+        if (options.Tunnel.IpInIpSegment is { } named && options.Segments.Count > 0) CheckIpInIpSegment(named, senders);
         if (options.IpInIpSegment is { Bridging: { } bridging } bridged)
         {
             problems.Add(
