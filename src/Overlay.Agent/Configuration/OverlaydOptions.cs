@@ -27,7 +27,8 @@ internal sealed record OverlaydOptions(
     /// <summary>The segment that gets what arrives in IP-in-IP: the one that sends it, the one named, or the only one; null: nothing is taken.</summary>
     public SegmentOptions? IpInIpSegment => !UsesIpInIp ? null
         : Segments.FirstOrDefault(segment => segment.Tunnel.Encapsulation.Value == Encapsulation.IpInIp)
-            ?? Segments.FirstOrDefault(segment => segment.Name.Value == Tunnel.IpInIpSegment?.Value) ?? Segments.FirstOrDefault();
+            ?? Segments.FirstOrDefault(segment => segment.Name.Value == Tunnel.IpInIpSegment?.Value)
+            ?? (Segments is [var only, ..] ? only : null);
 
     private bool SendsIpInIp => Segments.Any(segment => segment.Tunnel.Encapsulation.Value == Encapsulation.IpInIp);
 
