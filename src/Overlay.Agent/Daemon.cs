@@ -84,6 +84,7 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
 
     private ExitCode Serve(Node node, PodWorker? pods, HostEvents host, ServiceNotification notification)
     {
+        var follower = new UnderlayFollower(file, _log);
         long verified = Stopwatch.GetTimestamp();
         while (true)
         {
@@ -106,9 +107,9 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
                 case EventKind.HostChanged:
                     IReadOnlyList<NetlinkEvent> events = host.Take();
                     node.HostChanged(events);
-                    if (_control is not null && events.Any(each => each is AddressEvent || IsOfUnderlay(each))) FollowHost(node, _control);
-                    else if (events.Any(IsOfUnderlay)) FollowUnderlay(node);
-                    else break;
+                    if (!events.Any(each => each is AddressEvent || IsOfUnderlay(each))) break;
+                    if (_control is not null) FollowHost(node, _control);
+                    else follower.Follow(node);
                     Tell(pods, node);
                     break;
                 case EventKind.ControlChanged:
@@ -123,37 +124,6 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
                     return ExitCode.Ok;
             }
         }
-    }
-
-    /// <summary>
-    /// Takes over another MTU of the underlay's interfaces: into the devices, and thereby their routes. Where a configured MTU no longer fits,
-    /// the devices stay as they are and senders are told packet by packet.
-    /// </summary>
-    private void FollowUnderlay(Node node)
-    {
-        IReadOnlyList<HostInterface> interfaces = HostInterfaces.Read();
-        NodePlan before = node.Plan;
-        int mtu = interfaces.Where(each => each.Addresses.Any(own => before.Underlay.Addresses.Contains(own.Address)))
-            .Select(each => each.Mtu).DefaultIfEmpty(node.UnderlayMtu).Min();
-        if (mtu == node.UnderlayMtu) return;
-        _log.LogWarning("the underlay's MTU is now {Mtu} and was {Before}", mtu, node.UnderlayMtu);
-        var problems = new ConfigurationProblems(file);
-        if (PlanResolver.Resolve(before.Options, interfaces, node.Snapshot.Revision + 1, problems) is { } read
-            && ReloadCheck.Accept(before, read, problems) is { } plan)
-        {
-            try
-            {
-                node.Apply(plan);
-                foreach (SegmentPlan segment in plan.Segments) _log.LogInformation("{Device} has MTU {Mtu}", segment.Device, segment.Mtu);
-                return;
-            }
-            catch (Exception exception) when (exception is LinuxException or StartRefusedException)
-            {
-                _log.LogError("{Problem}", exception.Message);
-            }
-        }
-        foreach (string problem in problems.Lines) _log.LogWarning("{Problem}", problem);
-        node.LimitPaths(mtu);
     }
 
     /// <summary>Follows the underlay's addresses and MTU where the controllers tell the peers, which are told of other addresses in turn.</summary>

@@ -5,6 +5,7 @@ using Overlay.Agent.Setup;
 using Overlay.Agent.Status;
 using Overlay.Control.Compilation;
 using Overlay.Dataplane.Forwarding;
+using Overlay.Linux;
 using Overlay.Linux.Netlink;
 using Overlay.Linux.Tap;
 
@@ -19,13 +20,12 @@ internal sealed class Node : IDisposable
     private readonly ILogger _log;
     private readonly Rtnetlink _netlink = new();
     private readonly List<TapDevice> _devices = [];
-    private readonly List<QueueWorker> _workers = [];
     private EgressWatch? _egressWatch;
     private readonly HashSet<string> _settingRefusals = [];
     private readonly DeviceWatch _watch;
     private readonly SnapshotSlot _snapshot;
-    private readonly Action<Exception> _workerDied;
-    private UnderlayQueues _underlay;
+    private volatile UnderlayQueues _underlay;
+    private volatile QueueWorker[] _workers = [];
     private volatile NodePlan _plan;
 
     private Node(NodePlan plan, UnderlayQueues underlay, Action<Exception> workerDied, ILogger log)
@@ -56,7 +56,7 @@ internal sealed class Node : IDisposable
     public IReadOnlyList<TapDevice> Devices => _devices;
 
     /// <summary>True while every worker runs.</summary>
-    public bool IsForwarding => _workers.Count > 0 && _workers.TrueForAll(worker => worker.IsRunning);
+    public bool IsForwarding => _workers is [_, ..] workers && Array.TrueForAll(workers, worker => worker.IsRunning);
 
     /// <summary>Sets everything up and forwards. What was set up is taken back if any step fails.</summary>
     /// <param name="plan">What to set up.</param>
@@ -72,7 +72,7 @@ internal sealed class Node : IDisposable
             PathWarmUp.Run(plan.Segments.Select(segment => segment.Tunnel).Distinct());
             node.StartWorkers();
             using var undo = new UndoStack(log);
-            node.ConfigureDevices(plan, undo);
+            node.Configure(plan, undo);
             undo.Commit();
             node.LogRefusals();
             return node;
@@ -100,7 +100,7 @@ internal sealed class Node : IDisposable
         undo.Push(() => _snapshot.Current = before);
         // Workers know a route before the kernel sends packets its way.
         _snapshot.Current = SnapshotCompiler.Compile(plan.State, _underlay.Queues.Count, before);
-        ConfigureDevices(plan, undo);
+        Configure(plan, undo);
         undo.Commit();
         _plan = plan;
         LimitPaths(plan.Underlay.Mtu);
@@ -123,10 +123,33 @@ internal sealed class Node : IDisposable
             added.ForEach(device => device.Dispose());
             throw;
         }
-        lock (Structure) Exchange(plan, added);
+        lock (Structure)
+        {
+            if (!plan.Underlay.Addresses.SequenceEqual(_plan.Underlay.Addresses)) Rebind(plan, added);
+            Exchange(plan, added);
+        }
         using var undo = new UndoStack(_log);
-        ConfigureDevices(plan, undo);
+        Configure(plan, undo);
         undo.Commit();
+    }
+
+    /// <summary>Opens the sockets anew for other addresses of this node.</summary>
+    /// <exception cref="StartRefusedException">It cannot be; all is as it was.</exception>
+    private void Rebind(NodePlan plan, List<TapDevice> added)
+    {
+        StopWorkers();
+        _underlay.Dispose();
+        try
+        {
+            _underlay = UnderlayQueues.Open(plan);
+        }
+        catch (Exception exception) when (exception is LinuxException or StartRefusedException)
+        {
+            added.ForEach(device => device.Dispose());
+            _underlay = UnderlayQueues.Open(_plan);
+            StartWorkers();
+            throw;
+        }
     }
 
     private void Exchange(NodePlan plan, List<TapDevice> added)
@@ -138,11 +161,6 @@ internal sealed class Node : IDisposable
         foreach (TapDevice gone in known.Except(kept)) gone.Dispose();
         _devices.Clear();
         _devices.AddRange(kept);
-        if (!plan.Underlay.Addresses.SequenceEqual(before.Underlay.Addresses))
-        {
-            _underlay.Dispose();
-            _underlay = UnderlayQueues.Open(plan);
-        }
         Counters = [.. Counters.Select(queue => queue.Rearranged([.. plan.Segments.Select(segment => KeptIndex(before, segment))]))];
         _snapshot.Current = SnapshotCompiler.Compile(plan.State, _underlay.Queues.Count, _snapshot.Current);
         _plan = plan;
@@ -185,15 +203,19 @@ internal sealed class Node : IDisposable
     public void HostChanged(IReadOnlyList<NetlinkEvent> events)
     {
         if (events.Count == 0) return;
-        // A device that was set up again, or lost an address or a route, is looked at at once rather than at the next interval.
-        bool routes = events.Any(each => each is EventsLost or RouteEvent { IsGone: true, Route.Protocol: DeviceState.RouteProtocol });
-        foreach (SegmentPlan segment in _plan.Segments) _watch.Verify(segment, routes);
+        // A device that was set up again, or lost an address or a route, is looked at at once rather than at the next interval. Of the routes of
+        // an interface that goes down, the kernel tells nothing.
+        foreach (SegmentPlan segment in _plan.Segments) _watch.Verify(segment);
+        if (events.Any(each => each is EventsLost or LinkEvent || each is RouteEvent route && IsOurs(route))) _watch.VerifyRoutes(_plan);
     }
+
+    /// <summary>One of ours was taken, or something took its place.</summary>
+    private static bool IsOurs(RouteEvent change) => change.Route.Protocol == KernelRoutes.Protocol;
 
     /// <summary>Puts back what somebody took from the devices.</summary>
     public void VerifyDevices()
     {
-        foreach (SegmentPlan segment in _plan.Segments) _watch.Verify(segment, routes: false);
+        foreach (SegmentPlan segment in _plan.Segments) _watch.Verify(segment);
         foreach (Segment segment in Snapshot.Segments) segment.Bridge?.Sweep();
     }
 
@@ -201,6 +223,7 @@ internal sealed class Node : IDisposable
     {
         StopWorkers();
         ReleasePorts();
+        new KernelRoutes(_netlink).Release(_plan);
         _devices.ForEach(device => device.Dispose());
         _underlay.Dispose();
         _netlink.Dispose();
@@ -235,32 +258,40 @@ internal sealed class Node : IDisposable
     {
         _egressWatch?.Dispose();
         _egressWatch = null;
-        _workers.ForEach(worker => worker.Stop());
-        _workers.ForEach(worker => worker.Dispose());
-        _workers.Clear();
+        QueueWorker[] workers = _workers;
+        _workers = [];
+        foreach (QueueWorker worker in workers) worker.Stop();
+        foreach (QueueWorker worker in workers) worker.Dispose();
     }
 
     private void StartWorkers()
     {
+        var workers = new List<QueueWorker>();
         for (int queue = 0; queue < _underlay.Queues.Count; queue++)
         {
             int index = queue;
             TapQueue[] devices = [.. _devices.Select(device => device.Queues[index])];
-            _workers.Add(new QueueWorker(index, _plan, devices, _underlay, _snapshot, Counters[index], _workerDied));
+            workers.Add(new QueueWorker(index, _plan, devices, _underlay, _snapshot, Counters[index], _workerDied));
         }
-        _workers.ForEach(worker => worker.Start());
+        _workers = [.. workers];
+        workers.ForEach(worker => worker.Start());
         if (_underlay.Injects) _egressWatch = new EgressWatch(VerifyEgress, _workerDied);
     }
 
-    private void ConfigureDevices(NodePlan plan, UndoStack undo)
+    /// <summary>Gives the devices and the kernel's routes what a plan says: first what routes need, last what no route needs any more.</summary>
+    private void Configure(NodePlan plan, UndoStack undo)
     {
         var configurator = new DeviceConfigurator(_netlink, undo);
+        var states = new List<(DeviceState From, DeviceState To)>();
         foreach (SegmentPlan segment in plan.Segments)
         {
             if (configurator.Prepare(segment.Device, segment.Mac) is { } refusal) _settingRefusals.Add(refusal);
             DeviceState now = configurator.Read(segment.Device);
-            configurator.Apply(now, configurator.Wanted(segment, now.InterfaceIndex));
+            states.Add((now, configurator.Wanted(segment, now.InterfaceIndex)));
+            configurator.Grow(now, states[^1].To);
         }
+        new KernelRoutes(_netlink).Apply(plan, undo);
+        foreach ((DeviceState from, DeviceState to) in states) configurator.Shrink(from, to);
     }
 
     private void LogRefusals()

@@ -23,7 +23,6 @@ internal sealed class ReloadCheck(NodePlan before, NodePlan after, Configuration
         int line = changed.Underlay.Line;
         Same("control", old.Control?.Text ?? "(none)", new(changed.Control?.Text ?? "(none)", changed.Control?.Line ?? line));
         Same("underlay: interface", before.Underlay.Interface ?? "(none)", new(after.Underlay.Interface ?? "(none)", line));
-        Same("underlay: addresses", Addresses(before), new(Addresses(after), line));
         Same("what is listened on", Ports(old), new(Ports(changed), changed.Underlay.Port.Line));
         Same("underlay: ttl", CopyOr(old.Underlay.Ttl), new(CopyOr(changed.Underlay.Ttl), changed.Underlay.Ttl.Line));
         Same("underlay: trafficClass", CopyOr(old.Underlay.TrafficClass), new(CopyOr(changed.Underlay.TrafficClass), changed.Underlay.TrafficClass.Line));
@@ -109,6 +108,4 @@ internal sealed class ReloadCheck(NodePlan before, NodePlan after, Configuration
         string[] directions = [.. options.Tunnel.ZeroChecksumIPv6.Select(each => each.Value == ChecksumDirection.Send ? "send" : "receive").Distinct().Order()];
         return $"[{string.Join(", ", directions)}]";
     }
-
-    private static string Addresses(NodePlan plan) => string.Join(", ", plan.Underlay.Addresses);
 }

@@ -3,6 +3,7 @@ using Overlay.Control.Compilation;
 using Overlay.Control.Model;
 using Overlay.Dataplane.Forwarding;
 using Overlay.Dataplane.Tunnels;
+using Overlay.Testing;
 using Overlay.Wire;
 
 namespace Overlay.Control.Tests;
@@ -115,6 +116,69 @@ public sealed class SnapshotCompilerTests
 
         static RouteState Route(string prefix, RouteTargetState target) => new(IPNetwork.Parse(prefix), target, "pods");
         static RouteAction Action(Segment segment, uint second) => RouteTarget.Of(segment.Routes.LookupV4(0x0a00_0001 | second << 16)).Action;
+    }
+
+    [Fact]
+    public void Compile_AnyChangeOfRoutes_EqualsCompilingAnew() => Seeded.Check(60, random =>
+    {
+        NetworkState state = State(1) with { Routes = [.. RandomRoutes(random, random.Next(200))] };
+        ForwardingSnapshot changed = SnapshotCompiler.Compile(state, queues: 1);
+        for (int revision = 2; revision < 8; revision++)
+        {
+            List<RouteState> routes = [.. state.Routes];
+            for (int i = random.Next(20); i > 0 && routes.Count > 0; i--) routes.RemoveAt(random.Next(routes.Count));
+            routes.AddRange(RandomRoutes(random, random.Next(20)));
+            PeerState[] peers = [NodeB with { IsOnLink = random.Next(4) == 0 }, NodeC];
+            state = state with { Revision = revision, Routes = RouteSet.Of(routes), Peers = peers };
+
+            changed = SnapshotCompiler.Compile(state, queues: 1, changed);
+
+            ForwardingSnapshot anew = SnapshotCompiler.Compile(state, queues: 1);
+            for (int i = 0; i < 200; i++)
+            {
+                uint address = (uint)random.Next(16) << 28 | (uint)random.Next(4) << 20;
+                uint flow = (uint)random.Next();
+                Assert.Equal(Describe(anew.Segments[0], address, flow), Describe(changed.Segments[0], address, flow));
+            }
+        }
+    });
+
+    [Fact]
+    public void Compile_SameRoutesAgain_KeepsTheTable()
+    {
+        NetworkState state = State(1) with { Routes = RouteSet.Of(State(1).Routes) };
+        ForwardingSnapshot before = SnapshotCompiler.Compile(state, queues: 1);
+
+        ForwardingSnapshot after = SnapshotCompiler.Compile(state with { Revision = 2 }, queues: 1, before);
+
+        Assert.Same(before.Segments[0].Routes, after.Segments[0].Routes);
+    }
+
+    private static IEnumerable<RouteState> RandomRoutes(Random random, int count)
+    {
+        RouteTargetState[] targets =
+        [
+            RouteTargetState.To("node-b"), RouteTargetState.To("node-c"), RouteTargetState.Local, RouteTargetState.Prohibit,
+            RouteTargetState.To([new("node-b"), new("node-c", 3)]), RouteTargetState.To("node-b", DirectMode.HostGateway),
+        ];
+        for (int i = 0; i < count; i++)
+        {
+            int length = random.Next(4, 13);
+            uint address = (uint)random.Next(16) << 28 | (uint)random.Next(4) << 20;
+            yield return new RouteState(IpBits.Mapped(address >> (32 - length) << (32 - length)), length, targets[random.Next(targets.Length)], "pods")
+            {
+                Metric = (uint)random.Next(3),
+                Source = (RouteSource)random.Next(4),
+            };
+        }
+    }
+
+    private static string Describe(Segment segment, uint address, uint flow)
+    {
+        int value = segment.Routes.LookupV4(address);
+        if (value == RouteTable.NoRoute) return "none";
+        int peer = segment.PeerOf(value, flow);
+        return peer < 0 ? RouteTarget.Of(value).Action.ToString() : segment.Peers[peer].Name;
     }
 
     [Fact]

@@ -135,6 +135,29 @@ public sealed class RtnetlinkTests : IDisposable
         Assert.Equal(3000, _netlink.ListRoutes().Count(route => route.Protocol == 99));
     }
 
+    [Fact]
+    public void ChangeRoutes_ThousandsWithSomeRefused_MakesTheOthersAndTellsWhich()
+    {
+        _netlink.SetUp(_index, up: true);
+        Route[] routes = [.. Enumerable.Range(0, 3000).Select(i => new Route(
+            i % 2 == 0 ? new IPNetwork(new IPAddress([10, (byte)(i >> 8), (byte)i, 0]), 24) : IPNetwork.Parse($"fd00:{i:x}::/32"), _index)
+        {
+            Protocol = 99,
+            Metric = 1024,
+        })];
+        _netlink.AddRoute(routes[70]);
+
+        RouteFailure refused = Assert.Single(_netlink.ChangeRoutes([.. routes.Select(route => new RouteChange(RouteVerb.Add, route))]));
+        Assert.Equal((70, true), (refused.Index, refused.Failure.AlreadyExists));
+        Assert.Equal(routes.ToHashSet(), _netlink.ListRoutes().Where(route => route.Protocol == 99).ToHashSet());
+        Assert.Equal(3000, _space.IpJson("-4 route show proto 99").Count + _space.IpJson("-6 route show proto 99").Count);
+
+        Assert.Empty(_netlink.ChangeRoutes([.. routes.Skip(1).Select(route => new RouteChange(RouteVerb.Delete, route))]));
+        IReadOnlyList<RouteFailure> gone = _netlink.ChangeRoutes([.. routes.Select(route => new RouteChange(RouteVerb.Delete, route))]);
+        Assert.Equal(Enumerable.Range(1, 2999), gone.Select(failure => failure.Index));
+        Assert.All(gone, failure => Assert.Equal(Interop.Errno.ESRCH, failure.Failure.Errno));
+    }
+
     [Theory]
     [InlineData("169.254.77.1")]
     [InlineData("fe80::77")]

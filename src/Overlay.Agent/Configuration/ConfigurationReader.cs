@@ -22,6 +22,9 @@ internal sealed class ConfigurationReader(ConfigurationProblems problems)
         if (YamlDocumentReader.Read(text, problems) is not { } document) return null;
         OverlaydOptions? options = new ConfigurationReader(problems).Read(new YamlSection(document, "the file", 1, problems));
         if (options is not null) new ConfigurationChecks(options, problems).Run();
+        if (options is null || problems.Any || options.RoutesFile is not { } file) return problems.Any ? null : options;
+        options = options with { FileRoutes = RoutesFileReader.Read(options, file, problems.In(file)) };
+        new RouteChecks(options, problems).RunAcrossFiles();
         return problems.Any ? null : options;
     }
 
@@ -51,11 +54,13 @@ internal sealed class ConfigurationReader(ConfigurationProblems problems)
         {
             if (RouteReader.Read(section, segments, problems) is { } route) routes.Add(route);
         }
+        Located<string>? routesFile = root.Optional<string>("routesFile", ConfigurationValues.AbsolutePath);
         if (segments.Count == 0 && control is null && !problems.Any)
             problems.Add(root.Line, "the file has no segment", "list at least one under 'segments:' with name, vni and device, or write 'control:' with a controller");
         PodsOptions? pods = PodsReader.Read(root, segments.Count == 1 ? segments[0].Name.Value : null);
         root.RefuseUnknownKeys();
-        return node is { } name ? new OverlaydOptions(name, socket, underlay, tunnel, segments, peers, routes) { Control = control, Pods = pods } : null;
+        return node is not { } name ? null
+            : new OverlaydOptions(name, socket, underlay, tunnel, segments, peers, routes) { Control = control, Pods = pods, RoutesFile = routesFile };
     }
 
     private UnderlayOptions ReadUnderlay(YamlSection section, Encapsulation encapsulation)
@@ -94,12 +99,13 @@ internal sealed class ConfigurationReader(ConfigurationProblems problems)
             section.List<InterfaceAddress>("addresses", ConfigurationValues.InterfaceAddress);
         SegmentTunnelOptions tunnel = TunnelReader.ReadSegment(section, encapsulation);
         BridgingOptions? bridging = BridgingReader.Read(section);
+        IReadOnlyList<Located<IPNetwork>> cover = section.List<IPNetwork>("cover", ConfigurationValues.Prefix);
         Located<DirectMode> direct = section.OrDefault("direct", DirectMode.Never, RouteReader.DirectModes);
         Located<int>? vni = tunnel.Encapsulation.Value == Encapsulation.IpInIp
             ? section.OrDefault("vni", SegmentOptions.NoVni, ConfigurationValues.Integer(0, MaxVni))
             : section.Required("vni", "42", ConfigurationValues.Integer(0, MaxVni));
         section.RefuseUnknownKeys();
-        return name is { } n && vni is { } v && device is { } d ? new SegmentOptions(n, v, d, mac, mtu, persistent, tunnel, addresses) { Bridging = bridging, Direct = direct } : null;
+        return name is { } n && vni is { } v && device is { } d ? new SegmentOptions(n, v, d, mac, mtu, persistent, tunnel, addresses) { Bridging = bridging, Direct = direct, Cover = cover } : null;
     }
 
     private PeerOptions? ReadPeer(YamlSection section, Located<int> defaultPort, List<SegmentOptions> segments)

@@ -21,6 +21,20 @@ internal sealed record OverlaydOptions(
     /// <summary>Null: this node wires no pods.</summary>
     public PodsOptions? Pods { get; init; }
 
+    /// <summary>Those of <see cref="RoutesFile"/>.</summary>
+    public RouteSet FileRoutes { get; init; } = RouteSet.Empty;
+
+    public Located<string>? RoutesFile { get; init; }
+
+    /// <summary>Of the configuration and of <see cref="FileRoutes"/>; the same one each time.</summary>
+    public RouteSet AllRoutes => _allRoutes ??= RouteSet.Of(Routes.Select(route => route.ToState())).Union(FileRoutes);
+
+    private RouteSet? _allRoutes;
+
+    /// <summary>Where to say what is wrong with a route.</summary>
+    public ConfigurationProblems ProblemsOf(in RouteState route, ConfigurationProblems problems) =>
+        route.Source == RouteSource.File && RoutesFile is { } file ? problems.In(file) : problems;
+
     /// <summary>True where IP-in-IP is sent or accepted.</summary>
     public bool UsesIpInIp => SendsIpInIp || Tunnel.Accept.Any(accepted => accepted.Value == Encapsulation.IpInIp);
 
@@ -133,6 +147,9 @@ internal sealed record SegmentOptions(
 
     /// <summary>Only a routed segment with inner Ethernet headers addresses them to the peer's device.</summary>
     public bool NeedsPeerMacs => Bridging is null && Tunnel.Encapsulation.Value != Encapsulation.IpInIp && !Tunnel.BareIp;
+
+    /// <summary>Prefixes of which the kernel is told in place of every route within.</summary>
+    public IReadOnlyList<Located<IPNetwork>> Cover { get; init; } = [];
 
     /// <summary>Of its routes that say nothing else.</summary>
     public Located<DirectMode> Direct { get; init; }

@@ -1,6 +1,7 @@
 using System.Net;
 using Overlay.Control.Model;
 using Overlay.Dataplane.Forwarding;
+using Overlay.Wire;
 
 namespace Overlay.Agent.Configuration;
 
@@ -26,6 +27,36 @@ internal sealed class RouteChecks(OverlaydOptions options, ConfigurationProblems
                     "route only what lives behind the peer");
         }
         RefuseEqual();
+    }
+
+    /// <summary>What can only be seen of the routes of the configuration and those of its file together.</summary>
+    public void RunAcrossFiles()
+    {
+        foreach (SegmentOptions segment in options.Segments)
+        {
+            foreach (Located<InterfaceAddress> own in segment.Addresses)
+            {
+                IPNetwork network = own.Value.Network;
+                foreach (RouteState route in options.FileRoutes.Find(segment.Name, IpBits.V6OrMapped(network.BaseAddress), network.PrefixLength))
+                {
+                    if (route.Target.Action == RouteAction.Local) continue;
+                    options.ProblemsOf(route, problems).Add(
+                        route.Line, $"route {route.Prefix} is the network of this node's own address {own}", "route only what lives behind the peer");
+                }
+            }
+        }
+        if (options.Segments.Count < 2) return;
+        foreach (RouteState route in options.AllRoutes)
+        {
+            foreach (SegmentOptions other in options.Segments)
+            {
+                if (string.CompareOrdinal(other.Name, route.Segment) >= 0) continue;
+                ReadOnlySpan<RouteState> same = options.AllRoutes.Find(other.Name, route.Address, route.Length);
+                if (same.IsEmpty) continue;
+                options.ProblemsOf(route, problems).Add(
+                    route.Line, $"route {route.Prefix} of segment '{route.Segment}' is one of segment '{other.Name}' too", "keep one of them: the kernel has one table for all");
+            }
+        }
     }
 
     /// <summary>Routes to one prefix must differ in what decides between them, and be of one segment: the kernel has one table for all.</summary>

@@ -12,7 +12,7 @@ internal static class RouteReader
     public static readonly ValueParser<DirectMode> DirectModes = ConfigurationValues.OneOf(
         ("never", DirectMode.Never), ("cross-subnet", DirectMode.CrossSubnet), ("host-gw", DirectMode.HostGateway));
 
-    private static readonly ValueParser<RouteTargetState> Actions = ConfigurationValues.OneOf(
+    public static readonly ValueParser<RouteTargetState> Actions = ConfigurationValues.OneOf(
         ("local", RouteTargetState.Local), ("blackhole", RouteTargetState.Blackhole), ("unreachable", RouteTargetState.Unreachable),
         ("prohibit", RouteTargetState.Prohibit));
 

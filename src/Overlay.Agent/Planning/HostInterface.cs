@@ -8,6 +8,9 @@ namespace Overlay.Agent.Planning;
 /// <param name="Addresses">All of them; link-local ones as well.</param>
 internal sealed record HostInterface(string Name, int Mtu, IReadOnlyList<InterfaceAddress> Addresses)
 {
+    /// <summary>Set up by the administrator.</summary>
+    public bool IsUp { get; init; } = true;
+
     /// <summary>Kind of a virtual device, such as <c>bridge</c>.</summary>
     public string Kind { get; init; } = "";
 

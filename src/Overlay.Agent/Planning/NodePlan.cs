@@ -20,6 +20,10 @@ internal sealed record NodePlan(OverlaydOptions Options, UnderlayPlan Underlay, 
     }
 }
 
+/// <param name="Gateway">Address of the peer.</param>
+/// <param name="Interface">Of the underlay, on whose subnet the peer is.</param>
+internal sealed record DirectRoute(IPNetwork Prefix, IPAddress Gateway, string Interface);
+
 /// <param name="Interface">Interface to bind to, or null.</param>
 /// <param name="AddressV4">Local outer IPv4 address, or null.</param>
 /// <param name="AddressV6">Local outer IPv6 address, or null.</param>
@@ -47,6 +51,12 @@ internal sealed record SegmentPlan(
     IReadOnlyList<InterfaceAddress> Addresses,
     IReadOnlyList<IPNetwork> Prefixes)
 {
+    /// <summary>What the kernel sends to a peer itself, without the device.</summary>
+    public IReadOnlyList<DirectRoute> Direct { get; init; } = [];
+
+    /// <summary>What is on this node: routed into the device only where the host has nothing better.</summary>
+    public IReadOnlyList<IPNetwork> Local { get; init; } = [];
+
     /// <summary>How a bridged segment forwards; null: the segment is routed.</summary>
     public BridgingState? Bridging { get; init; }
 

@@ -16,16 +16,22 @@ internal sealed class PlanResolver(OverlaydOptions options, IReadOnlyList<HostIn
     /// <returns>Null, with every reason among the problems, where anything does not fit.</returns>
     public static NodePlan? Resolve(
         OverlaydOptions options, IReadOnlyList<HostInterface> host, long revision, ConfigurationProblems problems) =>
-        new PlanResolver(options, WithoutOwn(options, host), problems).Resolve(revision);
+        new PlanResolver(options, WithoutOwn(options, host), problems).Resolve(revision, isFollowing: false);
 
-    private NodePlan? Resolve(long revision)
+    /// <summary>
+    /// As <see cref="Resolve(OverlaydOptions, IReadOnlyList{HostInterface}, long, ConfigurationProblems)"/> for options that are in force, when the
+    /// host's interfaces have changed: what of the routes no longer fits goes another way, or becomes unreachable.
+    /// </summary>
+    public static NodePlan? Follow(OverlaydOptions options, IReadOnlyList<HostInterface> host, long revision, ConfigurationProblems problems) =>
+        new PlanResolver(options, WithoutOwn(options, host), problems).Resolve(revision, isFollowing: true);
+
+    private NodePlan? Resolve(long revision, bool isFollowing)
     {
         if (ResolveUnderlay() is not { } underlay) return null;
         CheckPeers(underlay);
-        CheckLoops();
-        HashSet<string> onLink = [.. options.Peers.Where(peer => IsOnLink(peer.Address, underlay)).Select(peer => peer.Name.Value)];
-        CheckDirect(onLink);
-        SegmentPlan[] segments = [.. options.Segments.Select(segment => ResolveSegment(segment, underlay))];
+        var routes = new RoutePlanner(options, host, underlay, problems);
+        if (!isFollowing) routes.Check();
+        SegmentPlan[] segments = [.. options.Segments.Select(segment => ResolveSegment(segment, underlay, routes))];
         if (problems.Any) return null;
         WarnOfSharedMacs();
         var policy = new MtuPolicy { MssClamp = options.Tunnel.MssClamp.Value, FragmentsInner = options.Tunnel.FragmentsInner };
@@ -38,9 +44,9 @@ internal sealed class PlanResolver(OverlaydOptions options, IReadOnlyList<HostIn
                 MtuPolicy = policy,
                 Macs = options.Segments.Where(segment => segment.NeedsPeerMacs)
                     .ToDictionary(segment => segment.Name.Value, segment => peer.MacIn(segment.Name).Value),
-                IsOnLink = onLink.Contains(peer.Name.Value),
+                IsOnLink = routes.IsOnLink(peer.Name),
             })],
-            RouteSet.Of(options.Routes.Select(route => route.ToState())))
+            options.AllRoutes)
         {
             IpInIpSegment = options.IpInIpSegment?.Name.Value,
             OwnAddresses = [.. underlay.Addresses, .. segments.SelectMany(segment => segment.Addresses).Select(own => own.Address)],
@@ -139,54 +145,11 @@ internal sealed class PlanResolver(OverlaydOptions options, IReadOnlyList<HostIn
         }
     }
 
-    /// <summary>Refuses routes that would send a peer's own tunnel packets into the tunnel again.</summary>
-    private void CheckLoops()
-    {
-        foreach (RouteOptions route in options.Routes)
-        {
-            foreach (PeerOptions peer in options.Peers)
-            {
-                if (!route.Prefix.Value.Contains(peer.Address)) continue;
-                int wayThere = host.SelectMany(each => each.Addresses.Select(own => own.Network).Concat(each.Routes))
-                    .Where(network => network.Contains(peer.Address)).Select(network => network.PrefixLength).DefaultIfEmpty(-1).Max();
-                bool isPeerItself = route.Prefix.Value.BaseAddress.Equals(peer.Address.Value);
-                if (route.Prefix.Value.PrefixLength < wayThere && !isPeerItself) continue;
-                problems.Add(
-                    route.Prefix.Line, $"route {route.Prefix} holds the underlay address {peer.Address} of peer '{peer.Name}'",
-                    "route only inner destinations: the tunnel's own packets would enter it again");
-            }
-        }
-    }
-
-    /// <summary>True for an address on a subnet of an interface that has an address of the underlay, so that it is one hop away.</summary>
-    private bool IsOnLink(IPAddress address, UnderlayPlan underlay) => host
-        .Where(each => each.Addresses.Any(own => underlay.Addresses.Contains(own.Address)))
-        .Any(each => each.Addresses.Any(own => own.Address.AddressFamily == address.AddressFamily && own.Network.Contains(address)));
-
-    private void CheckDirect(HashSet<string> onLink)
-    {
-        foreach (RouteOptions route in options.Routes)
-        {
-            if (route.Target.Direct == DirectMode.Never) continue;
-            Located<string> peer = route.Peers[0];
-            IPAddress address = options.Peers.First(each => each.Name.Value == peer.Value).Address;
-            if (address.AddressFamily != route.Prefix.Value.BaseAddress.AddressFamily && route.Target.Direct == DirectMode.HostGateway)
-                problems.Add(
-                    route.Prefix.Line, $"route {route.Prefix} is to go directly to peer '{peer}', whose address {address} is of the other family",
-                    "write 'direct: never': only a tunnel carries one family in the other");
-            else if (route.Target.Direct == DirectMode.HostGateway && !onLink.Contains(peer))
-                problems.Add(
-                    route.Prefix.Line, $"route {route.Prefix} is to go directly to peer '{peer}', whose address {address} is on no subnet of the underlay's interface",
-                    "write 'direct: cross-subnet' to take the tunnel where that is so");
-        }
-    }
-
-    private SegmentPlan ResolveSegment(SegmentOptions segment, UnderlayPlan underlay)
+    private SegmentPlan ResolveSegment(SegmentOptions segment, UnderlayPlan underlay, RoutePlanner planner)
     {
         IReadOnlyList<InterfaceAddress> addresses = [.. segment.Addresses.Select(address => address.Value)];
-        IReadOnlyList<IPNetwork> prefixes =
-            [.. options.Routes.Where(route => route.Segment.Value == segment.Name.Value && route.Target.Action != RouteAction.Local)
-                .Select(route => route.Prefix.Value).Distinct()];
+        SegmentRoutes routes = planner.Plan(segment);
+        ReadOnlySpan<RouteState> all = options.AllRoutes.OfSegment(segment.Name);
         bool overIPv6 = options.Peers.Any(peer => peer.Address.Value.AddressFamily == AddressFamily.InterNetworkV6)
             || underlay.AddressV4 is null;
         TunnelFormat tunnel = Format(segment.Tunnel, options.Tunnel);
@@ -197,7 +160,7 @@ internal sealed class PlanResolver(OverlaydOptions options, IReadOnlyList<HostIn
                 mtu.Line, $"mtu {mtu} of segment '{segment.Name}' does not fit the underlay's {underlay.Mtu} with the encapsulation",
                 $"write at most {most}, or leave it out");
         bool carriesIPv6 = addresses.Any(address => address.IsIPv6)
-            || prefixes.Any(prefix => prefix.BaseAddress.AddressFamily == AddressFamily.InterNetworkV6);
+            || (all.Length > 0 && (all[0].IsIPv6 || all[^1].IsIPv6));
         int least = carriesIPv6 ? SegmentOptions.LeastIPv6Mtu : SegmentOptions.LeastMtu;
         if (segment.Mtu is null && most < least)
             problems.Add(
@@ -208,8 +171,10 @@ internal sealed class PlanResolver(OverlaydOptions options, IReadOnlyList<HostIn
             problems.Warn(port.Line, tooLarge.Wrong, tooLarge.Remedy);
         return new SegmentPlan(
             segment.Name, (uint)segment.Vni.Value, segment.Device, segment.Mac?.Value ?? DeviceMac.Derive(options.Node, segment.Name),
-            tunnel, segment.Mtu?.Value ?? most, segment.Persistent, addresses, prefixes)
+            tunnel, segment.Mtu?.Value ?? most, segment.Persistent, addresses, routes.IntoDevice)
         {
+            Local = routes.Local,
+            Direct = routes.Direct,
             Bridging = segment.Bridging is { } bridging ? Bridging(bridging) : null,
             Bridge = segment.Bridging?.Bridge is { } bridge ? ResolveBridge(segment.Name, bridge) : null,
         };

@@ -20,8 +20,7 @@ internal sealed class DeviceConfigurator(Rtnetlink netlink, UndoStack undo)
             link.Mtu,
             [.. netlink.ListAddresses(link.Index).Where(own => own.Scope == AddressScope.Global)
                 .Select(own => new InterfaceAddress(own.Address, own.PrefixLength))],
-            netlink.ListNeighbours(link.Index),
-            [.. netlink.ListRoutes().Where(route => route.InterfaceIndex == link.Index && route.Protocol == DeviceState.RouteProtocol)])
+            netlink.ListNeighbours(link.Index))
         {
             Master = link.Master,
         };
@@ -41,10 +40,10 @@ internal sealed class DeviceConfigurator(Rtnetlink netlink, UndoStack undo)
     }
 
     /// <summary>
-    /// Turns one state into another: first what is new, then what is gone, so that routes which stay are never without their source address.
+    /// Turns one state into another as far as that adds something. What goes is left to <see cref="Shrink"/>, for when routes that need it are
+    /// changed as well: those which stay are never without their source address.
     /// </summary>
-    /// <exception cref="StartRefusedException">Something of another owner is in the way.</exception>
-    public void Apply(DeviceState from, DeviceState to)
+    public void Grow(DeviceState from, DeviceState to)
     {
         if (from.Mtu != to.Mtu)
         {
@@ -66,7 +65,11 @@ internal sealed class DeviceConfigurator(Rtnetlink netlink, UndoStack undo)
             netlink.SetNeighbour(neighbour);
             undo.Push(() => netlink.DeleteNeighbour(neighbour.InterfaceIndex, neighbour.Address));
         }
-        ApplyRoutes(from, to);
+    }
+
+    /// <summary>Takes away what one state has and the other has not.</summary>
+    public void Shrink(DeviceState from, DeviceState to)
+    {
         foreach (Neighbour neighbour in from.Neighbours.ExceptBy(to.Neighbours.Select(other => other.Address), own => own.Address))
         {
             netlink.DeleteNeighbour(neighbour.InterfaceIndex, neighbour.Address);
@@ -84,7 +87,7 @@ internal sealed class DeviceConfigurator(Rtnetlink netlink, UndoStack undo)
     public DeviceState Wanted(SegmentPlan segment, int interfaceIndex)
     {
         DeviceState wanted = DeviceState.Of(segment, interfaceIndex) with { Master = segment.Bridge is null ? null : MasterOf(segment.Bridge) };
-        IPAddress? first = wanted.Addresses.Select(own => own.Address).Concat(wanted.Routes.Select(route => route.Destination.BaseAddress))
+        IPAddress? first = wanted.Addresses.Select(own => own.Address).Concat(segment.Prefixes.Concat(segment.Local).Select(prefix => prefix.BaseAddress))
             .FirstOrDefault(address => address.AddressFamily == AddressFamily.InterNetworkV6);
         if (first is not null) RequireIpv6(segment, first);
         return wanted;
@@ -106,42 +109,6 @@ internal sealed class DeviceConfigurator(Rtnetlink netlink, UndoStack undo)
     private int MasterOf(string bridge) => netlink.FindLink(bridge) is { Kind: "bridge" } found
         ? found.Index
         : throw new StartRefusedException($"the bridge '{bridge}' does not exist", $"make it (ip link add {bridge} type bridge)");
-
-    private void ApplyRoutes(DeviceState from, DeviceState to)
-    {
-        Dictionary<IPNetwork, Route> before = from.Routes.ToDictionary(route => route.Destination);
-        foreach (Route route in to.Routes)
-        {
-            if (!before.Remove(route.Destination, out Route? old))
-            {
-                Add(route);
-                undo.Push(() => netlink.DeleteRoute(route));
-            }
-            else if (old != route)
-            {
-                netlink.ReplaceRoute(route);
-                undo.Push(() => netlink.ReplaceRoute(old));
-            }
-        }
-        foreach (Route gone in before.Values)
-        {
-            netlink.DeleteRoute(gone);
-            undo.Push(() => netlink.AddRoute(gone));
-        }
-    }
-
-    private void Add(Route route)
-    {
-        try
-        {
-            netlink.AddRoute(route);
-        }
-        catch (LinuxException exception) when (exception.AlreadyExists)
-        {
-            throw new StartRefusedException(
-                $"the kernel has a route to {route.Destination} that is not overlayd's", "remove it, or take the prefix out of 'routes:'", exception);
-        }
-    }
 
     private Link Find(string device) =>
         netlink.FindLink(device) ?? throw new StartRefusedException($"the device '{device}' is gone", "start overlayd again");

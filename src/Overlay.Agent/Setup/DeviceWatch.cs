@@ -15,15 +15,14 @@ internal sealed class DeviceWatch(Rtnetlink netlink, ILogger log)
 
     /// <summary>Looks at one device. A device that is down is left so: that is the operator's decision, which is logged once.</summary>
     /// <param name="segment">Whose device it is.</param>
-    /// <param name="routes">Whether to look at each route too, of which there may be many.</param>
-    public void Verify(SegmentPlan segment, bool routes)
+    public void Verify(SegmentPlan segment)
     {
         Link? link = netlink.FindLink(segment.Device);
         // Its worker dies when the device is gone, which ends the daemon.
         if (link is null) return;
         if (!link.IsUp)
         {
-            Report(segment, $"the device '{segment.Device}' was set down by somebody; nothing passes until it is set up (ip link set {segment.Device} up)");
+            Report(segment.Device, $"the device '{segment.Device}' was set down by somebody; nothing passes until it is set up (ip link set {segment.Device} up)");
             return;
         }
         if (segment.Bridge is not null && link.Master != 0) VerifyPorts(segment, link);
@@ -31,32 +30,50 @@ internal sealed class DeviceWatch(Rtnetlink netlink, ILogger log)
         var configurator = new DeviceConfigurator(netlink, undo);
         try
         {
-            if (IsWhole(segment, link, configurator, routes))
+            if (IsWhole(segment, link, configurator))
             {
                 _troubles.Remove(segment.Device);
                 return;
             }
-            configurator.Apply(configurator.Read(segment.Device), configurator.Wanted(segment, link.Index));
+            DeviceState from = configurator.Read(segment.Device);
+            DeviceState to = configurator.Wanted(segment, link.Index);
+            configurator.Grow(from, to);
+            configurator.Shrink(from, to);
             undo.Commit();
             _troubles.Remove(segment.Device);
             log.LogWarning(
                 "the device '{Device}' had lost {What} to somebody; they are back", segment.Device,
-                segment.Bridge is null ? "addresses, neighbours or routes" : "addresses, neighbours, routes or its place in the bridge");
+                segment.Bridge is null ? "addresses or neighbours" : "addresses, neighbours or its place in the bridge");
         }
         catch (Exception exception) when (exception is LinuxException or StartRefusedException)
         {
-            Report(segment, exception.Message);
+            Report(segment.Device, exception.Message);
         }
     }
 
-    /// <summary>Addresses and neighbours are few and go with the routes, of which there may be many.</summary>
-    private bool IsWhole(SegmentPlan segment, Link link, DeviceConfigurator configurator, bool routes)
+    /// <summary>Puts back routes that somebody took or changed. Where the kernel refuses one, that is logged once.</summary>
+    public void VerifyRoutes(NodePlan plan)
+    {
+        using var undo = new UndoStack(log);
+        try
+        {
+            int changed = new KernelRoutes(netlink).Apply(plan, undo);
+            undo.Commit();
+            _troubles.Remove("");
+            if (changed > 0) log.LogWarning("{Count} of overlayd's routes were taken, changed or left over; they are as they should be", changed);
+        }
+        catch (Exception exception) when (exception is LinuxException or StartRefusedException)
+        {
+            Report("", exception.Message);
+        }
+    }
+
+    private bool IsWhole(SegmentPlan segment, Link link, DeviceConfigurator configurator)
     {
         int index = link.Index;
         DeviceState wanted = configurator.Wanted(segment, index);
         return (wanted.Master is null || wanted.Master == link.Master)
             && !wanted.Neighbours.Except(netlink.ListNeighbours(index)).Any()
-            && (!routes || !wanted.Routes.Except(netlink.ListRoutes()).Any())
             && segment.Addresses.All(own => netlink.ListAddresses(index).Any(has => has.Address.Equals(own.Address)));
     }
 
@@ -69,12 +86,11 @@ internal sealed class DeviceWatch(Rtnetlink netlink, ILogger log)
         else _troubles.Remove(key);
     }
 
-    private void Report(SegmentPlan segment, string trouble) => Report(segment.Device, trouble);
-
-    private void Report(string what, string trouble)
+    /// <param name="about">What it is about, of which only the last trouble is known; empty for routes.</param>
+    private void Report(string about, string trouble)
     {
-        if (_troubles.TryGetValue(what, out string? last) && last == trouble) return;
-        _troubles[what] = trouble;
+        if (_troubles.TryGetValue(about, out string? last) && last == trouble) return;
+        _troubles[about] = trouble;
         log.LogWarning("{Problem}", trouble);
     }
 }

@@ -11,14 +11,26 @@ internal static class HostInterfaces
     public static IReadOnlyList<HostInterface> Read()
     {
         using var netlink = new Rtnetlink();
-        ILookup<int, IPNetwork> routes = netlink.ListRoutes()
-            .Where(route => route.Protocol != DeviceState.RouteProtocol).ToLookup(route => route.InterfaceIndex, route => route.Destination);
+        return Read(netlink, netlink.ListRoutes()
+            .Where(route => route.Protocol != KernelRoutes.Protocol).ToLookup(route => route.InterfaceIndex, route => route.Destination));
+    }
+
+    /// <summary>Without routes, of which a host may have many.</summary>
+    public static IReadOnlyList<HostInterface> ReadWithoutRoutes()
+    {
+        using var netlink = new Rtnetlink();
+        return Read(netlink, Array.Empty<IPNetwork>().ToLookup(_ => 0));
+    }
+
+    private static IReadOnlyList<HostInterface> Read(Rtnetlink netlink, ILookup<int, IPNetwork> routes)
+    {
         IReadOnlyList<Link> links = netlink.ListLinks();
         Dictionary<int, string> names = links.ToDictionary(link => link.Index, link => link.Name);
         return [.. links.Select(link => new HostInterface(
             link.Name, link.Mtu,
             [.. netlink.ListAddresses(link.Index).Select(own => new InterfaceAddress(own.Address, own.PrefixLength))])
         {
+            IsUp = link.IsUp,
             Kind = link.Kind,
             Master = names.GetValueOrDefault(link.Master),
             Routes = [.. routes[link.Index]],

@@ -1,5 +1,4 @@
 using Overlay.Control.Model;
-using Overlay.Dataplane.Bridging;
 using Overlay.Dataplane.Forwarding;
 using Overlay.Dataplane.Mtu;
 using Overlay.Wire;
@@ -39,12 +38,12 @@ public static class SnapshotCompiler
         {
             SegmentState segment = state.Segments[i];
             var compiled = new RouteCompiler(segment, peers, states);
-            RouteTable table = compiled.Compile(routes.OfSegment(segment.Name));
-            Bridge? bridge = previous?.Segments.FirstOrDefault(each => each.Name == segment.Name)?.Bridge;
-            segments[i] = new Segment(i, segment.Name, segment.Vni, segment.DeviceMac, segment.Mtu, table, [.. compiled.Peers], segment.Tunnel)
+            Segment? inForce = previous?.Segments.FirstOrDefault(each => each.Name == segment.Name);
+            RouteTable table = compiled.Compile(routes, inForce?.Routes);
+            segments[i] = new Segment(i, segment.Name, segment.Vni, segment.DeviceMac, segment.Mtu, table, compiled.Peers, segment.Tunnel)
             {
-                Groups = [.. compiled.Groups],
-                Bridge = segment.Bridging is null ? null : BridgeCompiler.Compile(segment, peers, bridge),
+                Groups = compiled.Groups,
+                Bridge = segment.Bridging is null ? null : BridgeCompiler.Compile(segment, peers, inForce?.Bridge),
             };
         }
         return new ForwardingSnapshot(state.Revision, segments, new PeerTable(peers.Values))

@@ -6,13 +6,21 @@ public readonly record struct Refusal(string Wrong, string Remedy);
 /// <summary>Collects everything that is wrong with a configuration file, so that the operator reads it all at once.</summary>
 public sealed class ConfigurationProblems(string file)
 {
+    /// <summary>Most that are said of a file that another one names: it may have a million lines.</summary>
+    private const int MostOfOther = 20;
+
     private readonly SortedSet<(int Line, int Order, string Text)> _problems = [];
     private readonly SortedSet<(int Line, int Order, string Text)> _warnings = [];
+    private readonly Dictionary<string, ConfigurationProblems> _others = [];
 
-    public bool Any => _problems.Count > 0;
+    public bool Any => _problems.Count > 0 || _others.Values.Any(other => other.Any);
+
+    /// <summary>Those of a file that this one names; they follow this one's.</summary>
+    public ConfigurationProblems In(string other) =>
+        _others.TryGetValue(other, out ConfigurationProblems? problems) ? problems : _others[other] = new ConfigurationProblems(other);
 
     /// <summary>One a problem, in the order of the file: <c>FILE:LINE: what is wrong; remedy</c>.</summary>
-    public IEnumerable<string> Lines => _problems.Select(problem => problem.Text);
+    public IEnumerable<string> Lines => _problems.Select(problem => problem.Text).Concat(_others.Values.SelectMany(other => other.Shortened()));
 
     /// <summary>What is allowed and seldom meant: as <see cref="Lines"/>.</summary>
     public IEnumerable<string> Warnings => _warnings.Select(warning => warning.Text);
@@ -29,6 +37,12 @@ public sealed class ConfigurationProblems(string file)
 
     /// <inheritdoc cref="Add(int, string, string)"/>
     public void Warn(int line, string wrong, string remedy) => _warnings.Add((line, _warnings.Count, $"{Place(line)}: warning: {wrong}; {remedy}"));
+
+    private IEnumerable<string> Shortened()
+    {
+        IEnumerable<string> first = _problems.Take(MostOfOther).Select(problem => problem.Text);
+        return _problems.Count <= MostOfOther ? first : first.Append($"{file}: {_problems.Count - MostOfOther} more problems; correct these first");
+    }
 
     private string Place(int line) => line > 0 ? $"{file}:{line}" : file;
 }

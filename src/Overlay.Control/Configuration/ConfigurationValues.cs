@@ -107,6 +107,15 @@ public static class ConfigurationValues
         return good ? null : new Refusal($"'{text}' is no device name", "use letters, digits, '.', '-' and '_'");
     }
 
+    /// <summary>A path of a file that does not depend on where the daemon was started.</summary>
+    public static Refusal? AbsolutePath(string text, out string value)
+    {
+        value = text;
+        return text.StartsWith('/') && !text.EndsWith('/') && !text.Contains('\0')
+            ? null
+            : new Refusal($"'{text}' is no absolute path of a file", "write a path such as /etc/overlay/routes");
+    }
+
     /// <summary>A path for a Unix socket: absolute, and no longer than the kernel's address holds.</summary>
     public static Refusal? SocketPath(string text, out string value)
     {

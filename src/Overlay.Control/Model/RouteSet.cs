@@ -24,11 +24,43 @@ public sealed class RouteSet : IReadOnlyList<RouteState>
         // Files of many routes mostly are in order.
         for (int i = 1; i < sorted.Length; i++)
         {
-            if (RouteState.Compare(sorted[i - 1], sorted[i]) <= 0) continue;
-            Array.Sort(sorted, RouteState.Compare);
-            break;
+            if (RouteState.Compare(sorted[i - 1], sorted[i]) > 0) return new RouteSet(Sort(sorted));
         }
         return new RouteSet(sorted);
+    }
+
+    /// <summary>These and those of another set.</summary>
+    public RouteSet Union(RouteSet other)
+    {
+        if (other.Count == 0) return this;
+        if (Count == 0) return other;
+        var merged = new RouteState[Count + other.Count];
+        int left = 0;
+        int right = 0;
+        for (int i = 0; i < merged.Length; i++)
+        {
+            bool takesLeft = right == other.Count || (left < Count && RouteState.Compare(_routes[left], other._routes[right]) <= 0);
+            merged[i] = takesLeft ? _routes[left++] : other._routes[right++];
+        }
+        return new RouteSet(merged);
+    }
+
+    /// <summary>By address first, which as a bare number sorts several times faster than a whole route.</summary>
+    private static RouteState[] Sort(RouteState[] routes)
+    {
+        if (routes.Any(route => route.Segment != routes[0].Segment))
+            return [.. routes.GroupBy(route => route.Segment).OrderBy(group => group.Key, StringComparer.Ordinal).SelectMany(group => Sort([.. group]))];
+        var addresses = new UInt128[routes.Length];
+        for (int i = 0; i < routes.Length; i++) addresses[i] = routes[i].Address;
+        Array.Sort(addresses, routes);
+        for (int start = 0; start < routes.Length;)
+        {
+            int end = start + 1;
+            while (end < routes.Length && routes[end].Address == routes[start].Address) end++;
+            if (end - start > 1) routes.AsSpan(start, end - start).Sort(RouteState.Compare);
+            start = end;
+        }
+        return routes;
     }
 
     public ReadOnlySpan<RouteState> All => _routes;

@@ -60,6 +60,37 @@ internal sealed unsafe class NetlinkSocket : IDisposable
     /// <summary>Sends a request that changes something and waits for the acknowledgement.</summary>
     public void Execute(ref NetlinkRequest request, string call) => Run<object>(ref request, NLM_F_ACK, call, null, []);
 
+    /// <summary>Finishes a request that is sent with others: only the last is acknowledged, all are answered where they are refused.</summary>
+    /// <returns>Its length in its buffer.</returns>
+    public int Append(ref NetlinkRequest request, bool isLast) => request.Finish(isLast ? NLM_F_ACK : (ushort)0, ++_sequence).Length;
+
+    /// <summary>Sends the requests that were just made by <see cref="Append"/>, one behind the other, and waits until all are done.</summary>
+    /// <param name="messages">All of them.</param>
+    /// <param name="count">How many.</param>
+    /// <param name="call">Names them in an error.</param>
+    /// <param name="refused">Told the index, error number and explanation of each that the kernel refused.</param>
+    public void ExecuteAll(ReadOnlySpan<byte> messages, int count, string call, Action<int, int, string> refused)
+    {
+        long started = Stopwatch.GetTimestamp();
+        uint first = _sequence - (uint)count + 1;
+        fixed (byte* pointer = messages)
+        {
+            if (Libc.Send(_socket.Number, pointer, (nuint)messages.Length, 0) < 0) throw LinuxException.Last($"send {call}");
+        }
+        while (true)
+        {
+            ReadOnlySpan<byte> rest = Receive(call, started);
+            while (Next(ref rest, call, out NlMsgHdr header, out ReadOnlySpan<byte> body))
+            {
+                uint index = header.nlmsg_seq - first;
+                if (index >= count || header.nlmsg_type != NLMSG_ERROR) continue;
+                (int errno, string detail) = Error(header, body);
+                if (errno != 0) refused((int)index, errno, detail);
+                if (index == count - 1) return;
+            }
+        }
+    }
+
     /// <summary>Sends a request for one object.</summary>
     public T Get<T>(ref NetlinkRequest request, string call, NetlinkParser<T> parser)
         where T : class
@@ -128,14 +159,8 @@ internal sealed unsafe class NetlinkSocket : IDisposable
         while (true)
         {
             ReadOnlySpan<byte> rest = Receive(call, started);
-            while (rest.Length >= sizeof(NlMsgHdr))
+            while (Next(ref rest, call, out NlMsgHdr header, out ReadOnlySpan<byte> body))
             {
-                NlMsgHdr header = MemoryMarshal.Read<NlMsgHdr>(rest);
-                if (header.nlmsg_len < sizeof(NlMsgHdr) || header.nlmsg_len > rest.Length)
-                    throw new LinuxException(call, Errno.EIO, "the kernel's answer is cut off");
-                ReadOnlySpan<byte> body = rest[sizeof(NlMsgHdr)..(int)header.nlmsg_len];
-                rest = rest[Math.Min(NetlinkRequest.Align((int)header.nlmsg_len), rest.Length)..];
-
                 // What is left of a request that was given up.
                 if (header.nlmsg_seq < first || header.nlmsg_seq > last) continue;
                 if ((header.nlmsg_flags & NLM_F_DUMP_INTR) != 0) consistent = false;
@@ -148,6 +173,20 @@ internal sealed unsafe class NetlinkSocket : IDisposable
                 if (parser?.Invoke(body) is { } result) results.Add(result);
             }
         }
+    }
+
+    /// <summary>Takes the first message off an answer; false where there is none.</summary>
+    private static bool Next(ref ReadOnlySpan<byte> rest, string call, out NlMsgHdr header, out ReadOnlySpan<byte> body)
+    {
+        header = default;
+        body = default;
+        if (rest.Length < sizeof(NlMsgHdr)) return false;
+        header = MemoryMarshal.Read<NlMsgHdr>(rest);
+        if (header.nlmsg_len < sizeof(NlMsgHdr) || header.nlmsg_len > rest.Length)
+            throw new LinuxException(call, Errno.EIO, "the kernel's answer is cut off");
+        body = rest[sizeof(NlMsgHdr)..(int)header.nlmsg_len];
+        rest = rest[Math.Min(NetlinkRequest.Align((int)header.nlmsg_len), rest.Length)..];
+        return true;
     }
 
     private ReadOnlySpan<byte> Receive(string call, long started)
@@ -171,8 +210,14 @@ internal sealed unsafe class NetlinkSocket : IDisposable
 
     private static void ThrowIfError(NlMsgHdr header, ReadOnlySpan<byte> body, string call)
     {
+        (int errno, string detail) = Error(header, body);
+        if (errno != 0) throw new LinuxException(call, errno, detail);
+    }
+
+    private static (int Errno, string Detail) Error(NlMsgHdr header, ReadOnlySpan<byte> body)
+    {
         int errno = body.Length >= sizeof(int) ? -MemoryMarshal.Read<int>(body) : 0;
-        if (errno == 0) return;
+        if (errno == 0) return (0, "");
         string detail = "";
         if (header.nlmsg_type == NLMSG_ERROR && (header.nlmsg_flags & NLM_F_ACK_TLVS) != 0)
         {
@@ -183,6 +228,6 @@ internal sealed unsafe class NetlinkSocket : IDisposable
                 if (attributes.Type == NLMSGERR_ATTR_MSG) detail = attributes.Text;
             }
         }
-        throw new LinuxException(call, errno, detail);
+        return (errno, detail);
     }
 }

@@ -7,6 +7,9 @@ namespace Overlay.Linux.Netlink;
 
 public sealed partial class Rtnetlink
 {
+    /// <summary>As many refusals as a socket's buffer surely holds.</summary>
+    private const int RoutesPerCall = 64;
+
     /// <summary>Adds a route. One of the same destination and metric is refused with EEXIST.</summary>
     public void AddRoute(Route route) => SetRoute(route, NLM_F_CREATE | NLM_F_EXCL, "add");
 
@@ -26,6 +29,39 @@ public sealed partial class Rtnetlink
         NetlinkRequest request = NetlinkRequest.Start(stackalloc byte[NetlinkRequest.BufferBytes], RTM_GETROUTE, 0, default(RtMsg));
         return _socket.Dump(ref request, "list routes", ParseRoute);
     }
+
+    /// <summary>Makes many changes, in the order given and many a system call. One that the kernel refuses does not keep it from the others.</summary>
+    /// <returns>What it refused.</returns>
+    public IReadOnlyList<RouteFailure> ChangeRoutes(IReadOnlyList<RouteChange> changes)
+    {
+        var failures = new List<RouteFailure>();
+        byte[] messages = new byte[RoutesPerCall * NetlinkRequest.BufferBytes];
+        for (int first = 0; first < changes.Count; first += RoutesPerCall)
+        {
+            int length = 0;
+            int count = Math.Min(RoutesPerCall, changes.Count - first);
+            for (int i = 0; i < count; i++)
+            {
+                NetlinkRequest request = ChangeRequest(messages.AsSpan(length, NetlinkRequest.BufferBytes), changes[first + i]);
+                length += _socket.Append(ref request, isLast: i == count - 1);
+            }
+            int start = first;
+            _socket.ExecuteAll(messages.AsSpan(0, length), count, "change routes", (index, errno, detail) =>
+            {
+                RouteChange change = changes[start + index];
+                string call = $"{change.Verb.ToString().ToLowerInvariant()} route {change.Route.Destination} of link {change.Route.InterfaceIndex}";
+                failures.Add(new RouteFailure(start + index, new LinuxException(call, errno, detail)));
+            });
+        }
+        return failures;
+    }
+
+    private static NetlinkRequest ChangeRequest(Span<byte> buffer, RouteChange change) => change.Verb switch
+    {
+        RouteVerb.Add => RouteRequest(buffer, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, change.Route),
+        RouteVerb.Replace => RouteRequest(buffer, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, change.Route),
+        _ => RouteRequest(buffer, RTM_DELROUTE, 0, change.Route),
+    };
 
     private void SetRoute(Route route, ushort flags, string verb)
     {

@@ -58,6 +58,14 @@ public sealed class TunnelGsoOffloaded : ISetup
     public static TunnelOptions Tunnel => new() { Egress = "tunnel-gso" };
 }
 
+/// <summary>Peers on the same subnet are reached without a tunnel.</summary>
+public sealed class CrossSubnet : ISetup
+{
+    public static LabOptions Options => new();
+
+    public static TunnelOptions Tunnel => new() { SegmentLines = ["direct: cross-subnet"] };
+}
+
 /// <summary>A device whose MTU is configured, so that it stays where the underlay's falls.</summary>
 public sealed class FixedMtu : ISetup
 {
