@@ -7,7 +7,7 @@ namespace Overlay.SystemTests.Routes;
 /// <summary>Routes come and go under a stream of which every byte is compared.</summary>
 public sealed class RouteFlapTests(DaemonPair<UdpGso> pair) : IClassFixture<DaemonPair<UdpGso>>
 {
-    private const int Flaps = 6;
+    private const int Flaps = 4;
     private const long SomePackets = 500;
     private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(30);
 
