@@ -223,9 +223,9 @@ internal sealed class Node : IDisposable
     {
         StopWorkers();
         ReleasePorts();
-        new KernelRoutes(_netlink).Release(_plan);
         _devices.ForEach(device => device.Dispose());
         _underlay.Dispose();
+        new KernelRoutes(_netlink).Release(_plan);
         _netlink.Dispose();
     }
 

@@ -6,7 +6,7 @@ namespace Overlay.Cli;
 /// <summary>What commands that ask the daemon have in common.</summary>
 internal static class LocalApiCommand
 {
-    private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(5);
+    public static readonly TimeSpan DefaultDeadline = TimeSpan.FromSeconds(5);
 
     public static Option<string> SocketOption() => new("--socket")
     {
@@ -17,13 +17,15 @@ internal static class LocalApiCommand
 
     public static Option<bool> JsonOption() => new("--json") { Description = "Print the daemon's answer as JSON." };
 
-    /// <summary>Asks the daemon and prints, within five seconds.</summary>
+    /// <summary>Asks the daemon and prints, within five seconds unless another deadline is given.</summary>
     /// <returns>0 when the answer was printed, 1 when the daemon could not be asked.</returns>
     public static async Task<int> AskAsync(
-        string socket, Func<LocalApiClient, CancellationToken, Task> ask, TextWriter errors, CancellationToken cancellation, string daemon = "overlayd")
+        string socket, Func<LocalApiClient, CancellationToken, Task> ask, TextWriter errors, CancellationToken cancellation, string daemon = "overlayd",
+        TimeSpan? within = null)
     {
+        TimeSpan most = within ?? DefaultDeadline;
         using var deadline = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
-        deadline.CancelAfter(Deadline);
+        deadline.CancelAfter(most);
         try
         {
             using var client = new LocalApiClient(socket, daemon);
@@ -38,7 +40,7 @@ internal static class LocalApiCommand
         catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
         {
             await errors.WriteLineAsync(
-                $"overlay: {daemon} at {socket} did not answer within {Deadline.TotalSeconds:0} s; see its log").ConfigureAwait(false);
+                $"overlay: {daemon} at {socket} did not answer within {most.TotalSeconds:0} s; see its log").ConfigureAwait(false);
             return 1;
         }
     }

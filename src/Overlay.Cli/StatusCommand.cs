@@ -8,6 +8,9 @@ namespace Overlay.Cli;
 /// <summary><c>overlay status</c>, <c>overlay peers</c> and <c>overlay routes</c>: the daemon's status or a part of it, as tables or as JSON.</summary>
 internal static class StatusCommand
 {
+    /// <summary>A million routes are some hundred megabytes.</summary>
+    private static readonly TimeSpan RoutesDeadline = TimeSpan.FromMinutes(2);
+
     public static Command Create(TextWriter output, TextWriter errors) =>
         Create("status", "Print node, underlay, segments, counters, peers and routes.", (socket, json, cancellation) => RunAsync(socket, json, output, errors, cancellation));
 
@@ -29,7 +32,7 @@ internal static class StatusCommand
     public static Task<int> RoutesAsync(string socket, bool asJson, TextWriter output, TextWriter errors, CancellationToken cancellation) =>
         RunAsync(
             socket, asJson, (client, deadline) => client.GetRoutesAsync(deadline), StatusJson.Default.RouteListDocument,
-            (list, to) => StatusReport.WriteRoutes(list.Routes, to), output, errors, cancellation);
+            (list, to) => StatusReport.WriteRoutes(list.Routes, to), output, errors, cancellation, RoutesDeadline);
 
     private static Command Create(string name, string description, Func<string, bool, CancellationToken, Task<int>> run)
     {
@@ -48,10 +51,10 @@ internal static class StatusCommand
 
     private static Task<int> RunAsync<T>(
         string socket, bool asJson, Func<LocalApiClient, CancellationToken, Task<T>> ask, JsonTypeInfo<T> type, Action<T, TextWriter> write,
-        TextWriter output, TextWriter errors, CancellationToken cancellation) => LocalApiCommand.AskAsync(socket, async (client, deadline) =>
+        TextWriter output, TextWriter errors, CancellationToken cancellation, TimeSpan? within = null) => LocalApiCommand.AskAsync(socket, async (client, deadline) =>
         {
             T chosen = await ask(client, deadline).ConfigureAwait(false);
             if (asJson) await output.WriteLineAsync(JsonSerializer.Serialize(chosen, type)).ConfigureAwait(false);
             else write(chosen, output);
-        }, errors, cancellation);
+        }, errors, cancellation, within);
 }

@@ -135,13 +135,9 @@ internal static class StatusReport
         ? peer.Macs.Values.First()
         : OrDash([.. peer.Macs.Select(mac => $"{mac.Key} {mac.Value}")]);
 
-    public static void WriteRoutes(IReadOnlyList<RouteStatus> routes, TextWriter output)
+    public static void WriteRoutes(IEnumerable<RouteStatus> routes, TextWriter output)
     {
-        if (routes.Count == 0)
-        {
-            output.WriteLine("  none");
-            return;
-        }
+        bool any = false;
         var table = new TextTable(
             TextTable.Text("PREFIX"), TextTable.Text("TO"), TextTable.Text("SEGMENT"), TextTable.Text("DIRECT"), TextTable.Text("SOURCE"),
             TextTable.Number("PRIORITY"), TextTable.Number("METRIC"), TextTable.Text("WHY"));
@@ -150,8 +146,10 @@ internal static class StatusReport
             table.Add(
                 route.Prefix, route.To, route.Segment, route.Direct, RouteCommand.SourceOf(route), RouteCommand.Number(route.Priority),
                 RouteCommand.Number(route.Metric), route.Reason);
+            any = true;
         }
-        table.Write(output);
+        if (any) table.Write(output);
+        else output.WriteLine("  none");
     }
 
     private static void WriteDrops(StatusDocument status, TextWriter output)

@@ -3,8 +3,8 @@ namespace Overlay.Rpc;
 /// <summary>What <c>GET /v1/routes</c> of overlayd answers.</summary>
 /// <param name="Node">Name of the node.</param>
 /// <param name="Revision">Of the configuration in force.</param>
-/// <param name="Routes">All of them, by segment and prefix, the one in force first.</param>
-public sealed record RouteListDocument(string Node, long Revision, IReadOnlyList<RouteStatus> Routes);
+/// <param name="Routes">All of them, by segment and prefix, the one in force first; described as they are written, for they may be a million.</param>
+public sealed record RouteListDocument(string Node, long Revision, IEnumerable<RouteStatus> Routes);
 
 /// <param name="Prefix">Inner destinations.</param>
 /// <param name="Segment">Name of the segment.</param>

@@ -71,7 +71,7 @@ internal sealed class StatusReporter(Node node, ControlAgent? control = null, Po
     public RouteListDocument ReportRoutes()
     {
         NodePlan plan = node.Plan;
-        return new RouteListDocument(plan.Options.Node, plan.State.Revision, [.. RouteReporter.Describe(RouteSet.Of(plan.State.Routes))]);
+        return new RouteListDocument(plan.Options.Node, plan.State.Revision, RouteReporter.Describe(RouteSet.Of(plan.State.Routes)));
     }
 
     /// <summary>Where packets of a flow go; null where there is no such segment.</summary>
