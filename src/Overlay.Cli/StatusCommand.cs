@@ -32,7 +32,7 @@ internal static class StatusCommand
     public static Task<int> RoutesAsync(string socket, bool asJson, TextWriter output, TextWriter errors, CancellationToken cancellation) =>
         RunAsync(
             socket, asJson, (client, deadline) => client.GetRoutesAsync(deadline), StatusJson.Default.RouteListDocument,
-            (list, to) => StatusReport.WriteRoutes(list.Routes, to), output, errors, cancellation, RoutesDeadline);
+            (list, to) => StatusReport.WriteRoutes(list.Routes, to), output, errors, RoutesDeadline, cancellation);
 
     private static Command Create(string name, string description, Func<string, bool, CancellationToken, Task<int>> run)
     {
@@ -47,14 +47,14 @@ internal static class StatusCommand
         string socket, bool asJson, Func<StatusDocument, T> choose, JsonTypeInfo<T> type, Action<T, TextWriter> write, TextWriter output,
         TextWriter errors, CancellationToken cancellation) => RunAsync(
             socket, asJson, async (client, deadline) => choose(await client.GetStatusAsync(deadline).ConfigureAwait(false)), type, write, output, errors,
-            cancellation);
+            LocalApiCommand.DefaultDeadline, cancellation);
 
     private static Task<int> RunAsync<T>(
         string socket, bool asJson, Func<LocalApiClient, CancellationToken, Task<T>> ask, JsonTypeInfo<T> type, Action<T, TextWriter> write,
-        TextWriter output, TextWriter errors, CancellationToken cancellation, TimeSpan? within = null) => LocalApiCommand.AskAsync(socket, async (client, deadline) =>
+        TextWriter output, TextWriter errors, TimeSpan most, CancellationToken cancellation) => LocalApiCommand.AskAsync(socket, async (client, deadline) =>
         {
             T chosen = await ask(client, deadline).ConfigureAwait(false);
             if (asJson) await output.WriteLineAsync(JsonSerializer.Serialize(chosen, type)).ConfigureAwait(false);
             else write(chosen, output);
-        }, errors, cancellation, within);
+        }, errors, most, cancellation);
 }
