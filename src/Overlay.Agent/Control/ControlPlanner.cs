@@ -84,8 +84,8 @@ internal sealed class ControlPlanner(NodePlan basis, ControlView view)
         HashSet<string> known = [.. networks.Select(network => network.Name)];
         UInt128[] underlay = [.. peers.Values.Select(peer => peer.Endpoint.Address).Concat(basis.Underlay.Addresses.Select(IpBits.V6OrMapped)).Order()];
         var routes = new List<RouteState>();
-        foreach ((string network, string prefix, string node) in view.Blocks.Select(block => (block.Network, block.Prefix, block.Holder))
-            .Concat(view.Routes.Select(route => (route.Network, route.Prefix, route.Node))))
+        foreach ((string network, string prefix, string node, RouteSource source) in view.Blocks.Select(block => (block.Network, block.Prefix, block.Holder, RouteSource.Block))
+            .Concat(view.Routes.Select(route => (route.Network, route.Prefix, route.Node, RouteSource.Controller))))
         {
             if (!known.Contains(network) || !peers.ContainsKey(node)) continue;
             IPNetwork parsed = IPNetwork.Parse(prefix);
@@ -94,7 +94,7 @@ internal sealed class ControlPlanner(NodePlan basis, ControlView view)
                 _problems.Add($"{prefix} of network '{network}' holds addresses of the underlay: it is not routed, for the tunnel's own packets would enter it");
                 continue;
             }
-            routes.Add(new RouteState(parsed, node, network) { Source = RouteSource.Controller });
+            routes.Add(new RouteState(parsed, node, network) { Source = source });
         }
         return routes;
     }

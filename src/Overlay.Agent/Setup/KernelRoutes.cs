@@ -33,8 +33,11 @@ internal sealed class KernelRoutes(Rtnetlink netlink)
         foreach (Route route in Ours(plan, links)) before.TryAdd((route.Destination, route.Metric), route);
         var changes = new List<RouteChange>();
         var inverse = new List<RouteChange>();
+        var told = new HashSet<(IPNetwork, uint)>();
         foreach (Route route in Wanted(plan, links))
         {
+            // Two networks of a controller may have one prefix; the kernel has one table.
+            if (!told.Add((route.Destination, route.Metric))) continue;
             if (!before.Remove((route.Destination, route.Metric), out Route? old))
             {
                 changes.Add(new RouteChange(RouteVerb.Add, route));
