@@ -1,6 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
 using Overlay.Agent.Planning;
+using Overlay.Control.Model;
 using Overlay.Dataplane.Forwarding;
 using Overlay.Linux;
 using Overlay.Linux.Netlink;
@@ -132,7 +133,7 @@ internal sealed class KernelRoutes(Rtnetlink netlink)
 
     private static IPAddress? SourceOf(SegmentPlan segment, IPNetwork prefix)
     {
-        foreach (Control.Model.InterfaceAddress own in segment.Addresses)
+        foreach (InterfaceAddress own in segment.Addresses)
         {
             if (own.Address.AddressFamily == prefix.BaseAddress.AddressFamily) return own.Address;
         }
