@@ -20,6 +20,7 @@ internal sealed class Node : IDisposable
     private readonly ILogger _log;
     private readonly Rtnetlink _netlink = new();
     private readonly List<TapDevice> _devices = [];
+    private readonly Action<Exception> _workerDied;
     private EgressWatch? _egressWatch;
     private readonly HashSet<string> _settingRefusals = [];
     private readonly DeviceWatch _watch;
@@ -234,7 +235,7 @@ internal sealed class Node : IDisposable
     {
         if (!_underlay.VerifyInjectors(stop)) return;
         EgressChoice choice = _underlay.Egress;
-        _workers.ForEach(worker => worker.Use(choice));
+        foreach (QueueWorker worker in _workers) worker.Use(choice);
         _log.LogWarning("super-packets now leave by {Egress}: {Reason}", StatusReporter.ModeName(choice.Mode), choice.Reason);
     }
 
