@@ -56,5 +56,5 @@ internal static class StatusCommand
             T chosen = await ask(client, deadline).ConfigureAwait(false);
             if (asJson) await output.WriteLineAsync(JsonSerializer.Serialize(chosen, type)).ConfigureAwait(false);
             else write(chosen, output);
-        }, errors, most, cancellation);
+        }, errors, cancellation, within: most);
 }
