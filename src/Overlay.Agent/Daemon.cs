@@ -65,7 +65,9 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
                 () => _events.Add(new Event(EventKind.HostChanged)), cause => _events.Add(new Event(EventKind.WorkerDied, cause)));
             api.Reporter = new StatusReporter(node, control, pods);
             if (pods is not null) await pods.StartAsync().ConfigureAwait(false);
+            node.MtuChanged += segment => _log.LogInformation("{Device} has MTU {Mtu}", segment.Device, segment.Mtu);
             HostWarnings.Log(plan, _log);
+            LogWarnings(node.Plan, before: null);
             LogReady(node);
             notification.Ready();
             control?.Start();
@@ -106,9 +108,10 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
                 case EventKind.HostChanged:
                     IReadOnlyList<NetlinkEvent> events = host.Take();
                     node.HostChanged(events);
-                    if (_control is not null && events.Any(each => each is AddressEvent || IsOfUnderlay(each))) FollowHost(node, _control);
-                    else if (events.Any(IsOfUnderlay)) FollowUnderlay(node);
-                    else break;
+                    IReadOnlyList<NetlinkEvent> ofUnderlay = [.. events.Where(each => each is AddressEvent || IsOfUnderlay(each))];
+                    if (ofUnderlay.Count == 0) break;
+                    if (_control is not null) FollowHost(node, _control, ofUnderlay);
+                    else FollowUnderlay(node);
                     Tell(pods, node);
                     break;
                 case EventKind.ControlChanged:
@@ -126,25 +129,23 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
     }
 
     /// <summary>
-    /// Takes over another MTU of the underlay's interfaces: into the devices, and thereby their routes. Where a configured MTU no longer fits,
-    /// the devices stay as they are and senders are told packet by packet.
+    /// Takes over what the underlay's interfaces and routes carry now: into the paths to peers, the devices, and thereby their routes. A
+    /// configured MTU that no longer fits is lessened until it does.
     /// </summary>
     private void FollowUnderlay(Node node)
     {
-        IReadOnlyList<HostInterface> interfaces = HostInterfaces.Read();
         NodePlan before = node.Plan;
-        int mtu = interfaces.Where(each => each.Addresses.Any(own => before.Underlay.Addresses.Contains(own.Address)))
-            .Select(each => each.Mtu).DefaultIfEmpty(node.UnderlayMtu).Min();
-        if (mtu == node.UnderlayMtu) return;
-        _log.LogWarning("the underlay's MTU is now {Mtu} and was {Before}", mtu, node.UnderlayMtu);
+        using var ways = new HostWays(before.Options);
+        NodePlan measured = ways.Measure(before);
+        if (measured == before) return;
         var problems = new ConfigurationProblems(file);
-        if (PlanResolver.Resolve(before.Options, interfaces, node.Snapshot.Revision + 1, problems) is { } read
+        if (PlanFile.Resolve(before.Options, node.Snapshot.Revision + 1, before, problems) is { } read
             && ReloadCheck.Accept(before, read, problems) is { } plan)
         {
             try
             {
                 node.Apply(plan);
-                foreach (SegmentPlan segment in plan.Segments) _log.LogInformation("{Device} has MTU {Mtu}", segment.Device, segment.Mtu);
+                LogUnderlay(before, plan);
                 return;
             }
             catch (Exception exception) when (exception is LinuxException or StartRefusedException)
@@ -153,23 +154,50 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
             }
         }
         foreach (string problem in problems.Lines) _log.LogWarning("{Problem}", problem);
-        node.LimitPaths(mtu);
+        // Devices stay as they are; senders are told packet by packet.
+        node.TakeWays(measured);
+        LogUnderlay(before, measured);
+    }
+
+    private void LogUnderlay(NodePlan before, NodePlan plan)
+    {
+        if (plan.Underlay.Mtu != before.Underlay.Mtu) _log.LogWarning("the underlay's MTU is now {Mtu} and was {Before}", plan.Underlay.Mtu, before.Underlay.Mtu);
+        foreach ((string peer, PeerWay way) in plan.Ways)
+        {
+            if (before.MtuTo(peer) == way.Mtu || way.Mtu == plan.Underlay.Mtu) continue;
+            _log.LogWarning("the way to peer {Peer} by {Interface} now carries {Mtu} bytes and carried {Before}", peer, way.Interface, way.Mtu, before.MtuTo(peer));
+        }
+        LogWarnings(plan, before);
+    }
+
+    /// <summary>Tells what was not told before.</summary>
+    private void LogWarnings(NodePlan plan, NodePlan? before)
+    {
+        foreach (string warning in plan.Warnings.Except(before?.Warnings ?? [])) _log.LogWarning("{Warning}", warning);
     }
 
     /// <summary>Follows the underlay's addresses and MTU where the controllers tell the peers, which are told of other addresses in turn.</summary>
-    private void FollowHost(Node node, ControlAgent control)
+    private void FollowHost(Node node, ControlAgent control, IReadOnlyList<NetlinkEvent> events)
     {
-        var problems = new ConfigurationProblems(file);
-        if (PlanResolver.Resolve(control.Basis.Options, HostInterfaces.Read(), 0, problems) is not { } basis)
+        if (events.Count == 0) return;
+        bool moved = false;
+        if (events.Any(each => each is LinkEvent or AddressEvent or EventsLost))
         {
-            foreach (string problem in problems.Lines) _log.LogWarning("{Problem}", problem);
-            return;
+            var problems = new ConfigurationProblems(file);
+            if (PlanFile.Resolve(control.Basis.Options, 0, control.Basis, problems) is not { } basis)
+            {
+                foreach (string problem in problems.Lines) _log.LogWarning("{Problem}", problem);
+                return;
+            }
+            moved = !basis.Underlay.Addresses.SequenceEqual(control.Basis.Underlay.Addresses);
+            if (moved) _log.LogWarning("the underlay's addresses are now {Addresses}", string.Join(',', basis.Underlay.Addresses));
+            if (moved || basis.Underlay.Mtu != control.Basis.Underlay.Mtu) control.Use(basis);
         }
-        if (basis.Underlay == control.Basis.Underlay) return;
-        _log.LogWarning(
-            "the underlay is now {Addresses} with MTU {Mtu}", string.Join(',', basis.Underlay.Addresses), basis.Underlay.Mtu);
-        control.Use(basis);
-        Apply(node, control.Plan());
+        NodePlan before = node.Plan;
+        using var ways = new HostWays(before.Options);
+        if (!moved && ways.Measure(before) == before) return;
+        NodePlan plan = control.Plan();
+        if (Apply(node, plan)) LogUnderlay(before, plan);
     }
 
     private bool Apply(Node node, NodePlan plan)
@@ -195,7 +223,7 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
     private void ReloadBasis(Node node, ControlAgent control)
     {
         var problems = new ConfigurationProblems(file);
-        if (PlanFile.Read(file, 0, problems) is { } read && ReloadCheck.Accept(control.Basis, read, problems) is { } basis)
+        if (PlanFile.Read(file, 0, control.Basis, problems) is { } read && ReloadCheck.Accept(control.Basis, read, problems) is { } basis)
         {
             control.Use(basis);
             if (Apply(node, control.Plan())) _log.LogInformation("reloaded");
@@ -207,7 +235,7 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
 
     /// <summary>Pods' own links come and go all the time, and carry no tunnel.</summary>
     private static bool IsOfUnderlay(NetlinkEvent each) =>
-        each is EventsLost || (each is LinkEvent link && !link.Link.Name.StartsWith(Attachment.InterfacePrefix, StringComparison.Ordinal));
+        each is EventsLost or RouteEvent || (each is LinkEvent link && !link.Link.Name.StartsWith(Attachment.InterfacePrefix, StringComparison.Ordinal));
 
     private static void Tell(PodWorker? pods, Node node)
     {
@@ -222,7 +250,8 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
             return;
         }
         var problems = new ConfigurationProblems(file);
-        if (PlanFile.Read(file, node.Snapshot.Revision + 1, problems) is { } read && ReloadCheck.Accept(node.Plan, read, problems) is { } plan)
+        NodePlan before = node.Plan;
+        if (PlanFile.Read(file, node.Snapshot.Revision + 1, before, problems) is { } read && ReloadCheck.Accept(before, read, problems) is { } plan)
         {
             try
             {
@@ -232,6 +261,7 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
                     plan.State.Revision, plan.State.Peers.Count, plan.State.Routes.Count);
                 foreach (string warning in problems.Warnings) _log.LogWarning("{Warning}", warning);
                 HostWarnings.Log(plan, _log);
+                LogWarnings(plan, before: null);
                 return;
             }
             catch (Exception exception) when (exception is LinuxException or StartRefusedException)

@@ -43,6 +43,7 @@ public static class SnapshotCompiler
             Bridge? bridge = previous?.Segments.FirstOrDefault(each => each.Name == segment.Name)?.Bridge;
             segments[i] = new Segment(i, segment.Name, segment.Vni, segment.DeviceMac, segment.Mtu, table, [.. compiled.Peers], segment.Tunnel)
             {
+                PeerPort = segment.PeerPort,
                 Groups = [.. compiled.Groups],
                 Bridge = segment.Bridging is null ? null : BridgeCompiler.Compile(segment, peers, bridge),
             };
