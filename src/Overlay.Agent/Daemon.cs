@@ -65,7 +65,9 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
                 () => _events.Add(new Event(EventKind.HostChanged)), cause => _events.Add(new Event(EventKind.WorkerDied, cause)));
             api.Reporter = new StatusReporter(node, control, pods);
             if (pods is not null) await pods.StartAsync().ConfigureAwait(false);
+            node.MtuChanged += segment => _log.LogInformation("{Device} has MTU {Mtu}", segment.Device, segment.Mtu);
             HostWarnings.Log(plan, _log);
+            LogWarnings(node.Plan, before: null);
             LogReady(node);
             notification.Ready();
             control?.Start();
@@ -84,7 +86,7 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
 
     private ExitCode Serve(Node node, PodWorker? pods, HostEvents host, ServiceNotification notification)
     {
-        var follower = new UnderlayFollower(file, _log);
+        var follower = new UnderlayFollower(_log);
         long verified = Stopwatch.GetTimestamp();
         while (true)
         {
@@ -107,9 +109,10 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
                 case EventKind.HostChanged:
                     IReadOnlyList<NetlinkEvent> events = host.Take();
                     node.HostChanged(events);
-                    if (!events.Any(each => each is AddressEvent || IsOfUnderlay(each))) break;
-                    if (_control is not null) FollowHost(node, _control);
-                    else follower.Follow(node);
+                    IReadOnlyList<NetlinkEvent> ofUnderlay = [.. events.Where(each => each is AddressEvent || IsOfUnderlay(each))];
+                    if (ofUnderlay.Count == 0) break;
+                    if (_control is not null) FollowHost(node, _control, ofUnderlay);
+                    else FollowUnderlay(node, follower);
                     Tell(pods, node);
                     break;
                 case EventKind.ControlChanged:
@@ -126,20 +129,79 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
         }
     }
 
-    /// <summary>Follows the underlay's addresses and MTU where the controllers tell the peers, which are told of other addresses in turn.</summary>
-    private void FollowHost(Node node, ControlAgent control)
+    /// <summary>
+    /// Takes over what the underlay's interfaces and routes carry now: into the paths to peers, the devices, and thereby their routes. A
+    /// configured MTU that no longer fits is lessened until it does.
+    /// </summary>
+    private void FollowUnderlay(Node node, UnderlayFollower follower)
     {
+        NodePlan before = node.Plan;
+        using var ways = new HostWays(before.Options);
+        NodePlan measured = ways.Measure(before);
+        bool isOtherHost = follower.HasChanged(before);
+        if (measured == before && !isOtherHost) return;
         var problems = new ConfigurationProblems(file);
-        if (PlanResolver.Resolve(control.Basis.Options, HostInterfaces.Read(), 0, problems) is not { } basis)
+        if (PlanFile.Follow(before, node.Snapshot.Revision + 1, problems) is { } read && ReloadCheck.Accept(before, read, problems) is { } plan)
         {
-            foreach (string problem in problems.Lines) _log.LogWarning("{Problem}", problem);
-            return;
+            if (measured == before && !UnderlayFollower.Differ(before, plan)) return;
+            try
+            {
+                node.Apply(plan);
+                LogUnderlay(before, plan);
+                follower.LogChanges(before, plan);
+                return;
+            }
+            catch (Exception exception) when (exception is LinuxException or StartRefusedException)
+            {
+                _log.LogError("{Problem}", exception.Message);
+            }
         }
-        if (basis.Underlay == control.Basis.Underlay) return;
-        _log.LogWarning(
-            "the underlay is now {Addresses} with MTU {Mtu}", string.Join(',', basis.Underlay.Addresses), basis.Underlay.Mtu);
-        control.Use(basis);
-        Apply(node, control.Plan());
+        foreach (string problem in problems.Lines) _log.LogWarning("{Problem}", problem);
+        if (measured == before) return;
+        // Devices stay as they are; senders are told packet by packet.
+        node.TakeWays(measured);
+        LogUnderlay(before, measured);
+    }
+
+    private void LogUnderlay(NodePlan before, NodePlan plan)
+    {
+        if (plan.Underlay.Mtu != before.Underlay.Mtu) _log.LogWarning("the underlay's MTU is now {Mtu} and was {Before}", plan.Underlay.Mtu, before.Underlay.Mtu);
+        foreach ((string peer, PeerWay way) in plan.Ways)
+        {
+            if (before.MtuTo(peer) == way.Mtu || way.Mtu == plan.Underlay.Mtu) continue;
+            _log.LogWarning("the way to peer {Peer} by {Interface} now carries {Mtu} bytes and carried {Before}", peer, way.Interface, way.Mtu, before.MtuTo(peer));
+        }
+        LogWarnings(plan, before);
+    }
+
+    /// <summary>Tells what was not told before.</summary>
+    private void LogWarnings(NodePlan plan, NodePlan? before)
+    {
+        foreach (string warning in plan.Warnings.Except(before?.Warnings ?? [])) _log.LogWarning("{Warning}", warning);
+    }
+
+    /// <summary>Follows the underlay's addresses and MTU where the controllers tell the peers, which are told of other addresses in turn.</summary>
+    private void FollowHost(Node node, ControlAgent control, IReadOnlyList<NetlinkEvent> events)
+    {
+        if (events.Count == 0) return;
+        bool moved = false;
+        if (events.Any(each => each is LinkEvent or AddressEvent or EventsLost))
+        {
+            var problems = new ConfigurationProblems(file);
+            if (PlanFile.Resolve(control.Basis.Options, 0, control.Basis, problems) is not { } basis)
+            {
+                foreach (string problem in problems.Lines) _log.LogWarning("{Problem}", problem);
+                return;
+            }
+            moved = !basis.Underlay.Addresses.SequenceEqual(control.Basis.Underlay.Addresses);
+            if (moved) _log.LogWarning("the underlay's addresses are now {Addresses}", string.Join(',', basis.Underlay.Addresses));
+            if (moved || basis.Underlay.Mtu != control.Basis.Underlay.Mtu) control.Use(basis);
+        }
+        NodePlan before = node.Plan;
+        using var ways = new HostWays(before.Options);
+        if (!moved && ways.Measure(before) == before) return;
+        NodePlan plan = control.Plan();
+        if (Apply(node, plan)) LogUnderlay(before, plan);
     }
 
     private bool Apply(Node node, NodePlan plan)
@@ -165,7 +227,7 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
     private void ReloadBasis(Node node, ControlAgent control)
     {
         var problems = new ConfigurationProblems(file);
-        if (PlanFile.Read(file, 0, problems) is { } read && ReloadCheck.Accept(control.Basis, read, problems) is { } basis)
+        if (PlanFile.Read(file, 0, control.Basis, problems) is { } read && ReloadCheck.Accept(control.Basis, read, problems) is { } basis)
         {
             control.Use(basis);
             if (Apply(node, control.Plan())) _log.LogInformation("reloaded");
@@ -177,7 +239,7 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
 
     /// <summary>Pods' own links come and go all the time, and carry no tunnel.</summary>
     private static bool IsOfUnderlay(NetlinkEvent each) =>
-        each is EventsLost || (each is LinkEvent link && !link.Link.Name.StartsWith(Attachment.InterfacePrefix, StringComparison.Ordinal));
+        each is EventsLost or RouteEvent || (each is LinkEvent link && !link.Link.Name.StartsWith(Attachment.InterfacePrefix, StringComparison.Ordinal));
 
     private static void Tell(PodWorker? pods, Node node)
     {
@@ -192,7 +254,8 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
             return;
         }
         var problems = new ConfigurationProblems(file);
-        if (PlanFile.Read(file, node.Snapshot.Revision + 1, problems) is { } read && ReloadCheck.Accept(node.Plan, read, problems) is { } plan)
+        NodePlan before = node.Plan;
+        if (PlanFile.Read(file, node.Snapshot.Revision + 1, before, problems) is { } read && ReloadCheck.Accept(before, read, problems) is { } plan)
         {
             try
             {
@@ -202,6 +265,7 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
                     plan.State.Revision, plan.State.Peers.Count, plan.State.Routes.Count);
                 foreach (string warning in problems.Warnings) _log.LogWarning("{Warning}", warning);
                 HostWarnings.Log(plan, _log);
+                LogWarnings(plan, before: null);
                 return;
             }
             catch (Exception exception) when (exception is LinuxException or StartRefusedException)

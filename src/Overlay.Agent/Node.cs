@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Logging;
 using Overlay.Agent.Forwarding;
+using Overlay.Agent.Paths;
 using Overlay.Agent.Planning;
 using Overlay.Agent.Setup;
 using Overlay.Agent.Status;
@@ -25,6 +26,7 @@ internal sealed class Node : IDisposable
     private readonly HashSet<string> _settingRefusals = [];
     private readonly DeviceWatch _watch;
     private readonly SnapshotSlot _snapshot;
+    private PathProber? _paths;
     private volatile UnderlayQueues _underlay;
     private volatile QueueWorker[] _workers = [];
     private volatile NodePlan _plan;
@@ -53,6 +55,12 @@ internal sealed class Node : IDisposable
 
     public UnderlayQueues Underlay => _underlay;
 
+    /// <summary>
+    /// The MTU in force in a segment is another one than before: that of its device, which now has it, and of pods' interfaces behind it, which
+    /// are to get it. Raised by the thread that applies a plan.
+    /// </summary>
+    public event Action<SegmentPlan>? MtuChanged;
+
     /// <summary>By segment index.</summary>
     public IReadOnlyList<TapDevice> Devices => _devices;
 
@@ -68,7 +76,7 @@ internal sealed class Node : IDisposable
         var node = new Node(plan, UnderlayQueues.Open(plan), workerDied, log);
         try
         {
-            node.LimitPaths(plan.Underlay.Mtu);
+            LimitPaths(node.Snapshot, plan);
             foreach (SegmentPlan segment in plan.Segments) node._devices.Add(node.Open(segment));
             PathWarmUp.Run(plan.Segments.Select(segment => segment.Tunnel).Distinct());
             node.StartWorkers();
@@ -98,13 +106,22 @@ internal sealed class Node : IDisposable
         }
         ForwardingSnapshot before = _snapshot.Current;
         using var undo = new UndoStack(_log);
-        undo.Push(() => _snapshot.Current = before);
+        undo.Push(() =>
+        {
+            LimitPaths(before, _plan);
+            _snapshot.Current = before;
+        });
+        ForwardingSnapshot after = SnapshotCompiler.Compile(plan.State, _underlay.Queues.Count, before);
+        LimitPaths(after, plan);
         // Workers know a route before the kernel sends packets its way.
-        _snapshot.Current = SnapshotCompiler.Compile(plan.State, _underlay.Queues.Count, before);
+        _snapshot.Current = after;
         Configure(plan, undo);
         undo.Commit();
+        NodePlan previous = _plan;
         _plan = plan;
-        LimitPaths(plan.Underlay.Mtu);
+        _paths!.Changed(plan);
+        foreach (SegmentPlan segment in plan.Segments.Where(segment => previous.Segments.Any(each => each.Device == segment.Device && each.Mtu != segment.Mtu)))
+            MtuChanged?.Invoke(segment);
     }
 
     /// <summary>
@@ -165,7 +182,7 @@ internal sealed class Node : IDisposable
         Counters = [.. Counters.Select(queue => queue.Rearranged([.. plan.Segments.Select(segment => KeptIndex(before, segment))]))];
         _snapshot.Current = SnapshotCompiler.Compile(plan.State, _underlay.Queues.Count, _snapshot.Current);
         _plan = plan;
-        LimitPaths(plan.Underlay.Mtu);
+        LimitPaths(Snapshot, plan);
         StartWorkers();
     }
 
@@ -187,14 +204,13 @@ internal sealed class Node : IDisposable
         return -1;
     }
 
-    /// <summary>MTU of the underlay's interfaces that is in force: most bytes of an outer packet to any peer.</summary>
-    public int UnderlayMtu { get; private set; }
-
-    /// <summary>Has senders told of packets that the underlay's interfaces do not carry, whatever the devices' MTUs are.</summary>
-    public void LimitPaths(int mtu)
+    /// <summary>Has senders told of packets that the host's ways to peers do not carry, and leaves all else as it is.</summary>
+    /// <param name="measured">The plan in force, with other ways.</param>
+    public void TakeWays(NodePlan measured)
     {
-        UnderlayMtu = mtu;
-        foreach (Peer peer in _snapshot.Current.Peers.All) peer.Path.Mtu = mtu;
+        LimitPaths(Snapshot, measured);
+        _plan = measured;
+        _paths!.Changed(measured);
     }
 
     /// <summary>Listens for changes of the host, which are to be handed to <see cref="HostChanged"/>.</summary>
@@ -248,6 +264,11 @@ internal sealed class Node : IDisposable
         }
     }
 
+    private static void LimitPaths(ForwardingSnapshot snapshot, NodePlan plan)
+    {
+        foreach (Peer peer in snapshot.Peers.All) peer.Path.LinkMtu = plan.MtuTo(peer.Name);
+    }
+
     private TapDevice Open(SegmentPlan segment) => TapDevice.Open(new TapOptions
     {
         Name = segment.Device,
@@ -263,20 +284,24 @@ internal sealed class Node : IDisposable
         _workers = [];
         foreach (QueueWorker worker in workers) worker.Stop();
         foreach (QueueWorker worker in workers) worker.Dispose();
+        _paths?.Dispose();
+        _paths = null;
     }
 
     private void StartWorkers()
     {
+        _paths = new PathProber(_snapshot, _plan, _underlay, _log, _workerDied);
         var workers = new List<QueueWorker>();
         for (int queue = 0; queue < _underlay.Queues.Count; queue++)
         {
             int index = queue;
             TapQueue[] devices = [.. _devices.Select(device => device.Queues[index])];
-            workers.Add(new QueueWorker(index, _plan, devices, _underlay, _snapshot, Counters[index], _workerDied));
+            workers.Add(new QueueWorker(index, _plan, devices, _underlay, _snapshot, Counters[index], _paths.Inboxes[index], _workerDied));
         }
         _workers = [.. workers];
         workers.ForEach(worker => worker.Start());
         if (_underlay.Injects) _egressWatch = new EgressWatch(VerifyEgress, _workerDied);
+        _paths.Start();
     }
 
     /// <summary>Gives the devices and the kernel's routes what a plan says: first what routes need, last what no route needs any more.</summary>

@@ -19,6 +19,7 @@ return commandLine.Errors.Count > 0 ? (int)ExitCode.ConfigurationRefused : code;
 static ExitCode Check(string file)
 {
     if (ReadPlan(file) is not { } plan) return ExitCode.ConfigurationRefused;
+    foreach (string warning in plan.Warnings) Console.Error.WriteLine($"warning: {warning}");
     Console.WriteLine($"{file}: good for node {plan.Options.Node}: {plan.Segments.Count} segments, {plan.State.Peers.Count} peers, {plan.State.Routes.Count} routes");
     return ExitCode.Ok;
 }
@@ -41,7 +42,7 @@ static async Task<ExitCode> RunAsync(string file)
 static NodePlan? ReadPlan(string file)
 {
     var problems = new ConfigurationProblems(file);
-    NodePlan? plan = PlanFile.Read(file, 1, problems);
+    NodePlan? plan = PlanFile.Read(file, 1, before: null, problems);
     foreach (string problem in problems.Lines.Concat(problems.Warnings)) Console.Error.WriteLine(problem);
     return plan;
 }

@@ -63,6 +63,7 @@ internal static class StatusReport
         {
             if (segment.Bridging is { } bridging)
                 output.WriteLine($"  {segment.Device}: {Bridging(bridging, [.. status.Queues.Where(queue => queue.Segment == segment.Name)])}");
+            if (segment.MtuWarning is { } warning) output.WriteLine($"  {segment.Device}: {warning}");
             foreach (string refusal in segment.Refusals) output.WriteLine($"  {segment.Device}: {refusal}");
         }
     }
@@ -120,15 +121,22 @@ internal static class StatusReport
         var table = new TextTable(
             TextTable.Text("NAME"), TextTable.Text("ENDPOINT"), TextTable.Text("MAC"),
             TextTable.Number("PACKETS SENT"), TextTable.Number("BYTES SENT"),
-            TextTable.Number("PACKETS RECEIVED"), TextTable.Number("BYTES RECEIVED"));
+            TextTable.Number("PACKETS RECEIVED"), TextTable.Number("BYTES RECEIVED"), TextTable.Number("PATH MTU"), TextTable.Text("KNOWN BY"));
         foreach (PeerStatus peer in peers)
         {
             table.Add(
                 peer.Name, peer.Endpoint, Macs(peer), Count(peer.Egress.Packets), Bytes(peer.Egress.Bytes),
-                Count(peer.Ingress.Packets), Bytes(peer.Ingress.Bytes));
+                Count(peer.Ingress.Packets), Bytes(peer.Ingress.Bytes), peer.Path.Mtu.ToString(CultureInfo.InvariantCulture), KnownBy(peer.Path));
         }
         table.Write(output);
+        foreach (PeerStatus peer in peers.Where(peer => peer.Path.BlackHole))
+        {
+            output.WriteLine(
+                $"  ALARM: black hole on the way to {peer.Name}: packets of more than {peer.Path.Mtu} bytes are lost without an ICMP error, and {peer.Path.LinkMtu} leave this host");
+        }
     }
+
+    private static string KnownBy(PathStatus path) => path.State == "complete" ? path.Evidence : $"{path.Evidence} ({path.State})";
 
     /// <summary>One MAC where all segments have the same, else each with its segment.</summary>
     private static string Macs(PeerStatus peer) => peer.Macs.Values.Distinct().Count() == 1

@@ -103,7 +103,11 @@ public sealed record SegmentStatus(
     IReadOnlyList<string> Addresses,
     IReadOnlyList<string> Offloads,
     IReadOnlyList<string> Refusals,
-    BridgingStatus? Bridging);
+    BridgingStatus? Bridging)
+{
+    /// <summary>Why <see cref="Mtu"/> is not what was configured, or more than the underlay carries in one piece; null: neither.</summary>
+    public string? MtuWarning { get; init; }
+}
 
 /// <summary>
 /// One queue of one segment. <c>EgressIn.Packets + Replicated = EgressOut.Packets + Answered</c> + the egress drops, and
@@ -147,4 +151,17 @@ public sealed record TrafficStatus(long Packets, long Bytes, long SuperPackets);
 /// <param name="Macs">MAC of its device in each segment that has routes to it and inner Ethernet headers.</param>
 /// <param name="Egress">Towards it.</param>
 /// <param name="Ingress">From it.</param>
-public sealed record PeerStatus(string Name, string Endpoint, IReadOnlyDictionary<string, string> Macs, TrafficStatus Egress, TrafficStatus Ingress);
+/// <param name="Path">How large a packet the way to it carries.</param>
+public sealed record PeerStatus(
+    string Name, string Endpoint, IReadOnlyDictionary<string, string> Macs, TrafficStatus Egress, TrafficStatus Ingress, PathStatus Path);
+
+/// <param name="Mtu">In force: most bytes of an outer IP packet.</param>
+/// <param name="LinkMtu">What this host's interfaces and routes to the peer allow.</param>
+/// <param name="State"><c>base</c>, <c>searching</c>, <c>complete</c>, <c>error</c> or <c>unanswered</c> (RFC 8899, 5.2, where the last is called disabled).</param>
+/// <param name="Evidence">What <paramref name="Mtu"/> rests on: <c>interface</c>, <c>probes</c>, <c>icmp</c> or <c>tcp-mss</c>.</param>
+/// <param name="BlackHole">True where packets that leave this host are lost for their size, and no ICMP error says so.</param>
+/// <param name="RoundTripMilliseconds">Of probes, smoothed; null: none was answered.</param>
+/// <param name="ProbesSent">Since the daemon started.</param>
+/// <param name="ProbesAnswered">Of them.</param>
+public sealed record PathStatus(
+    int Mtu, int LinkMtu, string State, string Evidence, bool BlackHole, double? RoundTripMilliseconds, long ProbesSent, long ProbesAnswered);

@@ -13,6 +13,9 @@ public static class EtherTypes
     /// <summary>Trans-Ether bridging: a whole Ethernet frame (RFC 8926, 3.4).</summary>
     public const ushort TransparentEthernet = 0x6558;
 
+    /// <summary>Local experiments (IEEE 802, 9.2.3): never registered for anything else.</summary>
+    public const ushort LocalExperimental = 0x88b5;
+
     /// <summary>Service VLAN tag, IEEE 802.1ad.</summary>
     public const ushort ProviderVlan = 0x88a8;
 }

@@ -16,4 +16,7 @@ public static class IpProtocols
     public const byte Icmpv6 = 58;
     public const byte NoNextHeader = 59;
     public const byte DestinationOptions = 60;
+
+    /// <summary>Experiments and tests (RFC 3692, 2.1).</summary>
+    public const byte Experimental = 253;
 }

@@ -15,7 +15,8 @@ internal static class SampleStatus
             new QueueStatus(0, "pods", new(12, 1200, 0), new(10, 1000, 1), 1, 0, 0, 0, 0, 1, new(7, 700, 0), new(7, 700, 2), Drops(noRoute: 1, unknownPeer: 0)),
             new QueueStatus(0, null, new(0, 0, 0), new(0, 0, 0), 0, 0, 0, 0, 0, 0, new(1234, 5, 0), new(0, 0, 0), Drops(noRoute: 0, unknownPeer: 1234)),
         ],
-        [new PeerStatus("node-b", "192.0.2.2:4789", new Dictionary<string, string> { ["pods"] = "02:00:00:00:00:02" }, new(10, 1536, 1), new(1_234_567, 5L << 40, 2))],
+        [new PeerStatus("node-b", "192.0.2.2:4789", new Dictionary<string, string> { ["pods"] = "02:00:00:00:00:02" }, new(10, 1536, 1), new(1_234_567, 5L << 40, 2),
+            new PathStatus(1400, 1500, "complete", "probes", true, 0.4, 40, 31))],
         [Route("10.244.2.0/24", "pods", "node-b")],
         1,
         new Dictionary<string, string> { ["egress-no-route"] = "no route covers the destination", ["ingress-unknown-peer"] = "unknown sender" });

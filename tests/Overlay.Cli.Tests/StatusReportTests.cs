@@ -31,8 +31,9 @@ public sealed class StatusReportTests
                   0  (none)   ingress         1,234            0         -           -    1,234            -        0 B              0
 
             PEERS
-              NAME    ENDPOINT        MAC                PACKETS SENT  BYTES SENT  PACKETS RECEIVED  BYTES RECEIVED
-              node-b  192.0.2.2:4789  02:00:00:00:00:02            10     1.5 KiB         1,234,567         5.0 TiB
+              NAME    ENDPOINT        MAC                PACKETS SENT  BYTES SENT  PACKETS RECEIVED  BYTES RECEIVED  PATH MTU  KNOWN BY
+              node-b  192.0.2.2:4789  02:00:00:00:00:02            10     1.5 KiB         1,234,567         5.0 TiB      1400  probes
+              ALARM: black hole on the way to node-b: packets of more than 1400 bytes are lost without an ICMP error, and 1500 leave this host
 
             ROUTES
               PREFIX         TO      SEGMENT  DIRECT  SOURCE              PRIORITY  METRIC  WHY

@@ -115,6 +115,33 @@ public sealed class RtnetlinkTests : IDisposable
         Assert.Equal(Interop.Errno.ESRCH, Assert.Throws<LinuxException>(() => _netlink.DeleteRoute(replaced)).Errno);
     }
 
+    [Theory]
+    [InlineData("192.0.2.0/24", "192.0.2.9", "192.0.2.1")]
+    [InlineData("2001:db8::/64", "2001:db8::9", "2001:db8::1")]
+    public void FindWay_EitherFamily_IsTheRoutesInterfaceAndConfiguredMtu(string network, string destination, string source)
+    {
+        _netlink.SetUp(_index, up: true);
+        _netlink.AddAddress(new AssignedAddress(_index, IPAddress.Parse(source), IPNetwork.Parse(network).PrefixLength));
+        IPAddress to = IPAddress.Parse(destination);
+        Assert.Equal(new RouteWay(_index, null), _netlink.FindWay(to, IPAddress.Parse(source), 0));
+        Assert.Equal(new RouteWay(_index, null), _netlink.FindWay(to, null, _index));
+
+        _space.Ip($"route add {to}/{to.GetAddressBytes().Length * 8} dev veth0 mtu 1333");
+        Assert.Equal(new RouteWay(_index, 1333), _netlink.FindWay(to, IPAddress.Parse(source), 0));
+    }
+
+    [Theory]
+    [InlineData("203.0.113.9")]
+    [InlineData("2001:db8:1::9")]
+    public void FindWay_NoneOrARefusingRoute_IsNull(string destination)
+    {
+        IPAddress to = IPAddress.Parse(destination);
+        Assert.Null(_netlink.FindWay(to, null, 0));
+
+        _space.Ip($"route add blackhole {to}/{to.GetAddressBytes().Length * 8}");
+        Assert.Null(_netlink.FindWay(to, null, 0));
+    }
+
     [Fact]
     public void AddRoute_UnreachableGateway_CarriesTheKernelsExplanation()
     {

@@ -72,10 +72,22 @@ internal sealed class ConfigurationReader(ConfigurationProblems problems)
             section.OrDefault("port", TunnelReader.DefaultPort(encapsulation), ConfigurationValues.Integer(1, 65535)),
             section.OrDefault<int?>("ttl", DefaultTtl, ConfigurationValues.CopyOr(ConfigurationValues.Integer(1, 255))),
             section.OrDefault<int?>("trafficClass", 0, ConfigurationValues.CopyOr<int>(TrafficClass)),
-            section.OrDefault("queues", 1, ConfigurationValues.Integer(1, 64)));
+            section.OrDefault("queues", 1, ConfigurationValues.Integer(1, 64)),
+            ReadPathMtu(section.Section("pathMtu")));
         section.RefuseUnknownKeys();
         if (options.Interface is null && options.Addresses.Count == 0)
             problems.Add(section.Line, "underlay has neither 'interface' nor 'addresses'", "write 'interface: eth0' or 'addresses: [192.0.2.1]'");
+        return options;
+    }
+
+    private static PathMtuOptions ReadPathMtu(YamlSection section)
+    {
+        const int day = 86_400;
+        var options = new PathMtuOptions(
+            section.OrDefault<bool>("probe", true, ConfigurationValues.Boolean),
+            section.OrDefault("confirmSeconds", 1, ConfigurationValues.Integer(1, day)),
+            section.OrDefault("raiseSeconds", 600, ConfigurationValues.Integer(5, day)));
+        section.RefuseUnknownKeys();
         return options;
     }
 
@@ -116,8 +128,10 @@ internal sealed class ConfigurationReader(ConfigurationProblems problems)
         Located<int> port = section.OrDefault("port", defaultPort.Value, ConfigurationValues.Integer(1, 65535));
         Located<MacAddress>? mac = section.Optional<MacAddress>("mac", ConfigurationValues.Mac);
         Dictionary<string, Located<MacAddress>> macs = ReadMacs(section, segments);
+        Located<int?>? mssClamp = section.Optional<int?>("mssClamp", ConfigurationValues.MssClamp);
+        Located<bool>? fragment = section.Optional("fragment", TunnelReader.Fragment);
         section.RefuseUnknownKeys();
-        return name is { } n && address is { } a ? new PeerOptions(n, a, port, mac, macs) : null;
+        return name is { } n && address is { } a ? new PeerOptions(n, a, port, mac, macs) { MssClamp = mssClamp, FragmentsInner = fragment } : null;
     }
 
     private Dictionary<string, Located<MacAddress>> ReadMacs(YamlSection peer, List<SegmentOptions> segments)

@@ -75,7 +75,14 @@ internal sealed record UnderlayOptions(
     Located<int> Port,
     Located<int?> Ttl,
     Located<int?> TrafficClass,
-    Located<int> Queues);
+    Located<int> Queues,
+    PathMtuOptions PathMtu);
+
+/// <summary>How the MTU of the path to each peer is found.</summary>
+/// <param name="Probe">Whether probes are sent.</param>
+/// <param name="ConfirmSeconds">How often what passes is confirmed while packets are sent.</param>
+/// <param name="RaiseSeconds">How long a smaller MTU is believed before a larger one is tried (RFC 1191, 6.3).</param>
+internal sealed record PathMtuOptions(Located<bool> Probe, Located<int> ConfirmSeconds, Located<int> RaiseSeconds);
 
 /// <param name="Encapsulation">What segments send in unless they say otherwise.</param>
 /// <param name="Accept">What is received, beside the encapsulations that segments send in.</param>
@@ -211,6 +218,12 @@ internal sealed record NeighbourOptions(Located<IPAddress> Address, Located<MacA
 internal sealed record PeerOptions(
     Located<string> Name, Located<IPAddress> Address, Located<int> Port, Located<MacAddress>? Mac, IReadOnlyDictionary<string, Located<MacAddress>> Macs)
 {
+    /// <summary>What <see cref="TunnelOptions.MssClamp"/> says, for this peer; null: the same as for all.</summary>
+    public Located<int?>? MssClamp { get; init; }
+
+    /// <summary>What <see cref="TunnelOptions.FragmentsInner"/> says, for this peer; null: the same as for all.</summary>
+    public Located<bool>? FragmentsInner { get; init; }
+
     /// <summary>MAC of its device in a segment, and the line that says so.</summary>
     public Located<MacAddress> MacIn(string segment) =>
         Macs.TryGetValue(segment, out Located<MacAddress> own) ? own : Mac ?? new(DeviceMac.Derive(Name, segment), Name.Line);

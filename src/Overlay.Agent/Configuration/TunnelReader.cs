@@ -9,6 +9,9 @@ internal static class TunnelReader
     private static readonly ValueParser<Encapsulation> Encapsulations =
         ConfigurationValues.OneOf(("vxlan", Encapsulation.Vxlan), ("geneve", Encapsulation.Geneve), ("ipip", Encapsulation.IpInIp));
 
+    /// <summary>Whether IPv4 packets without DF are fragmented inside.</summary>
+    public static readonly ValueParser<bool> Fragment = ConfigurationValues.OneOf(("inner", true), ("drop", false));
+
     /// <summary>The port that IANA assigned; 0 for IP-in-IP, which has none.</summary>
     public static int DefaultPort(Encapsulation encapsulation) =>
         encapsulation switch
@@ -31,7 +34,7 @@ internal static class TunnelReader
             section.List("zeroChecksumIPv6", ConfigurationValues.OneOf(
                 ("send", ChecksumDirection.Send), ("receive", ChecksumDirection.Receive))),
             section.OrDefault<int?>("mssClamp", null, ConfigurationValues.MssClamp),
-            section.OrDefault("fragment", true, ConfigurationValues.OneOf(("inner", true), ("drop", false))),
+            section.OrDefault("fragment", true, Fragment),
             section.Optional<int?>("encapsulationLimit", ConfigurationValues.NoneOr(ConfigurationValues.Integer(0, byte.MaxValue))),
             section.Optional<string>("ipipSegment", ConfigurationValues.Name));
         section.RefuseUnknownKeys();

@@ -1,6 +1,7 @@
 using Microsoft.Extensions.Logging;
 using Overlay.Agent.Configuration;
 using Overlay.Agent.Planning;
+using Overlay.Agent.Setup;
 using Overlay.Control.Ipam;
 using Overlay.Rpc;
 
@@ -52,7 +53,8 @@ internal sealed class ControlAgent : IDisposable
     /// <summary>The plan by what is known now. What had to be left out is logged when it is new.</summary>
     public NodePlan Plan()
     {
-        NodePlan plan = new ControlPlanner(Basis, _state.View()).Plan(out IReadOnlyList<string> problems);
+        using var ways = new HostWays(Basis.Options);
+        NodePlan plan = new ControlPlanner(Basis, _state.View(), ways.Find).Plan(out IReadOnlyList<string> problems);
         foreach (string problem in problems.Where(problem => !_told.Contains(problem))) _log.LogWarning("{Problem}", problem);
         _told.Clear();
         _told.UnionWith(problems);

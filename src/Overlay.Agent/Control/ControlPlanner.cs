@@ -17,8 +17,11 @@ namespace Overlay.Agent.Control;
 /// itself, is left out and told; the rest goes on.
 /// </summary>
 /// <param name="basis">What the configuration file says of the node itself: its underlay, and no segment.</param>
-internal sealed class ControlPlanner(NodePlan basis, ControlView view)
+/// <param name="view">What the controllers told.</param>
+/// <param name="findWay">How the host reaches peers; null: by the underlay's interfaces.</param>
+internal sealed class ControlPlanner(NodePlan basis, ControlView view, PeerWayFinder? findWay = null)
 {
+    private readonly Dictionary<string, PeerWay> _ways = [];
     private readonly OverlaydOptions _options = basis.Options;
     private readonly List<string> _problems = [];
 
@@ -26,7 +29,10 @@ internal sealed class ControlPlanner(NodePlan basis, ControlView view)
     public NodePlan Plan(out IReadOnlyList<string> problems)
     {
         Dictionary<string, PeerState> peers = Peers();
-        bool overIPv6 = basis.Underlay.AddressV4 is null || peers.Values.Any(peer => !IpBits.IsMapped(peer.Endpoint.Address));
+        foreach (PeerState peer in peers.Values)
+        {
+            if (findWay?.Invoke(IpBits.ToAddress(peer.Endpoint.Address), basis.Underlay) is { } way) _ways.Add(peer.Name, way);
+        }
         MacAddress mac = DeviceMac.OfNode(_options.Node);
         Network[] networks =
         [
@@ -35,7 +41,7 @@ internal sealed class ControlPlanner(NodePlan basis, ControlView view)
         ];
         List<RouteState> routes = Routes(networks, peers);
         ILookup<string, IPNetwork> prefixes = routes.ToLookup(route => route.Segment, route => route.Prefix);
-        SegmentPlan[] segments = [.. networks.Select(network => Segment(network, mac, overIPv6, prefixes)).OfType<SegmentPlan>()];
+        SegmentPlan[] segments = [.. networks.Select(network => Segment(network, mac, peers, prefixes)).OfType<SegmentPlan>()];
         HashSet<string> names = [.. segments.Select(segment => segment.Name)];
         var state = new NetworkState(
             view.Revision,
@@ -46,7 +52,7 @@ internal sealed class ControlPlanner(NodePlan basis, ControlView view)
             OwnAddresses = [.. basis.Underlay.Addresses],
         };
         problems = _problems;
-        return new NodePlan(_options, basis.Underlay, segments, state);
+        return new NodePlan(_options, basis.Underlay, segments, state) { Ways = _ways };
     }
 
     /// <summary>Name of a network's device; VNIs are unique.</summary>
@@ -109,17 +115,22 @@ internal sealed class ControlPlanner(NodePlan basis, ControlView view)
         return at < sorted.Length && sorted[at] <= last;
     }
 
-    private SegmentPlan? Segment(Network network, MacAddress mac, bool overIPv6, ILookup<string, IPNetwork> prefixes)
+    private SegmentPlan? Segment(Network network, MacAddress mac, Dictionary<string, PeerState> peers, ILookup<string, IPNetwork> prefixes)
     {
         var tunnel = new TunnelFormat { Encapsulation = network.Encapsulation == "geneve" ? Encapsulation.Geneve : Encapsulation.Vxlan };
-        int most = Math.Min(basis.Underlay.Mtu - tunnel.OuterLength(overIPv6) - tunnel.MaxPrefixLength, SegmentOptions.MostMtu);
-        bool carriesIPv6 = network.Pools.Any(pool => pool.Prefix.Contains(':', StringComparison.Ordinal));
-        int least = carriesIPv6 ? SegmentOptions.LeastIPv6Mtu : SegmentOptions.LeastMtu;
-        if (network.Mtu == 0 && most < least)
+        (int room, string reckoning) = DeviceMtu.Room(
+            tunnel, basis.Underlay, peers.Values.Select(peer => (peer.Name, !IpBits.IsMapped(peer.Endpoint.Address))), _ways);
+        if (room < SegmentOptions.LeastMtu)
         {
-            _problems.Add($"the underlay's MTU {basis.Underlay.Mtu} leaves {most} bytes inside network '{network.Name}', and {least} are needed: it is left out");
+            _problems.Add($"nothing fits network '{network.Name}': {reckoning}: it is left out");
             return null;
         }
+        bool carriesIPv6 = network.Pools.Any(pool => pool.Prefix.Contains(':', StringComparison.Ordinal));
+        int least = carriesIPv6 ? SegmentOptions.LeastIPv6Mtu : SegmentOptions.LeastMtu;
+        int most = Math.Clamp(room, least, SegmentOptions.MostMtu);
+        string device = DeviceOf(network);
+        string? warning = room < least ? DeviceMtu.TooLittleForIPv6(device, most, reckoning) : null;
+        if (network.Mtu > most) warning = DeviceMtu.Lessened($"mtu {network.Mtu} of network '{network.Name}' does not fit: {reckoning}", device, most);
         // A block's first address is its node's own.
         InterfaceAddress[] addresses =
         [
@@ -129,7 +140,11 @@ internal sealed class ControlPlanner(NodePlan basis, ControlView view)
                 .Select(own => new InterfaceAddress(own, own.AddressFamily == AddressFamily.InterNetworkV6 ? 128 : 32)),
         ];
         return new SegmentPlan(
-            network.Name, network.Vni, DeviceOf(network), mac, tunnel, network.Mtu == 0 ? most : network.Mtu, Persistent: false, addresses, [.. prefixes[network.Name].Distinct()]);
+            network.Name, network.Vni, device, mac, tunnel, network.Mtu == 0 ? most : Math.Min((int)network.Mtu, most), Persistent: false, addresses,
+            [.. prefixes[network.Name].Distinct()])
+        {
+            MtuWarning = warning,
+        };
     }
 
     private ushort? PeerPort(Encapsulation encapsulation) =>

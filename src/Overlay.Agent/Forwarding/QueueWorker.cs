@@ -7,6 +7,7 @@ using Overlay.Dataplane.Counters;
 using Overlay.Dataplane.Egress;
 using Overlay.Dataplane.Forwarding;
 using Overlay.Dataplane.Ingress;
+using Overlay.Dataplane.Mtu;
 using Overlay.Linux;
 using Overlay.Linux.Tap;
 using Overlay.Linux.Underlay;
@@ -58,9 +59,11 @@ internal sealed class QueueWorker : IDisposable
     /// <param name="underlay">Of all queues; not owned.</param>
     /// <param name="snapshot">Read once a batch.</param>
     /// <param name="counters">Of this queue.</param>
+    /// <param name="paths">Gets the path messages that arrive in this queue.</param>
     /// <param name="died">Called by the thread when it ends on an error.</param>
     public QueueWorker(
-        int queue, NodePlan plan, TapQueue[] devices, UnderlayQueues underlay, SnapshotSlot snapshot, QueueCounterSet counters, Action<Exception> died)
+        int queue, NodePlan plan, TapQueue[] devices, UnderlayQueues underlay, SnapshotSlot snapshot, QueueCounterSet counters, PathInbox paths,
+        Action<Exception> died)
     {
         _devices = devices;
         _underlay = underlay.Queues[queue];
@@ -79,7 +82,7 @@ internal sealed class QueueWorker : IDisposable
             LocalV4 = plan.Underlay.AddressV4 is { } v4 ? IpBits.V4(v4) : 0,
             LocalV6 = plan.Underlay.AddressV6 is { } v6 ? IpBits.V6OrMapped(v6) : 0,
         });
-        _ingress = new IngressPath(queue);
+        _ingress = new IngressPath(queue) { PathMessages = paths };
         _ports = [.. counters.BySegment.Select(each => new IngressPort(ReceivesPerBatch, each))];
         _poller = new Poller([.. devices.Select(device => device.FileDescriptor), .. _underlay.ReceiveDescriptors]);
         _thread = new Thread(Run) { Name = string.Create(CultureInfo.InvariantCulture, $"queue-{queue}"), IsBackground = true };

@@ -18,6 +18,15 @@ internal sealed record NodePlan(OverlaydOptions Options, UnderlayPlan Underlay, 
         PeerState peer = State.Peers.First(each => each.Name == name);
         return peer.IsOnLink && peer.Endpoint.IsIPv4 != route.IsIPv6;
     }
+
+    /// <summary>By name of the peer. Those that no route leads to now are not among them.</summary>
+    public IReadOnlyDictionary<string, PeerWay> Ways { get; init; } = new Dictionary<string, PeerWay>();
+
+    /// <summary>What does not fit the host as it is, and what was done about it; one line each.</summary>
+    public IEnumerable<string> Warnings => Segments.Select(segment => segment.MtuWarning).OfType<string>();
+
+    /// <summary>Most bytes of an outer IP packet to a peer, as far as this host's interfaces and routes tell.</summary>
+    public int MtuTo(string peer) => Ways.TryGetValue(peer, out PeerWay? way) ? way.Mtu : Underlay.Mtu;
 }
 
 /// <param name="Gateway">Address of the peer.</param>
@@ -34,11 +43,14 @@ internal sealed record UnderlayPlan(string? Interface, IPAddress? AddressV4, IPA
     /// <summary>TTL of what is not IP, where the others' is copied.</summary>
     public const byte DefaultTimeToLive = 64;
 
+    /// <summary>Names of the interfaces that hold the addresses.</summary>
+    public IReadOnlyList<string> Holders { get; init; } = [];
+
     public IEnumerable<IPAddress> Addresses => new[] { AddressV4, AddressV6 }.OfType<IPAddress>();
 }
 
 /// <param name="Tunnel">How its packets are wrapped.</param>
-/// <param name="Mtu">Bytes of an inner IP packet.</param>
+/// <param name="Mtu">Bytes of an inner IP packet, in force for the device and for the pods behind it.</param>
 /// <param name="Prefixes">What is routed into the device.</param>
 internal sealed record SegmentPlan(
     string Name,
@@ -56,6 +68,9 @@ internal sealed record SegmentPlan(
 
     /// <summary>What is on this node: routed into the device only where the host has nothing better.</summary>
     public IReadOnlyList<IPNetwork> Local { get; init; } = [];
+
+    /// <summary>Why <see cref="Mtu"/> is not what the configuration says, or more than the underlay carries in one piece; null: neither.</summary>
+    public string? MtuWarning { get; init; }
 
     /// <summary>How a bridged segment forwards; null: the segment is routed.</summary>
     public BridgingState? Bridging { get; init; }

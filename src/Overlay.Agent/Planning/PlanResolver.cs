@@ -11,19 +11,34 @@ using Overlay.Wire;
 namespace Overlay.Agent.Planning;
 
 /// <summary>Settles a configuration against the host's interfaces. What does not fit them is refused like any other value.</summary>
-internal sealed class PlanResolver(OverlaydOptions options, IReadOnlyList<HostInterface> host, ConfigurationProblems problems)
+internal sealed partial class PlanResolver(
+    OverlaydOptions options, IReadOnlyList<HostInterface> host, ConfigurationProblems problems, PeerWayFinder? findWay, NodePlan? before)
 {
+    private readonly Dictionary<string, PeerWay> _ways = [];
+
+    /// <param name="options">The configuration.</param>
+    /// <param name="host">Its interfaces.</param>
+    /// <param name="revision">Of the plan.</param>
+    /// <param name="problems">Where reasons for a refusal go.</param>
+    /// <param name="findWay">How the host reaches peers; null: by the underlay's interfaces.</param>
+    /// <param name="before">
+    /// The plan in force, or null at start. What was in force and no longer fits, because the host changed, is not refused but lessened, with
+    /// a warning: a daemon that runs must be able to take a new configuration.
+    /// </param>
     /// <returns>Null, with every reason among the problems, where anything does not fit.</returns>
     public static NodePlan? Resolve(
-        OverlaydOptions options, IReadOnlyList<HostInterface> host, long revision, ConfigurationProblems problems) =>
-        new PlanResolver(options, WithoutOwn(options, host), problems).Resolve(revision, isFollowing: false);
+        OverlaydOptions options, IReadOnlyList<HostInterface> host, long revision, ConfigurationProblems problems, PeerWayFinder? findWay = null,
+        NodePlan? before = null) =>
+        new PlanResolver(options, WithoutOwn(options, host), problems, findWay, before).Resolve(revision, isFollowing: false);
 
     /// <summary>
-    /// As <see cref="Resolve(OverlaydOptions, IReadOnlyList{HostInterface}, long, ConfigurationProblems)"/> for options that are in force, when the
-    /// host's interfaces have changed: what of the routes no longer fits goes another way, or becomes unreachable.
+    /// As Resolve for options that are in force, when the host's interfaces have changed: what of the routes no longer fits goes another way, or
+    /// becomes unreachable.
     /// </summary>
-    public static NodePlan? Follow(OverlaydOptions options, IReadOnlyList<HostInterface> host, long revision, ConfigurationProblems problems) =>
-        new PlanResolver(options, WithoutOwn(options, host), problems).Resolve(revision, isFollowing: true);
+    public static NodePlan? Follow(
+        OverlaydOptions options, IReadOnlyList<HostInterface> host, long revision, ConfigurationProblems problems, PeerWayFinder? findWay = null,
+        NodePlan? before = null) =>
+        new PlanResolver(options, WithoutOwn(options, host), problems, findWay, before).Resolve(revision, isFollowing: true);
 
     private NodePlan? Resolve(long revision, bool isFollowing)
     {
@@ -31,17 +46,21 @@ internal sealed class PlanResolver(OverlaydOptions options, IReadOnlyList<HostIn
         CheckPeers(underlay);
         var routes = new RoutePlanner(options, host, underlay, problems);
         if (!isFollowing) routes.Check();
+        FindWays(underlay);
         SegmentPlan[] segments = [.. options.Segments.Select(segment => ResolveSegment(segment, underlay, routes))];
         if (problems.Any) return null;
         WarnOfSharedMacs();
-        var policy = new MtuPolicy { MssClamp = options.Tunnel.MssClamp.Value, FragmentsInner = options.Tunnel.FragmentsInner };
         var state = new NetworkState(
             revision,
             [.. segments.Select(segment => new SegmentState(segment.Name, segment.Vni, segment.Mac, segment.Mtu, segment.Tunnel, PeerPort(segment)) { Bridging = segment.Bridging })],
             [.. options.Peers.Select(peer => new PeerState(
                 peer.Name, new UnderlayEndpoint(IpBits.V6OrMapped(peer.Address), (ushort)peer.Port.Value), peer.Mac?.Value ?? default)
             {
-                MtuPolicy = policy,
+                MtuPolicy = new MtuPolicy
+                {
+                    MssClamp = (peer.MssClamp ?? options.Tunnel.MssClamp).Value,
+                    FragmentsInner = peer.FragmentsInner ?? options.Tunnel.FragmentsInner,
+                },
                 Macs = options.Segments.Where(segment => segment.NeedsPeerMacs)
                     .ToDictionary(segment => segment.Name.Value, segment => peer.MacIn(segment.Name).Value),
                 IsOnLink = routes.IsOnLink(peer.Name),
@@ -51,7 +70,7 @@ internal sealed class PlanResolver(OverlaydOptions options, IReadOnlyList<HostIn
             IpInIpSegment = options.IpInIpSegment?.Name.Value,
             OwnAddresses = [.. underlay.Addresses, .. segments.SelectMany(segment => segment.Addresses).Select(own => own.Address)],
         };
-        return new NodePlan(options, underlay, segments, state);
+        return new NodePlan(options, underlay, segments, state) { Ways = _ways };
     }
 
     /// <summary>Allowed, for a node may be so; one with overlayd is not.</summary>
@@ -87,25 +106,28 @@ internal sealed class PlanResolver(OverlaydOptions options, IReadOnlyList<HostIn
                 return null;
             }
         }
-        var found = new List<(IPAddress Address, int Mtu)>();
+        var found = new List<(IPAddress Address, HostInterface Holder)>();
         if (options.Underlay.Addresses.Count > 0) FindGiven(candidates, found);
         else FindFirst(candidates[0], found);
         if (problems.Any) return null;
         return new UnderlayPlan(
-            options.Underlay.Interface?.Value, Of(AddressFamily.InterNetwork), Of(AddressFamily.InterNetworkV6), found.Min(each => each.Mtu),
-            (byte)(options.Underlay.Ttl.Value ?? UnderlayPlan.DefaultTimeToLive));
+            options.Underlay.Interface?.Value, Of(AddressFamily.InterNetwork), Of(AddressFamily.InterNetworkV6), found.Min(each => each.Holder.Mtu),
+            (byte)(options.Underlay.Ttl.Value ?? UnderlayPlan.DefaultTimeToLive))
+        {
+            Holders = [.. found.Select(each => each.Holder.Name).Distinct()],
+        };
 
         IPAddress? Of(AddressFamily family) => found.Find(each => each.Address.AddressFamily == family).Address;
     }
 
-    private void FindGiven(IReadOnlyList<HostInterface> candidates, List<(IPAddress Address, int Mtu)> found)
+    private void FindGiven(IReadOnlyList<HostInterface> candidates, List<(IPAddress Address, HostInterface Holder)> found)
     {
         foreach (Located<IPAddress> address in options.Underlay.Addresses)
         {
             HostInterface? holder = candidates.FirstOrDefault(each => each.Addresses.Any(own => own.Address.Equals(address.Value)));
             if (holder is not null)
             {
-                found.Add((address, holder.Mtu));
+                found.Add((address, holder));
                 continue;
             }
             string where = options.Underlay.Interface is { } name ? $"the interface '{name}'" : "any interface of this host";
@@ -116,11 +138,11 @@ internal sealed class PlanResolver(OverlaydOptions options, IReadOnlyList<HostIn
         }
     }
 
-    private void FindFirst(HostInterface underlay, List<(IPAddress Address, int Mtu)> found)
+    private void FindFirst(HostInterface underlay, List<(IPAddress Address, HostInterface Holder)> found)
     {
         foreach (InterfaceAddress own in underlay.Addresses.Where(IsGlobal))
         {
-            if (found.TrueForAll(each => each.Address.AddressFamily != own.Address.AddressFamily)) found.Add((own.Address, underlay.Mtu));
+            if (found.TrueForAll(each => each.Address.AddressFamily != own.Address.AddressFamily)) found.Add((own.Address, underlay));
         }
         if (found.Count == 0)
             problems.Add(
@@ -150,31 +172,20 @@ internal sealed class PlanResolver(OverlaydOptions options, IReadOnlyList<HostIn
         IReadOnlyList<InterfaceAddress> addresses = [.. segment.Addresses.Select(address => address.Value)];
         SegmentRoutes routes = planner.Plan(segment);
         ReadOnlySpan<RouteState> all = options.AllRoutes.OfSegment(segment.Name);
-        bool overIPv6 = options.Peers.Any(peer => peer.Address.Value.AddressFamily == AddressFamily.InterNetworkV6)
-            || underlay.AddressV4 is null;
         TunnelFormat tunnel = Format(segment.Tunnel, options.Tunnel);
-        int outer = tunnel.OuterLength(overIPv6);
-        int most = Math.Min(underlay.Mtu - outer - tunnel.MaxPrefixLength, SegmentOptions.MostMtu);
-        if (segment.Mtu is { } mtu && mtu.Value > most)
-            problems.Add(
-                mtu.Line, $"mtu {mtu} of segment '{segment.Name}' does not fit the underlay's {underlay.Mtu} with the encapsulation",
-                $"write at most {most}, or leave it out");
         bool carriesIPv6 = addresses.Any(address => address.IsIPv6)
             || (all.Length > 0 && (all[0].IsIPv6 || all[^1].IsIPv6));
-        int least = carriesIPv6 ? SegmentOptions.LeastIPv6Mtu : SegmentOptions.LeastMtu;
-        if (segment.Mtu is null && most < least)
-            problems.Add(
-                segment.Name.Line, $"the underlay's MTU {underlay.Mtu} leaves {most} bytes inside segment '{segment.Name}'",
-                $"raise it: at least {least} are needed inside");
+        (int mtu, string? mtuWarning) = ResolveMtu(segment, tunnel, underlay, carriesIPv6);
         if (segment.Bridging?.Bridge is { } port && BridgePorts.TooLarge(
-                segment.Name, segment.Mtu?.Value ?? most, port, host.Where(each => each.Master == port.Value).Select(each => (each.Name, each.Mtu))) is { } tooLarge)
+                segment.Name, mtu, port, host.Where(each => each.Master == port.Value).Select(each => (each.Name, each.Mtu))) is { } tooLarge)
             problems.Warn(port.Line, tooLarge.Wrong, tooLarge.Remedy);
         return new SegmentPlan(
             segment.Name, (uint)segment.Vni.Value, segment.Device, segment.Mac?.Value ?? DeviceMac.Derive(options.Node, segment.Name),
-            tunnel, segment.Mtu?.Value ?? most, segment.Persistent, addresses, routes.IntoDevice)
+            tunnel, mtu, segment.Persistent, addresses, routes.IntoDevice)
         {
             Local = routes.Local,
             Direct = routes.Direct,
+            MtuWarning = mtuWarning,
             Bridging = segment.Bridging is { } bridging ? Bridging(bridging) : null,
             Bridge = segment.Bridging?.Bridge is { } bridge ? ResolveBridge(segment.Name, bridge) : null,
         };

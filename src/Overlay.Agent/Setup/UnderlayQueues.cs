@@ -105,6 +105,29 @@ internal sealed class UnderlayQueues : IDisposable
         return true;
     }
 
+    /// <summary>A way to send for another thread than the workers', from the same source ports. To be disposed before this.</summary>
+    public QueueUnderlay OpenSender(NodePlan plan)
+    {
+        UdpUnderlay? udp = _queues[0].Udp is not { } first ? null : new UdpUnderlay(new UdpUnderlayOptions
+        {
+            Addresses = [.. plan.Underlay.Addresses],
+            Interface = plan.Underlay.Interface,
+            Ports = [],
+            ZeroChecksums = ZeroChecksumsOf(plan.Options.Tunnel),
+            SourcePortsOf = first,
+        });
+        try
+        {
+            return new QueueUnderlay(udp, !plan.Options.UsesIpInIp ? null : new RawIpUnderlay(
+                [.. plan.Underlay.Addresses], plan.Underlay.Interface, plan.Underlay.TimeToLive, queue: 0, queueCount: 1, sendsOnly: true));
+        }
+        catch
+        {
+            udp?.Dispose();
+            throw;
+        }
+    }
+
     public void Dispose()
     {
         for (int i = _queues.Count - 1; i >= 0; i--) _queues[i].Dispose();

@@ -3,6 +3,7 @@ using System.Reflection;
 using Overlay.Agent.Configuration;
 using Overlay.Agent.Control;
 using Overlay.Agent.Forwarding;
+using Overlay.Agent.Paths;
 using Overlay.Agent.Planning;
 using Overlay.Agent.Pods;
 using Overlay.Agent.Setup;
@@ -10,6 +11,7 @@ using Overlay.Control.Model;
 using Overlay.Dataplane.Bridging;
 using Overlay.Dataplane.Counters;
 using Overlay.Dataplane.Forwarding;
+using Overlay.Dataplane.Mtu;
 using Overlay.Dataplane.Tunnels;
 using Overlay.Linux.Tap;
 using Overlay.Rpc;
@@ -87,7 +89,7 @@ internal sealed class StatusReporter(Node node, ControlAgent? control = null, Po
     private UnderlayStatus Underlay(NodePlan plan, EgressChoice egress) => new(
         plan.Underlay.Interface,
         [.. plan.Underlay.Addresses.Select(address => address.ToString())],
-        node.UnderlayMtu,
+        plan.Underlay.Mtu,
         plan.Options.Underlay.Port,
         [.. plan.Options.Ports.Select(port => new TunnelPortStatus(EncapsulationNames.Of(port.Encapsulation), port.Port)),
             .. plan.Options.UsesIpInIp ? [new TunnelPortStatus(EncapsulationNames.Of(Encapsulation.IpInIp), null)] : Array.Empty<TunnelPortStatus>()],
@@ -109,7 +111,10 @@ internal sealed class StatusReporter(Node node, ControlAgent? control = null, Po
         device.Refusals,
         bridge is null ? null : new BridgingStatus(
             segment.Bridge, [.. bridge.Flood.Select(peer => peer.Name)], bridge.Static.Count, bridge.ListLearned().Count, bridge.Learned?.Limit,
-            bridge.AgeingSeconds, bridge.Neighbours.Count, bridge.LearnedNeighbours is null ? null : bridge.ListNeighbours().Count));
+            bridge.AgeingSeconds, bridge.Neighbours.Count, bridge.LearnedNeighbours is null ? null : bridge.ListNeighbours().Count))
+    {
+        MtuWarning = segment.MtuWarning,
+    };
 
     private static string OffloadName(TapOffloads offload) => offload switch
     {
@@ -177,7 +182,15 @@ internal sealed class StatusReporter(Node node, ControlAgent? control = null, Po
             Add(ref egress, peer.Traffic.Egress(queue));
             Add(ref ingress, peer.Traffic.Ingress(queue));
         }
-        return new PeerStatus(peer.Name, peer.Endpoint.ToString(), Macs(peer, snapshot), Traffic(egress), Traffic(ingress));
+        return new PeerStatus(peer.Name, peer.Endpoint.ToString(), Macs(peer, snapshot), Traffic(egress), Traffic(ingress), Path(peer.Path));
+    }
+
+    private static PathStatus Path(PeerPath path)
+    {
+        PathReport report = path.Report;
+        return new PathStatus(
+            path.Mtu, path.LinkMtu, report.State.ToString().ToLowerInvariant(), PathProber.EvidenceName(report), report.IsBlackHole,
+            report.RoundTripMilliseconds, report.ProbesSent, report.ProbesAnswered);
     }
 
     private static Dictionary<string, string> Macs(Peer peer, ForwardingSnapshot snapshot)

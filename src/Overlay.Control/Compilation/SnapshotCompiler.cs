@@ -42,6 +42,7 @@ public static class SnapshotCompiler
             RouteTable table = compiled.Compile(routes, inForce?.Routes);
             segments[i] = new Segment(i, segment.Name, segment.Vni, segment.DeviceMac, segment.Mtu, table, compiled.Peers, segment.Tunnel)
             {
+                PeerPort = segment.PeerPort,
                 Groups = compiled.Groups,
                 Bridge = segment.Bridging is null ? null : BridgeCompiler.Compile(segment, peers, inForce?.Bridge),
             };

@@ -47,7 +47,7 @@ public static class DropReasons
         DropReason.IngressTunnelVersion => ("ingress-tunnel-version", "the Geneve header is of an unknown version"),
         DropReason.IngressTunnelOptions => ("ingress-tunnel-options", "the lengths of the Geneve options do not add up"),
         DropReason.IngressCriticalOption => ("ingress-critical-option", "a critical Geneve option is not known in the segment"),
-        DropReason.IngressControl => ("ingress-control", "a Geneve control packet (O bit) is never forwarded"),
+        DropReason.IngressControl => ("ingress-control", "a Geneve control packet (O bit), or a path message that could not be taken, is never forwarded"),
         DropReason.IngressPayloadType => ("ingress-payload-type", "the Geneve payload is neither Ethernet nor IP, or bare IP for a bridged segment"),
         DropReason.IngressUnknownPeer => ("ingress-unknown-peer", "the datagram's sender is no configured peer"),
         DropReason.IngressUnknownSegment => ("ingress-unknown-segment", "no segment has the datagram's VNI"),

@@ -113,7 +113,17 @@ public sealed class Segment(
     }
 
     /// <summary>Most bytes from the tunnel header on that the way to a peer carries in one piece.</summary>
-    public int RoomTo(Peer peer) => peer.Path.Mtu - (peer.Endpoint.IsIPv4 ? OuterLengthV4 : OuterLengthV6);
+    public int RoomTo(Peer peer) => peer.Path.Mtu - OuterLengthTo(peer);
+
+    /// <summary>Bytes of the outer headers in front of the tunnel header.</summary>
+    public int OuterLengthTo(Peer peer) => peer.Endpoint.IsIPv4 ? OuterLengthV4 : OuterLengthV6;
+
+    /// <summary>UDP port of peers in this segment; null: that of each one's endpoint.</summary>
+    public ushort? PeerPort { get; init; }
+
+    /// <summary>A peer as this segment reaches it: at the port of the encapsulation, with its device's MAC where that is known.</summary>
+    public Peer Reach(Peer peer) =>
+        Array.Find(Peers, each => each.Name == peer.Name) ?? peer.At(PeerPort ?? peer.Endpoint.Port, peer.Mac);
 
     /// <summary>Free bytes that a frame of the device must have in front of it.</summary>
     public int Headroom { get; } = Math.Max(tunnel.PrefixLength - EthernetFrame.MinHeaderLength, 0);

@@ -49,7 +49,8 @@ public sealed partial class IngressPath
                 Drop(port, DropReason.IngressInnerMalformed);
             else if (MacBits.Source(memory.Span(frameOffset, frameLength)) != admitted
                 || !port.Coalescer.TryContinue(memory, frameOffset, frameLength, run.TrafficClass))
-                packets = AdmitBridged(memory, frameOffset, frameLength, run.TrafficClass, segment, bridge, location, now, port, sizes, ref admitted, ref bytes);
+                packets = AdmitBridged(
+                    memory, frameOffset, frameLength, length, run.TrafficClass, segment, bridge, peer, location, now, port, sizes, ref admitted, ref bytes);
             port.Counters.IngressIn.Add(packets, bytes, 0);
             traffic.Add(packets, bytes, port.Coalescer.SuperPackets - before);
         }
@@ -58,12 +59,20 @@ public sealed partial class IngressPath
     }
 
     /// <returns>Packets that the frame stands for.</returns>
-    private static int AdmitBridged(
-        PacketMemory memory, int offset, int length, byte outerTrafficClass, Segment segment, Bridge bridge, int location, long now, IngressPort port,
-        in SegmentSizes sizes, ref ulong admitted, ref long bytes)
+    private int AdmitBridged(
+        PacketMemory memory, int offset, int length, int datagramLength, byte outerTrafficClass, Segment segment, Bridge bridge, Peer peer, int location,
+        long now, IngressPort port, in SegmentSizes sizes, ref ulong admitted, ref long bytes)
     {
         Span<byte> frame = memory.Span(offset, length);
         if (InnerPacket.TryParseFrame(frame, out InnerPacket packet) != WireStatus.Ok) return Drop(port, DropReason.IngressInnerMalformed);
+        // Frames of hosts may have that EtherType too.
+        if (packet.EtherType == EtherTypes.LocalExperimental && new MacAddress(frame) is var destination && (destination == segment.DeviceMac || destination == default)
+            && IsPathMessage(frame, packet, peer, out PathMessage message))
+        {
+            int taken = TakePathMessage(message, datagramLength, peer, segment, port.Counters);
+            if (taken == 0) bytes = 0;
+            return taken;
+        }
         if (packet.VlanTags > segment.MaxVlanTags) return Drop(port, DropReason.IngressInnerVlan);
         if (!EcnDecapsulation.TryApply(frame, ref packet, outerTrafficClass)) return Drop(port, DropReason.IngressEcnConflict);
         ulong source = MacBits.Source(frame);

@@ -106,7 +106,10 @@ public sealed partial class IngressPath(int queue)
             QueueCounters counters = unassigned;
             if (!isTunnelled)
             {
-                unassigned.Drop(refusal);
+                if (refusal != DropReason.IngressControl)
+                    unassigned.Drop(refusal);
+                else if (TakeControl<TEncapsulation>(memory.Span(frameOffset, frameLength), tunnel, length, peer, snapshot, unassigned) == 0)
+                    (packets, bytes) = (0, 0);
             }
             else if (segment is null || port is null)
             {
@@ -132,19 +135,26 @@ public sealed partial class IngressPath(int queue)
     }
 
     /// <returns>Packets that the frame stands for.</returns>
-    private static int Admit<TEncapsulation>(
+    private int Admit<TEncapsulation>(
         PacketMemory memory, int offset, int length, in TunnelHeader tunnel, byte outerTrafficClass, ForwardingSnapshot snapshot, Segment segment,
         IngressPort port, in SegmentSizes sizes, Peer peer, ref long bytes)
         where TEncapsulation : struct, IEncapsulation
     {
         Span<byte> frame = memory.Span(offset, length);
         if (TEncapsulation.TryParseInner(frame, tunnel, out InnerPacket packet) != WireStatus.Ok) return Drop(port, DropReason.IngressInnerMalformed);
+        if (IsPathMessage(frame, packet, peer, out PathMessage message))
+        {
+            int taken = TakePathMessage(message, length + tunnel.FrameStart, peer, segment, port.Counters);
+            if (taken == 0) bytes = 0;
+            return taken;
+        }
         if (packet.VlanTags > segment.MaxVlanTags) return Drop(port, DropReason.IngressInnerVlan);
         if (!packet.IsBareIp && !IsForDevice(frame, segment)) return Drop(port, DropReason.IngressInnerMac);
         if (TEncapsulation.Refusal(frame, packet, snapshot) is { } refusal) return Drop(port, refusal);
         if (!EcnDecapsulation.TryApply(frame, ref packet, outerTrafficClass)) return Drop(port, DropReason.IngressEcnConflict);
         if (MssClamp.IsSyn(frame, packet))
         {
+            if (MssClamp.Offered(frame, packet) is { } offered) peer.Path.NoteOffer(offered + segment.PrefixLength + segment.OuterLengthTo(peer));
             bool unfinished = TransportChecksum.Check(frame, packet) == ChecksumState.Unfinished;
             MssClamp.Apply(frame, packet, peer.MtuPolicy, Math.Min(segment.Mtu, segment.RoomTo(peer) - segment.PrefixLength), unfinished);
         }

@@ -11,6 +11,14 @@ internal static class MssClamp
         packet.Protocol == IpProtocols.Tcp && packet.HasTransport
         && (frame[packet.TransportOffset + TcpHeader.FlagsOffset] & (byte)TcpFlags.Syn) != 0;
 
+    /// <summary>Bytes of the largest IP packet that a SYN says its sender takes; null where it does not say.</summary>
+    public static int? Offered(ReadOnlySpan<byte> frame, in InnerPacket packet)
+    {
+        ReadOnlySpan<byte> transport = frame[packet.TransportOffset..packet.HeadersEnd];
+        int at = Find(transport);
+        return at < 0 ? null : BinaryPrimitives.ReadUInt16BigEndian(transport[at..]) + HeadersLength(packet);
+    }
+
     /// <summary>Where the option is found and says more than is allowed, lowers it and updates the checksum, finished or not.</summary>
     /// <param name="frame">The whole frame.</param>
     /// <param name="packet">The SYN in it: see <see cref="IsSyn"/>.</param>
@@ -20,7 +28,7 @@ internal static class MssClamp
     public static void Apply(Span<byte> frame, in InnerPacket packet, MtuPolicy policy, int mtu, bool unfinished)
     {
         if (policy.MssClamp == 0) return;
-        int most = policy.MssClamp ?? mtu - (packet.IsIpv4 ? Ipv4Packet.MinHeaderLength : Ipv6Packet.HeaderLength) - TcpHeader.MinLength;
+        int most = policy.MssClamp ?? mtu - HeadersLength(packet);
         Span<byte> transport = frame[packet.TransportOffset..packet.HeadersEnd];
         int at = Find(transport);
         if (at < 0 || most < 1) return;
@@ -39,6 +47,9 @@ internal static class MssClamp
         if (words == 2) checksum = InternetChecksum.Update(checksum, second, InternetChecksum.Read(transport[(word + 2)..]));
         InternetChecksum.Store(field, checksum);
     }
+
+    private static int HeadersLength(in InnerPacket packet) =>
+        (packet.IsIpv4 ? Ipv4Packet.MinHeaderLength : Ipv6Packet.HeaderLength) + TcpHeader.MinLength;
 
     /// <returns>Where the option's value lies in the header; negative where there is none.</returns>
     private static int Find(ReadOnlySpan<byte> header)

@@ -70,16 +70,21 @@ internal static class NetlinkConstants
     public const uint IFA_F_TENTATIVE = 0x40;
 
     public const ushort RTA_DST = 1;
+    public const ushort RTA_SRC = 2;
     public const ushort RTA_OIF = 4;
     public const ushort RTA_GATEWAY = 5;
     public const ushort RTA_PRIORITY = 6;
     public const ushort RTA_PREFSRC = 7;
+    public const ushort RTA_METRICS = 8;
+    public const ushort RTA_CACHEINFO = 12;
     public const ushort RTA_TABLE = 15;
+    public const ushort RTAX_MTU = 2;
     public const byte RT_TABLE_MAIN = 254;
     public const byte RT_SCOPE_UNIVERSE = 0;
     public const byte RT_SCOPE_LINK = 253;
     public const uint RTNH_F_ONLINK = 4;
     public const uint RTM_F_CLONED = 0x200;
+    public const uint RTM_F_FIB_MATCH = 0x2000;
 
     public const ushort NDA_DST = 1;
     public const ushort NDA_LLADDR = 2;
@@ -152,6 +157,21 @@ internal struct RtMsg
     public byte rtm_scope;
     public byte rtm_type;
     public uint rtm_flags;
+}
+
+[NativeStruct("rta_cacheinfo"), StructLayout(LayoutKind.Sequential)]
+internal struct RtaCacheInfo
+{
+    public uint rta_clntref;
+    public uint rta_lastuse;
+
+    /// <summary>Ticks until what was learned is forgotten; 0: nothing was.</summary>
+    public int rta_expires;
+    public uint rta_error;
+    public uint rta_used;
+    public uint rta_id;
+    public uint rta_ts;
+    public uint rta_tsage;
 }
 
 [NativeStruct("ndmsg"), StructLayout(LayoutKind.Sequential)]

@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 
 namespace Overlay.Linux.Interop;
 
-/// <summary>sys/socket.h, netinet/in.h, netinet/ip.h, linux/udp.h, linux/filter.h.</summary>
+/// <summary>sys/socket.h, netinet/in.h, netinet/ip.h, linux/udp.h, linux/icmp.h, linux/icmpv6.h, linux/filter.h.</summary>
 internal static class Sockets
 {
     public const int AF_UNSPEC = 0;
@@ -20,6 +20,7 @@ internal static class Sockets
     public const int MSG_TRUNC = 0x20;
 
     public const int SOL_SOCKET = 1;
+    public const int SO_REUSEADDR = 2;
     public const int SO_SNDBUF = 7;
     public const int SO_RCVBUF = 8;
     public const int SO_NO_CHECK = 11;
@@ -34,6 +35,7 @@ internal static class Sockets
     public const int IP_TTL = 2;
     public const int IP_MTU_DISCOVER = 10;
     public const int IP_RECVTOS = 13;
+    public const int IP_PMTUDISC_DONT = 0;
     public const int IP_PMTUDISC_PROBE = 3;
 
     public const int IPPROTO_IPV6 = 41;
@@ -46,6 +48,11 @@ internal static class Sockets
     public const int IPV6_RECVTCLASS = 66;
     public const int IPV6_TCLASS = 67;
     public const int IPV6_PMTUDISC_PROBE = 3;
+
+    public const int SOL_RAW = 255;
+    public const int ICMP_FILTER = 1;
+    public const int IPPROTO_ICMPV6 = 58;
+    public const int ICMPV6_FILTER = 1;
 
     public const int SOL_UDP = 17;
     public const int UDP_NO_CHECK6_TX = 101;

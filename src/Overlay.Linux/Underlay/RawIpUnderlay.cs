@@ -24,6 +24,12 @@ public sealed unsafe class RawIpUnderlay : IUnderlay, IDisposable
     private const int ControlBytes = 2 * ControlMessage.IntSpace;
 
     private readonly List<Socket> _sockets = [];
+
+    /// <summary>Over IPv4, for what may be fragmented outside (RFC 2473, 7.1): they only send.</summary>
+    private readonly List<Socket> _fragmenting = [];
+
+    /// <summary>The same over IPv6; null where that has no local address.</summary>
+    private readonly Ipv6FragmentSender? _fragments;
     private readonly List<string> _refusals = [];
     private readonly SingleDatagramSender _sender = new();
     private readonly SockAddrIn6[] _address = GC.AllocateArray<SockAddrIn6>(1, pinned: true);
@@ -43,8 +49,10 @@ public sealed unsafe class RawIpUnderlay : IUnderlay, IDisposable
     /// <param name="timeToLive">Outer TTL or hop limit of what brings none.</param>
     /// <param name="queue">Index of the worker's queue.</param>
     /// <param name="queueCount">Queues that share what arrives.</param>
+    /// <param name="sendsOnly">Nothing is received: each raw socket would be given every packet.</param>
     /// <exception cref="LinuxException">A socket cannot be had; the text says why.</exception>
-    public RawIpUnderlay(IReadOnlyList<IPAddress> addresses, string? device, byte timeToLive, int queue, int queueCount)
+    public RawIpUnderlay(
+        IReadOnlyList<IPAddress> addresses, string? device, byte timeToLive, int queue, int queueCount, bool sendsOnly = false)
     {
         try
         {
@@ -52,8 +60,13 @@ public sealed unsafe class RawIpUnderlay : IUnderlay, IDisposable
             {
                 if (address.IsIPv6LinkLocal) _scope = (uint)address.ScopeId;
                 foreach (byte protocol in (ReadOnlySpan<byte>)[IpProtocols.Ipv4InIp, IpProtocols.Ipv6InIp])
-                    Open(address, protocol, device, timeToLive, queue, queueCount);
-                if (address.AddressFamily == AddressFamily.InterNetworkV6) OpenLimit(address, device, timeToLive);
+                {
+                    Open(address, protocol, device, timeToLive, queue, queueCount, sendsOnly);
+                    if (address.AddressFamily == AddressFamily.InterNetwork) OpenFragmenting(address, protocol, device, timeToLive);
+                }
+                if (address.AddressFamily != AddressFamily.InterNetworkV6) continue;
+                OpenLimit(address, device, timeToLive);
+                _fragments = new Ipv6FragmentSender(address, device, timeToLive);
             }
         }
         catch
@@ -61,7 +74,7 @@ public sealed unsafe class RawIpUnderlay : IUnderlay, IDisposable
             Dispose();
             throw;
         }
-        ReceiveDescriptors = [.. _sockets.Select(socket => socket.Descriptor.Number)];
+        ReceiveDescriptors = sendsOnly ? [] : [.. _sockets.Select(socket => socket.Descriptor.Number)];
     }
 
     private readonly record struct Socket(FileDescriptor Descriptor, bool IsIpv6, byte Protocol);
@@ -92,6 +105,8 @@ public sealed unsafe class RawIpUnderlay : IUnderlay, IDisposable
     public void Dispose()
     {
         _sockets.ForEach(socket => socket.Descriptor.Dispose());
+        _fragmenting.ForEach(socket => socket.Descriptor.Dispose());
+        _fragments?.Dispose();
         _limitSocket?.Dispose();
     }
 
@@ -110,13 +125,23 @@ public sealed unsafe class RawIpUnderlay : IUnderlay, IDisposable
         Configure(_limitSocket, address, IpProtocols.DestinationOptions, device, timeToLive);
     }
 
-    private void Open(IPAddress address, byte protocol, string? device, byte timeToLive, int queue, int queueCount)
+    private void OpenFragmenting(IPAddress address, byte protocol, string? device, byte timeToLive)
+    {
+        FileDescriptor socket = Open(ipv6: false, protocol);
+        _fragmenting.Add(new Socket(socket, IsIpv6: false, protocol));
+        UdpSocket.DropAll(socket);
+        Configure(socket, address, protocol, device, timeToLive);
+        UdpSocket.Set(socket, Sockets.IPPROTO_IP, Sockets.IP_MTU_DISCOVER, Sockets.IP_PMTUDISC_DONT, "IP_MTU_DISCOVER");
+    }
+
+    private void Open(IPAddress address, byte protocol, string? device, byte timeToLive, int queue, int queueCount, bool sendsOnly)
     {
         bool ipv6 = address.AddressFamily == AddressFamily.InterNetworkV6;
         FileDescriptor socket = Open(ipv6, protocol);
         _sockets.Add(new Socket(socket, ipv6, protocol));
-        if (queueCount > 1) FlowFilter.Attach(socket, outerIsIpv4: !ipv6, innerIsIpv4: protocol == IpProtocols.Ipv4InIp, queue, queueCount);
-        Note(UdpSocket.SetBuffer(socket, send: false, BufferBytes));
+        if (sendsOnly) UdpSocket.DropAll(socket);
+        else if (queueCount > 1) FlowFilter.Attach(socket, outerIsIpv4: !ipv6, innerIsIpv4: protocol == IpProtocols.Ipv4InIp, queue, queueCount);
+        if (!sendsOnly) Note(UdpSocket.SetBuffer(socket, send: false, BufferBytes));
         Configure(socket, address, protocol, device, timeToLive);
     }
 
@@ -149,7 +174,7 @@ public sealed unsafe class RawIpUnderlay : IUnderlay, IDisposable
     private SendOutcome Send(in DatagramTrain train, ReadOnlySpan<BufferSlice> slices)
     {
         UnderlayEndpoint peer = train.Peer.Endpoint;
-        foreach (Socket socket in _sockets)
+        foreach (Socket socket in train.MayFragment && peer.IsIPv4 ? _fragmenting : _sockets)
         {
             if (socket.Protocol != train.Protocol || socket.IsIpv6 == peer.IsIPv4) continue;
             var header = new MsgHdr
@@ -161,8 +186,11 @@ public sealed unsafe class RawIpUnderlay : IUnderlay, IDisposable
             byte* start = (byte*)header.msg_control;
             header.msg_controllen = (nuint)(WriteControl(start, train) - start);
             int size = train.SegmentSize == 0 ? train.Length : train.SegmentSize;
-            if (!socket.IsIpv6 || train.EncapsulationLimit == DatagramTrain.NoLimit) return _sender.Send(socket.Descriptor.Number, header, size, slices);
-            TunnelEncapsulationLimit.Write(_limit, train.Protocol, (byte)train.EncapsulationLimit);
+            bool isLimited = socket.IsIpv6 && train.EncapsulationLimit != DatagramTrain.NoLimit;
+            if (isLimited) TunnelEncapsulationLimit.Write(_limit, train.Protocol, (byte)train.EncapsulationLimit);
+            if (train.MayFragment && socket.IsIpv6)
+                return _fragments!.Send(header, isLimited ? IpProtocols.DestinationOptions : train.Protocol, isLimited ? _limit : [], size, slices);
+            if (!isLimited) return _sender.Send(socket.Descriptor.Number, header, size, slices);
             return _sender.Send(
                 _limitSocket!.Number, header, size, slices, new BufferSlice(Marshal.UnsafeAddrOfPinnedArrayElement(_limit, 0), _limit.Length));
         }

@@ -18,12 +18,18 @@ internal sealed class SourceSockets : IDisposable
     private readonly FileDescriptor?[] _ipv4;
     private readonly FileDescriptor?[] _ipv6;
     private readonly ushort[] _ports;
+    private readonly FileDescriptor?[] _fragmenting;
+    private readonly UdpUnderlayOptions _options;
+    private readonly IPAddress? _localV4;
+    private readonly Lock _opening = new();
 
     public SourceSockets(UdpUnderlayOptions options, IPAddress? ipv4, IPAddress? ipv6, List<string> refusals)
     {
         _ipv4 = new FileDescriptor?[options.SourcePortCount];
         _ipv6 = new FileDescriptor?[options.SourcePortCount];
         _ports = new ushort[options.SourcePortCount];
+        _fragmenting = new FileDescriptor?[options.SourcePortCount];
+        (_options, _localV4) = (options, ipv4);
         int candidate = 0;
         try
         {
@@ -45,8 +51,22 @@ internal sealed class SourceSockets : IDisposable
     /// <summary>The descriptor that sends from a port; -1 where the family has no local address.</summary>
     public int Descriptor(int portIndex, bool ipv6) => (ipv6 ? _ipv6 : _ipv4)[portIndex]?.Number ?? -1;
 
+    /// <summary>The descriptor that sends IPv4 without DF from a port. Opened when it is first wanted, by any thread.</summary>
+    /// <returns>-1 where the family has no local address, or no socket is to be had.</returns>
+    public int FragmentingDescriptor(int portIndex)
+    {
+        if (Volatile.Read(ref _fragmenting[portIndex]) is { } open) return open.Number;
+        if (_localV4 is null) return -1;
+        lock (_opening)
+        {
+            _fragmenting[portIndex] ??= OpenFragmenting(_ipv4[portIndex]!, _localV4, _ports[portIndex]);
+            return _fragmenting[portIndex]?.Number ?? -1;
+        }
+    }
+
     public void Dispose()
     {
+        foreach (FileDescriptor? socket in _fragmenting) socket?.Dispose();
         foreach (FileDescriptor? socket in _ipv4) socket?.Dispose();
         foreach (FileDescriptor? socket in _ipv6) socket?.Dispose();
     }
@@ -69,6 +89,30 @@ internal sealed class SourceSockets : IDisposable
         _ipv4[index]?.Dispose();
         _ipv4[index] = null;
         return false;
+    }
+
+    private FileDescriptor? OpenFragmenting(FileDescriptor owner, IPAddress local, ushort port)
+    {
+        // Its owner has got the port for itself; now it shares it with this one.
+        UdpSocket.Set(owner, Sockets.SOL_SOCKET, Sockets.SO_REUSEADDR, 1, "SO_REUSEADDR");
+        FileDescriptor socket = UdpSocket.Open(ipv6: false);
+        try
+        {
+            if (_options.Interface is { } name) UdpSocket.BindToDevice(socket, name);
+            UdpSocket.DropAll(socket);
+            SetSendOptions(socket, ipv6: false, _options);
+            UdpSocket.Set(socket, Sockets.IPPROTO_IP, Sockets.IP_MTU_DISCOVER, Sockets.IP_PMTUDISC_DONT, "IP_MTU_DISCOVER");
+            UdpSocket.SetBuffer(socket, send: true, BufferBytes);
+            UdpSocket.Set(socket, Sockets.SOL_SOCKET, Sockets.SO_REUSEADDR, 1, "SO_REUSEADDR");
+            if (UdpSocket.Bind(socket, local, port) == 0) return socket;
+        }
+        catch
+        {
+            socket.Dispose();
+            throw;
+        }
+        socket.Dispose();
+        return null;
     }
 
     private static FileDescriptor? TryOpen(IPAddress address, ushort port, UdpUnderlayOptions options, List<string> refusals)

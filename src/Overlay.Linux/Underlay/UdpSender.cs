@@ -1,3 +1,4 @@
+using System.Net.Sockets;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Overlay.Dataplane.Buffers;
@@ -10,7 +11,7 @@ namespace Overlay.Linux.Underlay;
 /// Sends trains. Those of one source port leave by one sendmmsg and in order; between source ports there is no order. Kernels and
 /// devices that refuse UDP_SEGMENT get one datagram a message from then on.
 /// </summary>
-internal sealed unsafe class UdpSender
+internal sealed unsafe class UdpSender : IDisposable
 {
     /// <summary>Messages that are grouped by source port at a time.</summary>
     private const int Window = 128;
@@ -23,6 +24,8 @@ internal sealed unsafe class UdpSender
     private readonly TunnelInjector? _injector;
     private readonly ZeroChecksums _zeroChecksums;
     private readonly SingleDatagramSender _singles = new();
+    private readonly UdpUnderlayOptions _options;
+    private Ipv6FragmentSender? _fragments;
 
     private readonly MMsgHdr[] _messages = GC.AllocateArray<MMsgHdr>(Window, pinned: true);
     private readonly SockAddrIn6[] _destinations = GC.AllocateArray<SockAddrIn6>(Window, pinned: true);
@@ -40,6 +43,7 @@ internal sealed unsafe class UdpSender
         _scope = scope;
         _injector = options.Injector;
         _zeroChecksums = options.ZeroChecksums;
+        _options = options;
         for (int i = 0; i < Window; i++)
         {
             _messages[i].msg_hdr.msg_name = Marshal.UnsafeAddrOfPinnedArrayElement(_destinations, i);
@@ -70,14 +74,19 @@ internal sealed unsafe class UdpSender
                 continue;
             }
             bool ipv6 = !leader.Peer.Endpoint.IsIPv4;
+            if (leader.MayFragment)
+            {
+                leader.Outcome = SendFragmentable(i, batch, ref leader, ipv6);
+                continue;
+            }
             int descriptor = _sources.Descriptor(leader.SourcePortIndex, ipv6);
             int messages = 0;
             for (int j = i; j < count; j++)
             {
                 ref DatagramTrain train = ref trains[j];
                 if (_done[j] || train.SourcePortIndex != leader.SourcePortIndex || train.Peer.Endpoint.IsIPv4 == ipv6) continue;
-                // What follows a super-packet of the flow must not overtake it.
-                if (train.Kind != TrainKind.Datagrams) break;
+                // What follows a super-packet of the flow, or what leaves by another socket, must not overtake it.
+                if (train.Kind != TrainKind.Datagrams || train.MayFragment) break;
                 _done[j] = true;
                 if (descriptor < 0) train.Outcome = SendOutcome.Unreachable;
                 else Prepare(messages++, j, batch, ref train);
@@ -85,6 +94,26 @@ internal sealed unsafe class UdpSender
             if (messages > 0) SendMessages(batch, trains, descriptor, messages);
         }
     }
+
+    /// <summary>
+    /// One datagram at a time: the kernel cuts no train into datagrams that are fragmented. IPv4 leaves without DF, for routers to fragment;
+    /// IPv6 leaves in fragments.
+    /// </summary>
+    private SendOutcome SendFragmentable(int index, SendBatch batch, ref DatagramTrain train, bool ipv6)
+    {
+        int descriptor = ipv6 ? _sources.Descriptor(train.SourcePortIndex, ipv6) : _sources.FragmentingDescriptor(train.SourcePortIndex);
+        if (descriptor < 0) return SendOutcome.Unreachable;
+        Prepare(0, index, batch, ref train);
+        MsgHdr header = _messages[0].msg_hdr;
+        if (train.SegmentSize != 0) header.msg_controllen -= ControlMessage.IntSpace;
+        int size = train.SegmentSize == 0 ? train.Length : train.SegmentSize;
+        if (!ipv6) return _singles.Send(descriptor, header, size, batch.Slices(train));
+        _fragments ??= new Ipv6FragmentSender(
+            _options.Addresses.First(address => address.AddressFamily == AddressFamily.InterNetworkV6), _options.Interface, _options.TimeToLive);
+        return _fragments.SendUdp(header, _sources.Ports[train.SourcePortIndex], size, batch.Slices(train));
+    }
+
+    public void Dispose() => _fragments?.Dispose();
 
     private void Prepare(int message, int index, SendBatch batch, ref DatagramTrain train)
     {

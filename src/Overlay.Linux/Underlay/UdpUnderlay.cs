@@ -57,6 +57,7 @@ public sealed class UdpUnderlay : IUnderlay, IDisposable
 
     public void Dispose()
     {
+        _sender.Dispose();
         if (_ownsSources) _sources.Dispose();
         _receiver.Dispose();
     }

@@ -13,7 +13,7 @@ public sealed record UdpUnderlayOptions
     /// <summary>Interface to bind to (SO_BINDTODEVICE); null for none.</summary>
     public string? Interface { get; init; }
 
-    /// <summary>UDP ports that tunnels are received on, at least one, each once. VXLAN: 4789 (RFC 7348, 8.1), Geneve: 6081 (RFC 8926, 3.3).</summary>
+    /// <summary>UDP ports that tunnels are received on, each once; none: it only sends. VXLAN: 4789 (RFC 7348, 8.1), Geneve: 6081 (RFC 8926, 3.3).</summary>
     public IReadOnlyList<TunnelPort> Ports { get; init; } = [new TunnelPort(VxlanHeader.DefaultPort, Encapsulation.Vxlan)];
 
     /// <summary>Where the outer UDP checksum may be zero.</summary>

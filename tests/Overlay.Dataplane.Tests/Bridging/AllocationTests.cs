@@ -15,7 +15,7 @@ public sealed class AllocationTests
     public void Forward_ManyBatchesOfEveryKindBothWays_AllocatesNothing(TunnelOffload tunnel)
     {
         var lab = new BridgeLab(new BridgeLabOptions { Tunnel = tunnel, LearnsNeighbours = true, LearnLimit = 8, Fixed = [(BridgeFrames.Host(9), 2)] });
-        lab.Peers[1].Path.Mtu = 1000;
+        lab.Peers[1].Path.LinkMtu = 1000;
         MemoryFrame[] frames = EveryKind();
         byte[][] datagrams = Incoming(lab);
         for (int i = 0; i < 200; i++) Round(lab, frames, datagrams);

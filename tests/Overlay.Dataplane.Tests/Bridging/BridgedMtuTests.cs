@@ -113,7 +113,7 @@ public sealed class BridgedMtuTests
     public void Send_Ipv6OfTheLeastMtu_LeavesAndMayBeFragmentedOutside()
     {
         BridgeLab lab = Lab(TunnelFormat.Vxlan);
-        lab.Peers[0].Path.Mtu = 1300;
+        lab.Peers[0].Path.LinkMtu = 1300;
         lab.FromPeer(0, BridgeFrames.Plain(Host, BridgeFrames.Host(2)));
 
         lab.FromDevice(BridgeFrames.Udp(BridgeFrames.Host(2), Host, ipv6: true, 1280));
@@ -125,9 +125,9 @@ public sealed class BridgedMtuTests
     private static BridgeLab Lab(TunnelFormat format)
     {
         var lab = new BridgeLab(new BridgeLabOptions { Format = format });
-        lab.Peers[0].Path.Mtu = Narrow + 50;
-        lab.Peers[1].Path.Mtu = Wide + 50;
-        lab.Peers[2].Path.Mtu = Wide + 70;
+        lab.Peers[0].Path.LinkMtu = Narrow + 50;
+        lab.Peers[1].Path.LinkMtu = Wide + 50;
+        lab.Peers[2].Path.LinkMtu = Wide + 70;
         return lab;
     }
 

@@ -13,7 +13,7 @@ public sealed class PathMtuTests
 
     private readonly EgressLab _lab = new();
 
-    public PathMtuTests() => _lab.B.Path.Mtu = PathMtu;
+    public PathMtuTests() => _lab.B.Path.LinkMtu = PathMtu;
 
     [Theory]
     [InlineData(false)]
@@ -117,19 +117,22 @@ public sealed class PathMtuTests
     [Fact]
     public void Process_SmallIpv6OverSmallPath_MayBeFragmentedOutside()
     {
-        _lab.B.Path.Mtu = 1280;
+        _lab.B.Path.LinkMtu = 1280;
         _lab.Deliver(Udp(1280 - 48, ipv6: true).Finished());
         _lab.Run();
         Assert.True(Assert.Single(_lab.Underlay.Sent).Train.MayFragment);
         Assert.Empty(_lab.Device.Written);
     }
 
-    [Fact]
-    public void Process_ErrorAboutAnError_IsNotSent()
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Process_ErrorAboutAnError_IsNotSent(bool ipv6)
     {
-        byte[] frame = Udp(1372, ipv6: false).Finished();
-        frame[EthernetFrame.MinHeaderLength + 9] = IpProtocols.Icmpv4;
-        frame[EthernetFrame.MinHeaderLength + Ipv4Packet.MinHeaderLength] = Icmpv4Types.DestinationUnreachable;
+        byte[] frame = Udp(1372, ipv6).Finished();
+        frame[EthernetFrame.MinHeaderLength + (ipv6 ? 6 : 9)] = ipv6 ? IpProtocols.Icmpv6 : IpProtocols.Icmpv4;
+        frame[EthernetFrame.MinHeaderLength + (ipv6 ? Ipv6Packet.HeaderLength : Ipv4Packet.MinHeaderLength)] =
+            ipv6 ? Icmpv6Types.TimeExceeded : Icmpv4Types.DestinationUnreachable;
         _lab.Deliver(frame);
         _lab.Run();
         Assert.Equal(1, _lab.Counters.Drops[(int)DropReason.EgressTooBig]);

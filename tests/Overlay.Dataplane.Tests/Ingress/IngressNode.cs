@@ -4,6 +4,7 @@ using Overlay.Dataplane.Buffers;
 using Overlay.Dataplane.Counters;
 using Overlay.Dataplane.Forwarding;
 using Overlay.Dataplane.Ingress;
+using Overlay.Dataplane.Mtu;
 using Overlay.Dataplane.Tunnels;
 using Overlay.Testing;
 using Overlay.Wire;
@@ -22,7 +23,7 @@ internal sealed class IngressNode
     public static readonly UnderlayEndpoint PeerV6 = Endpoint("2001:db8::2");
     public static readonly UnderlayEndpoint Stranger = Endpoint("192.0.2.99");
 
-    private readonly IngressPath _path = new(queue: 0);
+    private readonly IngressPath _path;
     private readonly ReceiveBatch _batch = new(Trains);
     private readonly IngressPort[] _ports;
     private readonly ForwardingSnapshot _snapshot;
@@ -36,6 +37,8 @@ internal sealed class IngressNode
     public IngressNode(MacAddress deviceMac, TunnelFormat? format = null)
     {
         _format = format ?? TunnelFormat.Vxlan;
+        Paths = new PathInbox(() => Wakes++);
+        _path = new IngressPath(queue: 0) { PathMessages = Paths };
         Peer[] peers = [NewPeer("v4", PeerV4), NewPeer("v6", PeerV6)];
         Segment[] segments = [NewSegment(0, Vni, deviceMac, peers), NewSegment(1, OtherVni, deviceMac, peers)];
         _snapshot = new ForwardingSnapshot(1, segments, new PeerTable(peers));
@@ -50,6 +53,14 @@ internal sealed class IngressNode
     public MemoryFrameDevice OtherDevice { get; } = new();
 
     public Peer[] Peers { get; }
+
+    /// <summary>Gets the path messages.</summary>
+    public PathInbox Paths { get; }
+
+    /// <summary>How often <see cref="Paths"/> called for somebody to take them.</summary>
+    public int Wakes { get; private set; }
+
+    public ForwardingSnapshot Snapshot => _snapshot;
 
     public QueueCounters Counters => _ports[0].Counters;
 

@@ -67,7 +67,7 @@ public sealed class IpInIpEntryTests
     public void Process_PacketThatBringsALimit_HasRoomForTheOption(int room, int length)
     {
         var lab = new EgressLab(format: Format());
-        lab.D.Path.Mtu = 1500;
+        lab.D.Path.LinkMtu = 1500;
         byte[] frame = Limited(Ipv6Peer, 9, payload: length - 48 - UdpHeader.HeaderLength);
         lab.Deliver(frame);
         lab.Run();

@@ -53,6 +53,7 @@ internal sealed record DaemonConfiguration
             {Unless(Tunnel.IsIpInIp, $"  port: {Tunnel.Port}")}
             {Lines("  ", Tunnel.UnderlayLines ?? [$"ttl: {Tunnel.HopLimit}", $"trafficClass: {Tunnel.TrafficClass}"])}
               queues: {Tunnel.Queues}
+            {Lines("  ", Tunnel.PathMtuLines)}
             tunnel:
               encapsulation: {Tunnel.Encapsulation}
               egress: {Tunnel.Egress}

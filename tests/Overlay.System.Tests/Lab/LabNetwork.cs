@@ -1,6 +1,6 @@
 namespace Overlay.SystemTests.Lab;
 
-/// <summary>Nodes on one underlay network: two back to back, more on a switch.</summary>
+/// <summary>Nodes on one underlay network: two back to back or behind routers, more on a switch.</summary>
 internal sealed class LabNetwork : IAsyncDisposable
 {
     private readonly List<IAsyncDisposable> _owned = [];
@@ -11,6 +11,9 @@ internal sealed class LabNetwork : IAsyncDisposable
     public LabOptions Options { get; }
 
     public IReadOnlyList<LabNode> Nodes => _nodes;
+
+    /// <summary>What lies between the nodes; null unless the options say so.</summary>
+    public RoutedUnderlay? Routers { get; private set; }
 
     public LabNode A => _nodes[0];
 
@@ -73,7 +76,8 @@ internal sealed class LabNetwork : IAsyncDisposable
             NetworkNamespace pod = await CreateNamespaceAsync($"pod-{number}");
             _nodes.Add(new LabNode(number, Options, host, pod));
         }
-        await (Options.Nodes == 2 ? ConnectBackToBackAsync() : ConnectToSwitchAsync());
+        if (Options.Routed) Routers = await RoutedUnderlay.CreateAsync(A, B, Options, CreateNamespaceAsync);
+        else await (Options.Nodes == 2 ? ConnectBackToBackAsync() : ConnectToSwitchAsync());
         foreach (LabNode node in _nodes) await node.ConfigureAsync();
     }
 

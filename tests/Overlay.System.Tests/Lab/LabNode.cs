@@ -64,9 +64,10 @@ internal sealed class LabNode
             $"route add default via fd00:244:{Number}::1");
         await Host.IpAsync(
             $"link set {UnderlayDevice} mtu {_options.UnderlayMtu}",
-            $"address add {Underlay4}/24 dev {UnderlayDevice}",
-            $"address add {Underlay6}/64 dev {UnderlayDevice}",
+            $"address add {Underlay4}/{(_options.Routed ? 32 : 24)} dev {UnderlayDevice}",
+            $"address add {Underlay6}/{(_options.Routed ? 128 : 64)} dev {UnderlayDevice}",
             $"link set {UnderlayDevice} up");
+        if (_options.Routed) await RoutedUnderlay.ConnectAsync(this);
         if (_options.Wire) await Host.CheckAsync("ethtool", "-K", UnderlayDevice, "tx", "off", "tso", "off", "gso", "off", "gro", "on");
     }
 }

@@ -36,13 +36,22 @@ public sealed record LabOptions
     /// <summary>IP MTU of the underlay.</summary>
     public int UnderlayMtu { get; init; } = 1500;
 
+    /// <summary>Two routers lie between the nodes: <see cref="RoutedUnderlay"/>.</summary>
+    public bool Routed { get; init; }
+
+    /// <summary>IP MTU of the link between them.</summary>
+    public int MiddleMtu { get => field == 0 ? UnderlayMtu : field; init; }
+
+    /// <summary>Whether the routers let no ICMP through and send none.</summary>
+    public bool FiltersIcmp { get; init; } = true;
+
     /// <summary>
     /// Bytes from the end of the outer UDP header to the inner IP packet: 22 of VXLAN and of Geneve with Ethernet, -8 of IP-in-IP, which has none.
     /// </summary>
     public int TunnelPrefix { get; init; } = 22;
 
-    /// <summary>IP MTU inside: the underlay's less outer IP, UDP and tunnel headers.</summary>
-    public int OverlayMtu => UnderlayMtu - (Family == UnderlayFamily.Ipv4 ? 28 : 48) - TunnelPrefix;
+    /// <summary>IP MTU inside: the underlay's less outer IP, UDP and tunnel headers; not less than IPv6 needs.</summary>
+    public int OverlayMtu => Math.Max(UnderlayMtu - (Family == UnderlayFamily.Ipv4 ? 28 : 48) - TunnelPrefix, 1280);
 }
 
 /// <summary>What the nodes agree on about the tunnel.</summary>
@@ -74,6 +83,9 @@ public sealed record TunnelOptions
 
     /// <summary>Lines of the daemon's <c>underlay:</c> in place of those for TTL and traffic class, without indentation.</summary>
     public string[]? UnderlayLines { get; init; }
+
+    /// <summary>The daemon's <c>pathMtu:</c> under <c>underlay:</c>; empty: by default.</summary>
+    public string[] PathMtuLines { get; init; } = [];
 
     /// <summary>Further lines of the daemon's <c>tunnel:</c>, without indentation.</summary>
     public string[] TunnelLines { get; init; } = [];

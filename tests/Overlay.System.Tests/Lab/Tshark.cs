@@ -23,12 +23,15 @@ internal static class Tshark
         "ip.checksum.status", "udp.checksum.status", "tcp.checksum.status", "icmp.checksum.status", "icmpv6.checksum.status",
     ];
 
-    /// <summary>Reads what was sent to a port.</summary>
+    /// <summary>EtherType of what daemons send each other about their paths, at any time.</summary>
+    private const string PathMessages = "0x88b5";
+
+    /// <summary>Reads what was sent to a port, but for path messages.</summary>
     public static async Task<IReadOnlyList<CapturedDatagram>> ReadAsync(string file, int port, string encapsulation)
     {
         string output = await Command.CheckAsync(Deadline, null, "tshark",
         [
-            "-n", "-r", file, "-Y", $"udp.dstport == {port}", "-d", $"udp.port=={port},{encapsulation}",
+            "-n", "-r", file, "-Y", $"udp.dstport == {port} and not eth.type == {PathMessages}", "-d", $"udp.port=={port},{encapsulation}",
             "-o", "ip.check_checksum:TRUE", "-o", "udp.check_checksum:TRUE", "-o", "tcp.check_checksum:TRUE",
             "-o", "ip.defragment:FALSE", "-o", "ipv6.defragment:FALSE", "-o", "tcp.desegment_tcp_streams:FALSE",
             "-o", "tcp.analyze_sequence_numbers:FALSE", "-o", "udp.ignore_ipv6_zero_checksum:TRUE",

@@ -12,25 +12,42 @@ public sealed class FollowingDeviceTests(DaemonPair<UdpGso> pair) : ChangingUnde
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
-    public Task Tcp_UnderlayLoweredAndRaised_DeviceFollowsAndStreamGoesOn(bool ipv4) => CheckAsync(ipv4, lowered: 1350);
+    public Task Tcp_UnderlayLoweredAndRaised_DeviceFollowsAndStreamGoesOn(bool ipv4) => CheckAsync(ipv4, usual: 1450);
 }
 
-/// <summary>The same where the device's MTU is configured, and packets are cut smaller on their way instead.</summary>
-public sealed class StayingDeviceTests(DaemonPair<FixedMtu> pair)
+/// <summary>The same where the device's MTU is configured: it is lessened while it does not fit, and no reload is refused for it.</summary>
+public sealed class LessenedDeviceTests(DaemonPair<FixedMtu> pair)
     : ChangingUnderlayTests(pair.Network, pair.DaemonA, pair.DaemonB), IClassFixture<DaemonPair<FixedMtu>>
 {
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
-    public Task Tcp_UnderlayLoweredAndRaised_DeviceStaysAndStreamGoesOn(bool ipv4) => CheckAsync(ipv4, lowered: 1450);
+    public Task Tcp_UnderlayLoweredAndRaised_DeviceFollowsWithAWarningAndStreamGoesOn(bool ipv4) => CheckAsync(ipv4, usual: 1440);
+
+    [Fact]
+    public async Task Reload_WhileTheMtuDoesNotFit_IsTakenAndTheStatusSaysWhy()
+    {
+        await UnderlayMtu.SetAsync(1400, pair.DaemonA);
+        await pair.DaemonA.ReloadAsync(DaemonConfiguration.For(pair.A, [pair.B], FixedMtu.Tunnel with { TunnelLines = ["mssClamp: 1200"] }));
+
+        StatusDocument lessened = await pair.DaemonA.StatusAsync();
+        Assert.DoesNotContain("reload refused", pair.DaemonA.Log, StringComparison.Ordinal);
+        Assert.Equal(1350, lessened.Segments[0].Mtu);
+        Assert.Equal(
+            "mtu 1440 of segment 'pods' does not fit: the way to peer 'node-b' by 'underlay0' carries 1400 bytes, and vxlan takes 50 of them, which leaves 1350 inside; "
+            + "device 'overlay0' has MTU 1350 until it fits again", lessened.Segments[0].MtuWarning);
+        Assert.Contains("mtu 1440 of segment 'pods' does not fit", pair.DaemonA.Log, StringComparison.Ordinal);
+
+        await UnderlayMtu.SetAsync(1500, pair.DaemonA);
+        SegmentStatus usual = (await pair.DaemonA.StatusAsync()).Segments[0];
+        Assert.Equal((1440, null), (usual.Mtu, usual.MtuWarning));
+    }
 }
 
 /// <summary>What both have in common.</summary>
 public abstract class ChangingUnderlayTests
 {
-    private const int OverlayMtu = 1450;
-    private const long SomePackets = 5_000;
-    private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(20);
+    private const int Lowered = 1350;
 
     private readonly LabNetwork _network;
     private readonly OverlayDaemon _near;
@@ -44,22 +61,22 @@ public abstract class ChangingUnderlayTests
     }
 
     /// <param name="ipv4">Family inside.</param>
-    /// <param name="lowered">What the device's MTU is to be while the underlay's is 1400.</param>
-    private protected async Task CheckAsync(bool ipv4, int lowered)
+    /// <param name="usual">The device's MTU while the underlay's is 1500.</param>
+    private protected async Task CheckAsync(bool ipv4, int usual)
     {
         using var stop = new CancellationTokenSource();
         Task stream = TcpCheck.RunAsync(_network.A.Pod, _network.B.Pod, ipv4 ? _network.B.Pod4 : _network.B.Pod6, stop.Token);
         try
         {
-            await FlowAsync(stream);
+            await RunningStream.FlowAsync(stream, _near, _far);
             await UnderlayMtu.SetAsync(1400, _near, _far);
-            Assert.Equal(lowered, await DeviceMtuAsync(_network.A));
-            Assert.Equal(lowered, await DeviceMtuAsync(_network.B));
-            await FlowAsync(stream);
+            Assert.Equal(Lowered, await DeviceMtuAsync(_network.A));
+            Assert.Equal(Lowered, await DeviceMtuAsync(_network.B));
+            await RunningStream.FlowAsync(stream, _near, _far);
             await UnderlayMtu.SetAsync(1500, _near, _far);
-            Assert.Equal(OverlayMtu, await DeviceMtuAsync(_network.A));
-            Assert.Equal(OverlayMtu, await DeviceMtuAsync(_network.B));
-            await FlowAsync(stream);
+            Assert.Equal(usual, await DeviceMtuAsync(_network.A));
+            Assert.Equal(usual, await DeviceMtuAsync(_network.B));
+            await RunningStream.FlowAsync(stream, _near, _far);
         }
         finally
         {
@@ -67,20 +84,6 @@ public abstract class ChangingUnderlayTests
         }
         await stream;
     }
-
-    /// <summary>Waits until packets have arrived at the far pod's host; a stream that failed is told at once.</summary>
-    private async Task FlowAsync(Task stream)
-    {
-        using var expired = new CancellationTokenSource(Deadline);
-        long before = Arrived(await _far.StatusAsync());
-        while (Arrived(await _far.StatusAsync()) - before < SomePackets)
-        {
-            if (stream.IsCompleted) await stream;
-            if (expired.IsCancellationRequested) throw new TimeoutException($"the stream stands still: {_near.Log}{_far.Log}");
-        }
-    }
-
-    private static long Arrived(StatusDocument status) => status.Queues.Sum(queue => queue.IngressOut.Packets);
 
     private static async Task<int> DeviceMtuAsync(LabNode node)
     {

@@ -6,7 +6,7 @@ using Overlay.SystemTests.Setups;
 namespace Overlay.SystemTests.Mtu;
 
 /// <summary>What <c>mssClamp</c> and <c>fragment</c> change, at start and by a reload.</summary>
-public sealed class MtuPolicyTests(DaemonPair<FixedMtuNoRepair> pair) : IClassFixture<DaemonPair<FixedMtuNoRepair>>
+public sealed class MtuPolicyTests(DaemonPair<RoutedPathNoRepair> pair) : IClassFixture<DaemonPair<RoutedPathNoRepair>>
 {
     private const int DeviceMtu = 1450;
 
@@ -16,7 +16,7 @@ public sealed class MtuPolicyTests(DaemonPair<FixedMtuNoRepair> pair) : IClassFi
         const int ofPods = DeviceMtu - 40;
         Assert.Equal((ofPods, ofPods), await OfferedMss.ReadAsync(pair.A, pair.B, AddressFamily.InterNetwork));
 
-        await ReloadAsync(FixedMtu.Tunnel with { TunnelLines = ["mssClamp: 1000"] });
+        await ReloadAsync(RoutedPath.Tunnel with { TunnelLines = ["mssClamp: 1000"] });
         try
         {
             Assert.Equal((1000, 1000), await OfferedMss.ReadAsync(pair.A, pair.B, AddressFamily.InterNetwork));
@@ -24,14 +24,14 @@ public sealed class MtuPolicyTests(DaemonPair<FixedMtuNoRepair> pair) : IClassFi
         }
         finally
         {
-            await ReloadAsync(FixedMtuNoRepair.Tunnel);
+            await ReloadAsync(RoutedPathNoRepair.Tunnel);
         }
     }
 
     [Fact]
     public async Task Udp_FragmentDropTooBig_IsDroppedAndSenderTold()
     {
-        await UnderlayMtu.SetAsync(1400, pair.DaemonA, pair.DaemonB);
+        await UnderlayMtu.FoundAsync(1400, pair.DaemonA, pair.DaemonB);
         await pair.A.Pod.SysctlAsync("net.ipv4.ip_no_pmtu_disc=1");
         using Socket sender = await pair.A.Pod.OpenAsync(() => new Socket(AddressFamily.InterNetwork, SocketType.Dgram, ProtocolType.Udp));
         await sender.SendToAsync(new byte[DeviceMtu - 28], new IPEndPoint(IPAddress.Parse(pair.B.Pod4), 9));
@@ -41,7 +41,6 @@ public sealed class MtuPolicyTests(DaemonPair<FixedMtuNoRepair> pair) : IClassFi
 
         await pair.A.Pod.SysctlAsync("net.ipv4.ip_no_pmtu_disc=0");
         await UnderlayMtu.ForgetPathsAsync(pair.A.Pod);
-        await UnderlayMtu.SetAsync(1500, pair.DaemonA, pair.DaemonB);
     }
 
     private async Task ReloadAsync(TunnelOptions tunnel)

@@ -67,19 +67,61 @@ public sealed class CrossSubnet : ISetup
 }
 
 /// <summary>A device whose MTU is configured, so that it stays where the underlay's falls.</summary>
+
+/// <summary>A device whose MTU is configured.</summary>
 public sealed class FixedMtu : ISetup
 {
     public static LabOptions Options => new();
 
-    public static TunnelOptions Tunnel => new() { SegmentLines = ["mtu: 1450"] };
+    public static TunnelOptions Tunnel => new() { SegmentLines = ["mtu: 1440"] };
 }
 
-/// <summary>The same, where SYNs are left alone and nothing is fragmented inside.</summary>
-public sealed class FixedMtuNoRepair : ISetup
+/// <summary>Three hops without any ICMP, whose MTU in the middle is only found by probes; a larger one is looked for every five seconds.</summary>
+public sealed class RoutedPath : ISetup
 {
-    public static LabOptions Options => new();
+    public static LabOptions Options => new() { Routed = true, MiddleMtu = 1400 };
 
-    public static TunnelOptions Tunnel => FixedMtu.Tunnel with { TunnelLines = ["mssClamp: off", "fragment: drop"] };
+    public static TunnelOptions Tunnel => new() { PathMtuLines = ["pathMtu: { confirmSeconds: 1, raiseSeconds: 5 }"] };
+}
+
+/// <summary>The same over IPv6.</summary>
+public sealed class RoutedPathIpv6 : ISetup
+{
+    public static LabOptions Options => RoutedPath.Options with { Family = UnderlayFamily.Ipv6 };
+
+    public static TunnelOptions Tunnel => RoutedPath.Tunnel;
+}
+
+/// <summary>An underlay that leaves less inside than IPv6 needs.</summary>
+public sealed class SmallUnderlay : ISetup
+{
+    public static LabOptions Options => new() { UnderlayMtu = 1280 };
+
+    public static TunnelOptions Tunnel => new();
+}
+
+/// <summary>The same with IPv6 outside.</summary>
+public sealed class SmallUnderlayIpv6 : ISetup
+{
+    public static LabOptions Options => SmallUnderlay.Options with { Family = UnderlayFamily.Ipv6 };
+
+    public static TunnelOptions Tunnel => new();
+}
+
+/// <summary>Three hops whose routers tell of packets that are too big, to a peer that answers no probes.</summary>
+public sealed class RoutedKernel : ISetup
+{
+    public static LabOptions Options => new() { Routed = true, MiddleMtu = 1400, FiltersIcmp = false };
+
+    public static TunnelOptions Tunnel => TunnelOptions.Flannel;
+}
+
+/// <summary>The same over IPv4, where SYNs are left alone and nothing is fragmented inside.</summary>
+public sealed class RoutedPathNoRepair : ISetup
+{
+    public static LabOptions Options => RoutedPath.Options;
+
+    public static TunnelOptions Tunnel => RoutedPath.Tunnel with { TunnelLines = ["mssClamp: off", "fragment: drop"] };
 }
 
 /// <summary>Two queues, jumbo frames, and header fields other than by default.</summary>

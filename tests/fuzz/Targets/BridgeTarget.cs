@@ -37,7 +37,7 @@ internal sealed class BridgeTarget : IFuzzTarget
         foreach (BridgeLab lab in labs)
         {
             lab.Underlay.Outcome = _ => random.Next(8) == 0 ? (SendOutcome)random.Next(5) : SendOutcome.Sent;
-            lab.Peers[1].Path.Mtu = 1000;
+            lab.Peers[1].Path.LinkMtu = 1000;
         }
         for (int left = count; left > 0; left -= Batch)
         {

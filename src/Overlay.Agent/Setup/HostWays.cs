@@ -1,0 +1,48 @@
+using System.Net;
+using System.Net.Sockets;
+using Overlay.Agent.Configuration;
+using Overlay.Agent.Planning;
+using Overlay.Control.Model;
+using Overlay.Linux.Netlink;
+using Overlay.Wire;
+
+namespace Overlay.Agent.Setup;
+
+/// <summary>Asks the kernel how it reaches peers. The links are those of the moment when this was made.</summary>
+internal sealed class HostWays : IDisposable
+{
+    private readonly Rtnetlink _netlink = new();
+    private readonly Dictionary<int, Link> _links;
+    private readonly HashSet<string> _own;
+
+    /// <param name="options">Names our own devices, by which no tunnel packet leaves.</param>
+    public HostWays(OverlaydOptions options)
+    {
+        _links = _netlink.ListLinks().ToDictionary(link => link.Index);
+        _own = [.. options.Segments.Select(segment => segment.Device.Value)];
+    }
+
+    /// <inheritdoc cref="PeerWayFinder"/>
+    public PeerWay? Find(IPAddress peer, UnderlayPlan underlay)
+    {
+        IPAddress? local = peer.AddressFamily == AddressFamily.InterNetwork ? underlay.AddressV4 : underlay.AddressV6;
+        int bound = _links.Values.FirstOrDefault(link => link.Name == underlay.Interface)?.Index ?? (peer.IsIPv6LinkLocal ? (int)peer.ScopeId : 0);
+        if (_netlink.FindWay(peer, local, bound) is not { } way || !_links.TryGetValue(way.InterfaceIndex, out Link? link) || _own.Contains(link.Name)) return null;
+        return new PeerWay(link.Name, Math.Min(way.Mtu ?? int.MaxValue, link.Mtu));
+    }
+
+    /// <summary>The plan with what interfaces and routes carry now; the same one where that has not changed.</summary>
+    public NodePlan Measure(NodePlan plan)
+    {
+        int mtu = _links.Values.Where(link => plan.Underlay.Holders.Contains(link.Name)).Select(link => link.Mtu).DefaultIfEmpty(plan.Underlay.Mtu).Min();
+        var ways = new Dictionary<string, PeerWay>();
+        foreach (PeerState peer in plan.State.Peers)
+        {
+            if (Find(IpBits.ToAddress(peer.Endpoint.Address), plan.Underlay) is { } way) ways.Add(peer.Name, way);
+        }
+        bool same = mtu == plan.Underlay.Mtu && ways.Count == plan.Ways.Count && ways.All(each => plan.Ways.GetValueOrDefault(each.Key) == each.Value);
+        return same ? plan : plan with { Underlay = plan.Underlay with { Mtu = mtu }, Ways = ways };
+    }
+
+    public void Dispose() => _netlink.Dispose();
+}
