@@ -23,7 +23,8 @@ internal sealed class UnderlayFollower(ILogger log)
 
     /// <summary>True where the sockets, the devices or the kernel's routes have to be others.</summary>
     public static bool Differ(NodePlan before, NodePlan after) =>
-        before.Underlay != after.Underlay
+        before.Underlay != after.Underlay with { Holders = before.Underlay.Holders }
+        || !before.Underlay.Holders.SequenceEqual(after.Underlay.Holders)
         || !before.Segments.Select(segment => segment.Mtu).SequenceEqual(after.Segments.Select(segment => segment.Mtu))
         || !before.State.Peers.Select(peer => peer.IsOnLink).SequenceEqual(after.State.Peers.Select(peer => peer.IsOnLink))
         || !before.Segments.SelectMany(segment => segment.Direct).SequenceEqual(after.Segments.SelectMany(segment => segment.Direct));
