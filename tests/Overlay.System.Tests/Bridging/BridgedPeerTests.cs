@@ -49,10 +49,10 @@ public sealed class BridgedPeerTests
         }
         await capture.CloseAsync();
 
-        string[] sent = await BridgedPods.SelectAsync(capture.File, tunnel, $"eth.type == {BridgedPods.Experimental} || vlan.etype == {BridgedPods.Experimental}", "vlan.id");
+        string[] sent = await BridgedPods.SelectAsync(capture.File, tunnel, $"eth.type == {BridgedPods.Experimental} || vlan.etype == {BridgedPods.Experimental}", "frame.number");
         string[] tags = await BridgedPods.SelectAsync(capture.File, tunnel, "vlan", "vlan.id");
         Assert.Equal(keeps ? Enumerable.Repeat("7", 10) : [], tags);
-        Assert.True(sent.Length >= (keeps ? 10 : 0), $"{sent.Length} frames");
+        Assert.True(sent.Length >= 10, $"{sent.Length} frames");
         Assert.Equal(keeps ? 0 : 10, StatusFigures.Drops(await daemon.StatusAsync(), "ingress-inner-vlan"));
     }
 

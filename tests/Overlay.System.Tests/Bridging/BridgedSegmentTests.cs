@@ -124,7 +124,7 @@ public sealed class BridgedSegmentTests(BridgedNodes nodes) : IClassFixture<Brid
         await ForgetAsync();
 
         Assert.Empty(await QuestionsAsync(nodes.B));
-        Assert.Equal(["ARP", "ND"], (await QuestionsAsync(nodes.C, reached: false)).Length == 0 ? ["ARP", "ND"] : Array.Empty<string>());
+        Assert.Empty(await QuestionsAsync(nodes.C, reached: false));
     }
 
     [Fact]
