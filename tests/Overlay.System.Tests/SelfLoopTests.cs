@@ -53,10 +53,10 @@ public sealed class SelfLoopTests
         {
             Text = sound.ToYaml("SOCKET").Replace($"address: \"{b.Underlay}\"", "address: 203.0.113.9", StringComparison.Ordinal),
         });
-        Assert.Contains("address 203.0.113.9 of peer 'node-b' is this node's own", daemon.Log, StringComparison.Ordinal);
+        await daemon.WaitForLogAsync("address 203.0.113.9 of peer 'node-b' is this node's own");
         sound.Routes.Add(("192.0.2.0/24", b.Name));
         await daemon.ReloadAsync(sound);
-        Assert.Contains("route 192.0.2.0/24 holds the underlay address 192.0.2.2 of peer 'node-b'", daemon.Log, StringComparison.Ordinal);
+        await daemon.WaitForLogAsync("route 192.0.2.0/24 holds the underlay address 192.0.2.2 of peer 'node-b'");
 
         Assert.Equal(1, (await daemon.StatusAsync()).Revision);
         Assert.Equal(1, (await Ping.RunAsync(a.Pod, b.Pod4, size: 56)).Received);

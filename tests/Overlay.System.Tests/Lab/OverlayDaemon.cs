@@ -89,6 +89,9 @@ internal sealed class OverlayDaemon : IAsyncDisposable
     /// <summary>Waits for the daemon to end by what was done to it.</summary>
     public Task WaitForEndAsync() => _process.WaitForExitAsync(StopDeadline);
 
+    /// <summary>Waits until the daemon has logged a text: what it says of its state comes another way, and may be ahead of the log.</summary>
+    public Task WaitForLogAsync(string text) => _process.WaitForTextAsync(text, StartDeadline);
+
     /// <summary>Asks the daemon to end, and waits.</summary>
     /// <returns>Its exit code.</returns>
     public async Task<int> StopAsync()
