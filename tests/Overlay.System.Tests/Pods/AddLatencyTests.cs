@@ -20,7 +20,7 @@ public sealed class AddLatencyTests(ITestOutputHelper output)
     private static bool IsFull => Environment.GetEnvironmentVariable("OVERLAY_POD_LATENCY") == "full";
 
     [Fact]
-    public async Task Add_OneTenFiftyAtOnce_TakesAtMostHalfOfTheReference()
+    public async Task Add_OneTenFiftyAtOnce_SucceedsAndInTheLongFormTakesAtMostHalfOfTheReference()
     {
         await using LabNetwork network = await LabNetwork.CreateAsync(new LabOptions());
         await using var node = new PodNode(network, network.A, new TunnelOptions())
@@ -51,7 +51,7 @@ public sealed class AddLatencyTests(ITestOutputHelper output)
                     theirs.AddRange(await AllAsync(node, some, "ref0", reference, "/usr/lib/cni/bridge"));
                 }
                 Say($"{atOnce} at once", ours, theirs);
-                Assert.True(Quantile(ours, 0.5) <= Quantile(theirs, 0.5) / 2, $"{atOnce} at once: median {Quantile(ours, 0.5):0.0} ms, of the reference {Quantile(theirs, 0.5):0.0} ms");
+                if (IsFull) Assert.True(Quantile(ours, 0.5) <= Quantile(theirs, 0.5) / 2, $"{atOnce} at once: median {Quantile(ours, 0.5):0.0} ms, of the reference {Quantile(theirs, 0.5):0.0} ms");
             }
             if (IsFull) await FillAsync(node, pods);
         }
