@@ -89,7 +89,7 @@ internal static class BridgedPods
     /// <inheritdoc cref="FramesAsync(LabNode, string, int, LabNode[])"/>
     public static async Task FramesAsync(LabNode from, string destination, int count, int? vlan, params LabNode[] receivers)
     {
-        string filter = $"{(vlan is { } id ? $"vlan {id} and " : "")}ether proto {Experimental}";
+        string filter = $"{(vlan is { } id ? $"vlan {id} and " : "")}ether proto {Experimental} and ether src {Mac(from)}";
         List<RunningProcess> captures = [];
         try
         {
