@@ -11,6 +11,9 @@ internal static class BridgedPods
     /// <summary>An EtherType for experiments (IEEE 802, 9.2.3.5).</summary>
     public const int Experimental = 0x88b5;
 
+    /// <summary>What the pods sent, by a filter of tshark: nothing that daemons say to each other.</summary>
+    public const string FromPods = "eth.src[0:5] == 02:00:00:00:0a";
+
     private const long TcpBytes = 4 << 20;
     private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(20);
 
