@@ -23,6 +23,9 @@ internal sealed partial class PlanResolver
             tunnel, underlay, options.Peers.Select(peer => (peer.Name.Value, peer.Address.Value.AddressFamily == AddressFamily.InterNetworkV6)), _ways);
         int least = carriesIPv6 ? SegmentOptions.LeastIPv6Mtu : SegmentOptions.LeastMtu;
         int most = Math.Clamp(room, least, SegmentOptions.MostMtu);
+        // The host's bridge drops what a port is too small for and tells nobody; senders are told here, packet by packet.
+        if (segment.Bridging is not null && before?.Segments.FirstOrDefault(each => each.Name == segment.Name.Value) is { } running)
+            most = Math.Max(most, running.Mtu);
         string? warning = null;
         if (room < SegmentOptions.LeastMtu)
         {

@@ -66,7 +66,7 @@ public sealed partial class IngressPath
         Span<byte> frame = memory.Span(offset, length);
         if (InnerPacket.TryParseFrame(frame, out InnerPacket packet) != WireStatus.Ok) return Drop(port, DropReason.IngressInnerMalformed);
         // Frames of hosts may have that EtherType too.
-        if (packet.EtherType == EtherTypes.LocalExperimental && new MacAddress(frame) is var destination && (destination == segment.DeviceMac || destination == default)
+        if (packet.EtherType == EtherTypes.LocalExperimental && MacBits.IsReserved(MacBits.Destination(frame))
             && IsPathMessage(frame, packet, peer, out PathMessage message))
         {
             int taken = TakePathMessage(message, datagramLength, peer, segment, port.Counters);

@@ -7,13 +7,15 @@ namespace Overlay.Dataplane.Mtu;
 
 /// <summary>
 /// Puts path messages into the datagrams of a segment's encapsulation, so that they go the way of its packets: a frame of an experimental
-/// EtherType to the peer's tunnel MAC, in Geneve as control (RFC 8926, 3.4), in IP-in-IP an IP packet of an experimental protocol from one end
+/// EtherType to the peer's tunnel MAC, or in a bridged segment to a group that no bridge relays, in Geneve as control (RFC 8926, 3.4), in IP-in-IP an IP packet of an experimental protocol from one end
 /// of the tunnel to the other. A peer that knows none of it drops them.
 /// </summary>
 /// <param name="batch">Where the datagrams go; empty at first.</param>
 /// <param name="trafficClass">Outer TOS or traffic class, by which a path may be chosen.</param>
 public sealed class PathFrames(SendBatch batch, byte trafficClass)
 {
+    private static readonly MacAddress NearestBridge = new([0x01, 0x80, 0xc2, 0, 0, 0x0e]);
+
     private const int ArenaLength = 256 * 1024;
     private const int MostHeader = 64;
 
@@ -77,8 +79,11 @@ public sealed class PathFrames(SendBatch batch, byte trafficClass)
         if (segment.Tunnel.Encapsulation == Encapsulation.Geneve)
             tunnel = GeneveHeader.Write(bytes, segment.Vni, EtherTypes.TransparentEthernet, isControl: true);
         else segment.TunnelHeader.CopyTo(bytes);
-        EthernetFrame.WriteHeader(bytes[tunnel..], peer.Mac, segment.DeviceMac, EtherTypes.LocalExperimental);
+        EthernetFrame.WriteHeader(bytes[tunnel..], DestinationOf(peer, segment), segment.DeviceMac, EtherTypes.LocalExperimental);
     }
+
+    /// <summary>A bridge at the other end, not ours, would flood what is for a MAC that it does not know (IEEE 802.1Q, 8.6.3).</summary>
+    private static MacAddress DestinationOf(Peer peer, Segment segment) => segment.Bridge is null ? peer.Mac : NearestBridge;
 
     private static void WriteInnerIp(Span<byte> bytes, UnderlayEndpoint peer, UInt128 local, int size)
     {

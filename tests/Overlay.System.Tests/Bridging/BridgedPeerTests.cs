@@ -49,7 +49,7 @@ public sealed class BridgedPeerTests
         }
         await capture.CloseAsync();
 
-        string[] sent = await BridgedPods.SelectAsync(capture.File, tunnel, $"eth.type == {BridgedPods.Experimental} || vlan.etype == {BridgedPods.Experimental}", "frame.number");
+        string[] sent = await BridgedPods.SelectAsync(capture.File, tunnel, $"(eth.type == {BridgedPods.Experimental} || vlan.etype == {BridgedPods.Experimental}) && {BridgedPods.FromPods}", "frame.number");
         string[] tags = await BridgedPods.SelectAsync(capture.File, tunnel, "vlan", "vlan.id");
         Assert.Equal(keeps ? Enumerable.Repeat("7", 10) : [], tags);
         Assert.True(sent.Length >= 10, $"{sent.Length} frames");
@@ -88,8 +88,8 @@ public sealed class BridgedPeerTests
         await capture.CloseAsync();
 
         Assert.Empty(await BridgedPods.SelectAsync(capture.File, tunnel, Unsound, "frame.number"));
-        Assert.NotEmpty(await BridgedPods.SelectAsync(capture.File, tunnel, $"eth.type == {BridgedPods.Experimental}", "frame.number"));
-        string[] sent = await BridgedPods.SelectAsync(capture.File, tunnel, "frame.len > 1000", "eth.src");
+        Assert.NotEmpty(await BridgedPods.SelectAsync(capture.File, tunnel, $"eth.type == {BridgedPods.Experimental} && {BridgedPods.FromPods}", "frame.number"));
+        string[] sent = await BridgedPods.SelectAsync(capture.File, tunnel, $"frame.len > 1000 && !(eth.type == {BridgedPods.Experimental})", "eth.src");
         Assert.True(sent.Length > 1000, $"{sent.Length} large datagrams");
         Assert.Equal([BridgedPods.Mac(network.A)], sent.Distinct());
         string theirs = Assert.Single(await BridgedPods.FdbAsync(daemon, BridgedPods.Mac(network.B)));

@@ -11,6 +11,9 @@ internal static class BridgedPods
     /// <summary>An EtherType for experiments (IEEE 802, 9.2.3.5).</summary>
     public const int Experimental = 0x88b5;
 
+    /// <summary>What the pods sent, by a filter of tshark: nothing that daemons say to each other.</summary>
+    public const string FromPods = "eth.src[0:5] == 02:00:00:00:0a";
+
     private const long TcpBytes = 4 << 20;
     private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(20);
 
@@ -89,7 +92,7 @@ internal static class BridgedPods
     /// <inheritdoc cref="FramesAsync(LabNode, string, int, LabNode[])"/>
     public static async Task FramesAsync(LabNode from, string destination, int count, int? vlan, params LabNode[] receivers)
     {
-        string filter = $"{(vlan is { } id ? $"vlan {id} and " : "")}ether proto {Experimental}";
+        string filter = $"{(vlan is { } id ? $"vlan {id} and " : "")}ether proto {Experimental} and ether src {Mac(from)}";
         List<RunningProcess> captures = [];
         try
         {

@@ -13,6 +13,7 @@ internal sealed partial class Capture : IAsyncDisposable
     private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(15);
 
     private const int DiscardPort = 9;
+    private const int TailLength = 1 << 20;
 
     private readonly LabNode _node;
     private readonly LabNode _peer;
@@ -89,8 +90,8 @@ internal sealed partial class Capture : IAsyncDisposable
     private bool EndsWith(byte[] mark)
     {
         using var file = new FileStream(File, FileMode.Open, FileAccess.Read, FileShare.ReadWrite);
-        // A neighbour's packet may follow the mark.
-        byte[] tail = new byte[Math.Min(file.Length, 4096)];
+        // A neighbour's packet may follow the mark, or many that probe paths.
+        byte[] tail = new byte[Math.Min(file.Length, TailLength)];
         file.Seek(-tail.Length, SeekOrigin.End);
         file.ReadExactly(tail);
         return tail.AsSpan().IndexOf(mark) >= 0;
