@@ -36,7 +36,7 @@ internal sealed class BlockKeeper(string node, NodeAllocator allocator, ControlS
     /// <exception cref="JournalException">The journal cannot be written.</exception>
     public async Task LookAsync(NodesClient nodes, long generation, CancellationToken cancellation)
     {
-        ControlView view = state.View();
+        ControlView view = state.Own();
         if (view.Revision == 0) return;
         TakeOver(view);
         await SettleLostAsync(view, nodes, generation, cancellation).ConfigureAwait(false);
@@ -130,7 +130,7 @@ internal sealed class BlockKeeper(string node, NodeAllocator allocator, ControlS
                 cancellation).ConfigureAwait(false);
             IPNetwork prefix = IPNetwork.Parse(leased.Prefix);
             _leasedAt[prefix] = leased.Revision;
-            allocator.AddBlock(network, prefix, Spared(prefix, network, state.View()));
+            allocator.AddBlock(network, prefix, Spared(prefix, network, state.Own()));
             lock (_refused) _refused.Remove((network, family));
             log.LogInformation("leased the block {Block} of network {Network}", prefix, network);
         }

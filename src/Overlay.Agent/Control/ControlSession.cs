@@ -20,7 +20,8 @@ internal sealed class ControlSession(
 
     private static readonly TimeSpan BlockInterval = TimeSpan.FromMilliseconds(500);
 
-    private static readonly TimeSpan SaveInterval = TimeSpan.FromSeconds(1);
+    /// <summary>Least time between two writings of the state, which may have megabytes; what a start without controllers lacks.</summary>
+    private static readonly TimeSpan SaveInterval = TimeSpan.FromSeconds(5);
 
     private readonly TlsFiles _tls = new(options.Certificate, options.Key, options.Authority);
     private readonly BlockKeeper _keeper = new(node, allocator, state, log);
@@ -142,15 +143,11 @@ internal sealed class ControlSession(
 
     private async Task KeepBlocksAsync(NodesClient nodes, long generation, CancellationToken stop)
     {
-        long savedAt = Environment.TickCount64;
+        long savedAt = long.MinValue / 2;
         while (true)
         {
             await _keeper.LookAsync(nodes, generation, stop).ConfigureAwait(false);
-            if (Environment.TickCount64 - savedAt >= SaveInterval.TotalMilliseconds)
-            {
-                savedAt = Environment.TickCount64;
-                state.Save();
-            }
+            if (Environment.TickCount64 - savedAt >= SaveInterval.TotalMilliseconds && state.Save()) savedAt = Environment.TickCount64;
             await Task.WhenAny(_look.Task, Task.Delay(BlockInterval, stop)).ConfigureAwait(false);
             stop.ThrowIfCancellationRequested();
             if (_look.Task.IsCompleted) _look = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
