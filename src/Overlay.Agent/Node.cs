@@ -5,6 +5,7 @@ using Overlay.Agent.Setup;
 using Overlay.Agent.Status;
 using Overlay.Control.Compilation;
 using Overlay.Dataplane.Forwarding;
+using Overlay.Linux;
 using Overlay.Linux.Netlink;
 using Overlay.Linux.Tap;
 
@@ -123,7 +124,16 @@ internal sealed class Node : IDisposable
             added.ForEach(device => device.Dispose());
             throw;
         }
-        lock (Structure) Exchange(plan, added);
+        try
+        {
+            lock (Structure) Exchange(plan, added);
+        }
+        catch (Exception exception) when (exception is LinuxException or StartRefusedException)
+        {
+            // Without workers nothing is forwarded, which ends the daemon as a dead worker does.
+            _workerDied(exception);
+            throw;
+        }
         using var undo = new UndoStack(_log);
         ConfigureDevices(plan, undo);
         undo.Commit();
@@ -155,8 +165,8 @@ internal sealed class Node : IDisposable
         && plan.Segments.Count == _plan.Segments.Count
         && plan.Segments.Zip(_plan.Segments).All(pair => IsSame(pair.First, pair.Second));
 
-    /// <summary>VNI and encapsulation are the snapshot's business: they change without a gap.</summary>
-    private static bool IsSame(SegmentPlan one, SegmentPlan other) => one.Name == other.Name && one.Device == other.Device;
+    /// <summary>Name, VNI and encapsulation are the snapshot's business: they change without a gap.</summary>
+    private static bool IsSame(SegmentPlan one, SegmentPlan other) => one.Device == other.Device;
 
     /// <returns>-1: it has a device of its own only now.</returns>
     private static int KeptIndex(NodePlan before, SegmentPlan segment)

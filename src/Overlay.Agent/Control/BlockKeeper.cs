@@ -11,7 +11,8 @@ namespace Overlay.Agent.Control;
 /// <summary>
 /// Keeps this node's blocks: takes over what the controllers say it holds, asks for more ahead of need, and gives back what lies idle.
 /// </summary>
-internal sealed class BlockKeeper(string node, NodeAllocator allocator, ControlState state, ILogger log)
+/// <param name="networks">Those that the node joins; null: all.</param>
+internal sealed class BlockKeeper(string node, IReadOnlySet<string>? networks, NodeAllocator allocator, ControlState state, ILogger log)
 {
     /// <summary>How long nothing is asked for that was just refused.</summary>
     private static readonly TimeSpan RefusalPause = TimeSpan.FromSeconds(5);
@@ -41,7 +42,7 @@ internal sealed class BlockKeeper(string node, NodeAllocator allocator, ControlS
         TakeOver(view);
         await SettleLostAsync(view, nodes, generation, cancellation).ConfigureAwait(false);
         bool draining = view.Node(node)?.Draining ?? false;
-        foreach (Network network in view.Networks)
+        foreach (Network network in view.Networks.Where(network => networks?.Contains(network.Name) ?? true))
         {
             foreach (AddressFamily family in network.Pools.Select(pool => FamilyOf(pool.Prefix)).Distinct())
                 await LookAsync(network.Name, family, draining, nodes, generation, cancellation).ConfigureAwait(false);

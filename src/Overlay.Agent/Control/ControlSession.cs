@@ -24,10 +24,11 @@ internal sealed class ControlSession(
     private static readonly TimeSpan SaveInterval = TimeSpan.FromSeconds(5);
 
     private readonly TlsFiles _tls = new(options.Certificate, options.Key, options.Authority);
-    private readonly BlockKeeper _keeper = new(node, allocator, state, log);
+    private readonly BlockKeeper _keeper = new(node, options.Networks?.Select(network => network.Value).ToHashSet(), allocator, state, log);
+    private readonly Lock _gate = new();
     private TaskCompletionSource _look = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile IReadOnlyList<IPAddress> _underlay = [];
-    private volatile CancellationTokenSource? _again;
+    private CancellationTokenSource? _again;
     private volatile string? _connected;
     private volatile string? _problem;
 
@@ -40,8 +41,11 @@ internal sealed class ControlSession(
     /// <summary>What the node registers; another list makes it register anew at once.</summary>
     public void Use(IReadOnlyList<IPAddress> underlay)
     {
-        _underlay = underlay;
-        _again?.Cancel();
+        lock (_gate)
+        {
+            _underlay = underlay;
+            _again?.Cancel();
+        }
     }
 
     /// <summary>Runs until cancelled.</summary>
@@ -53,7 +57,7 @@ internal sealed class ControlSession(
         {
             DnsEndPoint controller = options.Controllers[next % options.Controllers.Count].Value;
             using var again = CancellationTokenSource.CreateLinkedTokenSource(end);
-            _again = again;
+            lock (_gate) _again = again;
             try
             {
                 await TalkAsync(controller, () => failures = 0, again.Token).ConfigureAwait(false);
@@ -72,7 +76,7 @@ internal sealed class ControlSession(
             }
             finally
             {
-                _again = null;
+                lock (_gate) _again = null;
                 _connected = null;
                 state.DropParts();
             }
