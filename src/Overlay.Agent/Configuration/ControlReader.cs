@@ -37,7 +37,7 @@ internal static class ControlReader
         root.Refuse(["segments", "peers", "routes"], "contradicts 'control:', by which the controller tells them", "leave it out, or leave out 'control:'");
         YamlSection section = root.Section("control");
         IReadOnlyList<Located<DnsEndPoint>> controllers = section.List<DnsEndPoint>("controllers", Controller);
-        if (controllers.Count == 0 && !section.Has("controllers"))
+        if (controllers.Count == 0 && !problems.Any)
             problems.Add(section.Line, "control has no 'controllers'", "write 'controllers: [controller.example:7443]'");
         Located<string>? certificate = section.Required<string>("certificate", "/etc/overlay/node.pem", ConfigurationValues.FilePath);
         Located<string>? key = section.Required<string>("key", "/etc/overlay/node.key", ConfigurationValues.FilePath);

@@ -31,7 +31,8 @@ public sealed class ControlPlannerTests
         Assert.Equal([IPNetwork.Parse("10.244.2.64/26")], segment.Prefixes);
         PeerState peer = Assert.Single(plan.State.Peers);
         Assert.Equal(("node-b", "192.0.2.2:4789"), (peer.Name, peer.Endpoint.ToString()));
-        Assert.Equal("10.244.2.64/26 to node-b in pods", Assert.Single(plan.State.Routes).ToString());
+        RouteState route = Assert.Single(plan.State.Routes);
+        Assert.Equal((IPNetwork.Parse("10.244.2.64/26"), "pods", RouteSource.Controller), (route.Prefix, route.Segment, route.Source));
     }
 
     [Fact]
@@ -55,7 +56,7 @@ public sealed class ControlPlannerTests
     }
 
     [Theory]
-    [InlineData("controllers: [ctl.example]", "controllers: []", "o.yaml:3: 'controllers' of control")]
+    [InlineData("controllers: [ctl.example]", "controllers: []", "o.yaml:4: control has no 'controllers'")]
     [InlineData("controllers: [ctl.example]", "controllers: [\"ctl:x\"]", "o.yaml:4: 'controllers' of control: 'ctl:x' is no host with a port")]
     [InlineData("node: node-a", "node: node-a\npeers: []\nroutes: []\nsegments: [{ name: x }]", "o.yaml:4: 'segments' of the file contradicts 'control:'")]
     [InlineData("  key: /etc/overlay/node.key", "  key: node.key", "o.yaml:6: 'key' of control: 'node.key' is no absolute path")]
