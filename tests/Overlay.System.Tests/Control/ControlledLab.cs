@@ -26,8 +26,8 @@ internal sealed class ControlledLab : IAsyncDisposable
         lab._switch = await lab.AddNamespaceAsync("switch");
         await lab._switch.IpAsync("link add bridge0 type bridge", "link set bridge0 up");
         lab.ControllerHost = await lab.AddHostAsync(100);
-        await lab.OverlayAsync("pki", "init", "--dir", $"{lab.Folder}/pki");
-        await lab.OverlayAsync("pki", "controller", "ctl", "--host", "192.0.2.100", "--dir", $"{lab.Folder}/pki");
+        await OverlayAsync("pki", "init", "--dir", $"{lab.Folder}/pki");
+        await OverlayAsync("pki", "controller", "ctl", "--host", "192.0.2.100", "--dir", $"{lab.Folder}/pki");
         await lab.StartControllerAsync();
         await lab.AdministerAsync("network", "create", "pods", "--vni", "42", "--pool", "10.244.0.0/16", "--pool", "fd00:244::/64");
         return lab;
