@@ -141,10 +141,19 @@ internal sealed class Node : IDisposable
             added.ForEach(device => device.Dispose());
             throw;
         }
-        lock (Structure)
+        try
         {
-            if (!plan.Underlay.Addresses.SequenceEqual(_plan.Underlay.Addresses)) Rebind(plan, added);
-            Exchange(plan, added);
+            lock (Structure)
+            {
+                if (!plan.Underlay.Addresses.SequenceEqual(_plan.Underlay.Addresses)) Rebind(plan, added);
+                Exchange(plan, added);
+            }
+        }
+        catch (Exception exception) when (exception is LinuxException or StartRefusedException)
+        {
+            // Without workers nothing is forwarded, which ends the daemon as a dead worker does.
+            if (!IsForwarding) _workerDied(exception);
+            throw;
         }
         using var undo = new UndoStack(_log);
         Configure(plan, undo);
@@ -191,8 +200,8 @@ internal sealed class Node : IDisposable
         && plan.Segments.Count == _plan.Segments.Count
         && plan.Segments.Zip(_plan.Segments).All(pair => IsSame(pair.First, pair.Second));
 
-    /// <summary>VNI and encapsulation are the snapshot's business: they change without a gap.</summary>
-    private static bool IsSame(SegmentPlan one, SegmentPlan other) => one.Name == other.Name && one.Device == other.Device;
+    /// <summary>Name, VNI and encapsulation are the snapshot's business: they change without a gap.</summary>
+    private static bool IsSame(SegmentPlan one, SegmentPlan other) => one.Device == other.Device;
 
     /// <returns>-1: it has a device of its own only now.</returns>
     private static int KeptIndex(NodePlan before, SegmentPlan segment)

@@ -11,7 +11,8 @@ namespace Overlay.Agent.Control;
 /// <summary>
 /// Keeps this node's blocks: takes over what the controllers say it holds, asks for more ahead of need, and gives back what lies idle.
 /// </summary>
-internal sealed class BlockKeeper(string node, NodeAllocator allocator, ControlState state, ILogger log)
+/// <param name="networks">Those that the node joins; null: all.</param>
+internal sealed class BlockKeeper(string node, IReadOnlySet<string>? networks, NodeAllocator allocator, ControlState state, ILogger log)
 {
     /// <summary>How long nothing is asked for that was just refused.</summary>
     private static readonly TimeSpan RefusalPause = TimeSpan.FromSeconds(5);
@@ -36,12 +37,12 @@ internal sealed class BlockKeeper(string node, NodeAllocator allocator, ControlS
     /// <exception cref="JournalException">The journal cannot be written.</exception>
     public async Task LookAsync(NodesClient nodes, long generation, CancellationToken cancellation)
     {
-        ControlView view = state.View();
+        ControlView view = state.Own();
         if (view.Revision == 0) return;
         TakeOver(view);
         await SettleLostAsync(view, nodes, generation, cancellation).ConfigureAwait(false);
         bool draining = view.Node(node)?.Draining ?? false;
-        foreach (Network network in view.Networks)
+        foreach (Network network in view.Networks.Where(network => networks?.Contains(network.Name) ?? true))
         {
             foreach (AddressFamily family in network.Pools.Select(pool => FamilyOf(pool.Prefix)).Distinct())
                 await LookAsync(network.Name, family, draining, nodes, generation, cancellation).ConfigureAwait(false);
@@ -130,7 +131,7 @@ internal sealed class BlockKeeper(string node, NodeAllocator allocator, ControlS
                 cancellation).ConfigureAwait(false);
             IPNetwork prefix = IPNetwork.Parse(leased.Prefix);
             _leasedAt[prefix] = leased.Revision;
-            allocator.AddBlock(network, prefix, Spared(prefix, network, state.View()));
+            allocator.AddBlock(network, prefix, Spared(prefix, network, state.Own()));
             lock (_refused) _refused.Remove((network, family));
             log.LogInformation("leased the block {Block} of network {Network}", prefix, network);
         }

@@ -40,7 +40,7 @@ internal sealed class ControlAgent : IDisposable
             throw new StartRefusedException($"'control: state: {folder}' cannot be used: {exception.Message}", "name another folder, or mend this one", exception);
         }
         _registration = new RegistrationFile(folder);
-        _state = new ControlState(folder);
+        _state = new ControlState(folder, basis.Options.Node);
         _session = new ControlSession(basis.Options.Node, _options, _registration, _state, Allocator, changed, log);
     }
 

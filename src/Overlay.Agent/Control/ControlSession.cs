@@ -20,13 +20,15 @@ internal sealed class ControlSession(
 
     private static readonly TimeSpan BlockInterval = TimeSpan.FromMilliseconds(500);
 
-    private static readonly TimeSpan SaveInterval = TimeSpan.FromSeconds(1);
+    /// <summary>Least time between two writings of the state, which may have megabytes; what a start without controllers lacks.</summary>
+    private static readonly TimeSpan SaveInterval = TimeSpan.FromSeconds(5);
 
     private readonly TlsFiles _tls = new(options.Certificate, options.Key, options.Authority);
-    private readonly BlockKeeper _keeper = new(node, allocator, state, log);
+    private readonly BlockKeeper _keeper = new(node, options.Networks?.Select(network => network.Value).ToHashSet(), allocator, state, log);
+    private readonly Lock _gate = new();
     private TaskCompletionSource _look = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile IReadOnlyList<IPAddress> _underlay = [];
-    private volatile CancellationTokenSource? _again;
+    private CancellationTokenSource? _again;
     private volatile string? _connected;
     private volatile string? _problem;
 
@@ -39,8 +41,11 @@ internal sealed class ControlSession(
     /// <summary>What the node registers; another list makes it register anew at once.</summary>
     public void Use(IReadOnlyList<IPAddress> underlay)
     {
-        _underlay = underlay;
-        _again?.Cancel();
+        lock (_gate)
+        {
+            _underlay = underlay;
+            _again?.Cancel();
+        }
     }
 
     /// <summary>Runs until cancelled.</summary>
@@ -52,7 +57,7 @@ internal sealed class ControlSession(
         {
             DnsEndPoint controller = options.Controllers[next % options.Controllers.Count].Value;
             using var again = CancellationTokenSource.CreateLinkedTokenSource(end);
-            _again = again;
+            lock (_gate) _again = again;
             try
             {
                 await TalkAsync(controller, () => failures = 0, again.Token).ConfigureAwait(false);
@@ -71,7 +76,7 @@ internal sealed class ControlSession(
             }
             finally
             {
-                _again = null;
+                lock (_gate) _again = null;
                 _connected = null;
                 state.DropParts();
             }
@@ -142,15 +147,11 @@ internal sealed class ControlSession(
 
     private async Task KeepBlocksAsync(NodesClient nodes, long generation, CancellationToken stop)
     {
-        long savedAt = Environment.TickCount64;
+        long savedAt = long.MinValue / 2;
         while (true)
         {
             await _keeper.LookAsync(nodes, generation, stop).ConfigureAwait(false);
-            if (Environment.TickCount64 - savedAt >= SaveInterval.TotalMilliseconds)
-            {
-                savedAt = Environment.TickCount64;
-                state.Save();
-            }
+            if (Environment.TickCount64 - savedAt >= SaveInterval.TotalMilliseconds && state.Save()) savedAt = Environment.TickCount64;
             await Task.WhenAny(_look.Task, Task.Delay(BlockInterval, stop)).ConfigureAwait(false);
             stop.ThrowIfCancellationRequested();
             if (_look.Task.IsCompleted) _look = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);

@@ -10,21 +10,25 @@ internal sealed class ControlState
 {
     private readonly Lock _lock = new();
     private readonly string _path;
+    private readonly string _node;
     private readonly List<WatchResponse> _parts = [];
-    private Dictionary<string, Change> _changes = [];
+    private readonly Dictionary<string, Change> _changes = [];
+    private readonly Dictionary<string, Change> _own = [];
+    private ControlView? _view;
     private long _revision;
     private long _saved;
 
+    /// <param name="node">Name of this node.</param>
     /// <exception cref="StartRefusedException">The file is there and cannot be read.</exception>
-    public ControlState(string folder)
+    public ControlState(string folder, string node)
     {
         _path = Path.Combine(folder, "network.state");
+        _node = node;
         try
         {
             if (!File.Exists(_path)) return;
-            WatchResponse whole = WatchResponse.Parser.ParseFrom(File.ReadAllBytes(_path));
-            _changes = whole.Changes.ToDictionary(change => change.Key);
-            _revision = _saved = whole.Revision;
+            Apply(WatchResponse.Parser.ParseFrom(File.ReadAllBytes(_path)));
+            _saved = _revision;
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
@@ -54,15 +58,8 @@ internal sealed class ControlState
             if (part.Reset) _parts.Clear();
             _parts.Add(part);
             if (part.More) return false;
-            Dictionary<string, Change> changes = _parts[0].Reset ? [] : new(_changes);
-            foreach (Change change in _parts.SelectMany(each => each.Changes))
-            {
-                if (change.ValueCase == Change.ValueOneofCase.None) changes.Remove(change.Key);
-                else changes[change.Key] = change;
-            }
+            foreach (WatchResponse each in _parts) Apply(each);
             _parts.Clear();
-            _changes = changes;
-            _revision = part.Revision;
             return true;
         }
     }
@@ -76,19 +73,53 @@ internal sealed class ControlState
     /// <summary>Everything at one revision.</summary>
     public ControlView View()
     {
-        lock (_lock) return new ControlView(_revision, _changes);
+        lock (_lock) return _view ??= new ControlView(_revision, new Dictionary<string, Change>(_changes));
+    }
+
+    /// <summary>What concerns this node's addresses: networks, reservations, its own registration and blocks.</summary>
+    public ControlView Own()
+    {
+        lock (_lock) return new ControlView(_revision, new Dictionary<string, Change>(_own));
     }
 
     /// <summary>Writes what changed since the last call to disk.</summary>
+    /// <returns>False: there was nothing to write.</returns>
     /// <exception cref="IOException">It cannot be written.</exception>
-    public void Save()
+    public bool Save()
     {
         ControlView view = View();
-        if (view.Revision == _saved) return;
+        if (view.Revision == _saved) return false;
         var whole = new WatchResponse { Revision = view.Revision, Reset = true, Changes = { view.All } };
         DurableFile.Write(_path, whole.ToByteArray());
         _saved = view.Revision;
+        return true;
     }
+
+    private void Apply(WatchResponse part)
+    {
+        if (part.Reset)
+        {
+            _changes.Clear();
+            _own.Clear();
+        }
+        foreach (Change change in part.Changes)
+        {
+            if (change.ValueCase == Change.ValueOneofCase.None) _changes.Remove(change.Key);
+            else _changes[change.Key] = change;
+            if (IsOwn(change)) _own[change.Key] = change;
+            else _own.Remove(change.Key);
+        }
+        _revision = part.Revision;
+        _view = null;
+    }
+
+    private bool IsOwn(Change change) => change.ValueCase switch
+    {
+        Change.ValueOneofCase.Network or Change.ValueOneofCase.Reservation => true,
+        Change.ValueOneofCase.Node => change.Node.Name == _node,
+        Change.ValueOneofCase.Block => change.Block.Holder == _node,
+        _ => false,
+    };
 }
 
 /// <summary>What the controllers told, at one revision. Immutable.</summary>

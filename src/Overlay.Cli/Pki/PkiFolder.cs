@@ -58,7 +58,7 @@ internal sealed class PkiFolder(string folder, TextWriter output)
     }
 
     private static IssuedCertificate Make(int days) =>
-        CertificateAuthority.Create($"overlay {DateTime.UtcNow:yyyy-MM-dd HH:mm:ss}Z", DateTimeOffset.UtcNow, TimeSpan.FromDays(days));
+        CertificateAuthority.Create($"overlay {DateTime.UtcNow:yyyy-MM-dd HH:mm:ss.fff}Z", DateTimeOffset.UtcNow, TimeSpan.FromDays(days));
 
     private X509Certificate2Collection Read()
     {

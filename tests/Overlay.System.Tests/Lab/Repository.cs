@@ -14,6 +14,9 @@ internal static class Repository
     /// <summary>The CNI plugin, as built with the daemon.</summary>
     public static string CniPlugin => Program("Overlay.Agent", "overlay-cni");
 
+    /// <summary>The controller, as built with the tests.</summary>
+    public static string Controller => Program("Overlay.Controller", "overlay-controller");
+
     /// <param name="relative">Path of a file of the checkout, from its top.</param>
     public static string File(string relative) => Path.Combine(Root, relative);
 

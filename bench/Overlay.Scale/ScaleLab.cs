@@ -1,0 +1,161 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
+using Google.Protobuf.Reflection;
+using Overlay.Rpc.Control;
+using Overlay.Rpc.Grpc;
+using Overlay.Rpc.Security;
+
+namespace Overlay.Scale;
+
+/// <summary>
+/// One real controller on SQLite, and nodes that talk to it as overlayd does, each by its own connection, certificate and journal. Only what a
+/// node keeps is in memory instead of on a disk of its own.
+/// </summary>
+internal sealed class ScaleLab(string controller, int nodes) : IAsyncDisposable
+{
+    public const int AddressesEach = 110;
+
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(5);
+
+    private static readonly ServiceDescriptor Administration = ControlReflection.Descriptor.FindTypeByName<ServiceDescriptor>("Administration");
+
+    private readonly string _folder = Directory.CreateTempSubdirectory("ovt-scale-").FullName;
+    private readonly string _memory = Directory.CreateDirectory($"/dev/shm/ovt-scale-{Environment.ProcessId}-{nodes}").FullName;
+    private readonly List<ScaleNode> _nodes = [];
+    private Process? _process;
+
+    public async Task StartAsync()
+    {
+        IssuedCertificate authority = CertificateAuthority.Create("scale", DateTimeOffset.UtcNow, TimeSpan.FromDays(1));
+        await File.WriteAllTextAsync($"{_memory}/ca.pem", authority.CertificatePem).ConfigureAwait(false);
+        using var signer = CertificateAuthority.Open(authority.CertificatePem, authority.KeyPem);
+        Issue(signer, "controller", new CertificateIdentity(CertificateRole.Controller, "controller"), ["127.0.0.1"]);
+        int port = FreePort();
+        await File.WriteAllTextAsync(
+            $"{_folder}/controller.yaml",
+            $$"""
+            store: { kind: sqlite, file: {{_folder}}/control.db }
+            listen: 127.0.0.1:{{port.ToString(CultureInfo.InvariantCulture)}}
+            socket: {{_folder}}/controller.sock
+            tls: { certificate: {{_memory}}/controller.pem, key: {{_memory}}/controller.key, authority: {{_memory}}/ca.pem }
+            """).ConfigureAwait(false);
+        _process = Process.Start(new ProcessStartInfo(controller, ["--config", $"{_folder}/controller.yaml"]) { RedirectStandardError = true })!;
+        _ = Task.Run(() => _process.StandardError.ReadToEndAsync());
+        await RetryAsync().ConfigureAwait(false);
+        for (int i = 0; i < nodes; i++)
+        {
+            string name = string.Create(CultureInfo.InvariantCulture, $"node-{i}");
+            Issue(signer, name, new CertificateIdentity(CertificateRole.Node, name), []);
+            _nodes.Add(new ScaleNode(name, i, port, _memory));
+        }
+    }
+
+    /// <summary>Ends when each node has its addresses and knows of every other node.</summary>
+    public async Task JoinAsync()
+    {
+        using var deadline = new CancellationTokenSource(Patience);
+        await Task.WhenAll(_nodes.Select(node => node.JoinAsync(AddressesEach, deadline.Token))).ConfigureAwait(false);
+        long revision = await RevisionAsync().ConfigureAwait(false);
+        await Task.WhenAll(_nodes.Select(node => node.WaitForAsync(revision, deadline.Token))).ConfigureAwait(false);
+    }
+
+    /// <summary>Ends when the nodes have leased the blocks that they keep ahead of need.</summary>
+    public async Task SettleAsync()
+    {
+        long before = -1;
+        for (long now = await RevisionAsync().ConfigureAwait(false); now != before; now = await RevisionAsync().ConfigureAwait(false))
+        {
+            before = now;
+            await Task.Delay(TimeSpan.FromSeconds(2)).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Changes something.</summary>
+    /// <returns>Milliseconds until each node knew of it.</returns>
+    public async Task<IReadOnlyList<double>> ChangeAsync(int number)
+    {
+        using var deadline = new CancellationTokenSource(Patience);
+        string address = string.Create(CultureInfo.InvariantCulture, $"10.15.255.{number + 1}");
+        long start = Stopwatch.GetTimestamp();
+        ChangeResponse made = await AdministerAsync<ReserveRequest, ChangeResponse>("Reserve", new ReserveRequest { Address = address, Owner = "scale" }).ConfigureAwait(false);
+        long[] times = await Task.WhenAll(_nodes.Select(node => node.WaitForAsync(made.Revision, deadline.Token))).ConfigureAwait(false);
+        return [.. times.Select(time => Stopwatch.GetElapsedTime(start, time).TotalMilliseconds)];
+    }
+
+    public (int All, int Distinct) CountAddresses()
+    {
+        IPAddress[] addresses = [.. _nodes.SelectMany(node => node.Addresses)];
+        return (addresses.Length, addresses.Distinct().Count());
+    }
+
+    /// <summary>Seconds of CPU that the controller has used.</summary>
+    public double ControllerCpu()
+    {
+        _process!.Refresh();
+        return _process.TotalProcessorTime.TotalSeconds;
+    }
+
+    public double ControllerMegabytes()
+    {
+        _process!.Refresh();
+        return _process.WorkingSet64 / 1048576.0;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await Task.WhenAll(_nodes.Select(node => node.DisposeAsync().AsTask())).ConfigureAwait(false);
+        if (_process is not null)
+        {
+            _process.Kill();
+            await _process.WaitForExitAsync().ConfigureAwait(false);
+            _process.Dispose();
+        }
+        Directory.Delete(_folder, recursive: true);
+        Directory.Delete(_memory, recursive: true);
+    }
+
+    private async Task<long> RevisionAsync() =>
+        (await AdministerAsync<ShowPoolsRequest, ShowPoolsResponse>("ShowPools", new ShowPoolsRequest()).ConfigureAwait(false)).Revision;
+
+    private async Task RetryAsync()
+    {
+        var network = new CreateNetworkRequest { Network = new Network { Name = "pods", Vni = 42, Pools = { new Pool { Prefix = "10.0.0.0/12" } } } };
+        long start = Stopwatch.GetTimestamp();
+        while (true)
+        {
+            try
+            {
+                await AdministerAsync<CreateNetworkRequest, ChangeResponse>("CreateNetwork", network).ConfigureAwait(false);
+                return;
+            }
+            catch (GrpcException exception) when (exception.Status == GrpcStatusCode.Unavailable && Stopwatch.GetElapsedTime(start) < TimeSpan.FromSeconds(60))
+            {
+                await Task.Delay(50).ConfigureAwait(false);
+            }
+        }
+    }
+
+    private async Task<TResponse> AdministerAsync<TRequest, TResponse>(string method, TRequest request)
+        where TRequest : class, Google.Protobuf.IMessage<TRequest>, new()
+        where TResponse : class, Google.Protobuf.IMessage<TResponse>, new()
+    {
+        using GrpcChannel channel = GrpcChannel.ToSocket($"{_folder}/controller.sock");
+        return await channel.CallAsync(new GrpcMethod<TRequest, TResponse>(Administration, method), request, TimeSpan.FromSeconds(30)).ConfigureAwait(false);
+    }
+
+    private void Issue(CertificateAuthority signer, string file, CertificateIdentity identity, string[] hosts)
+    {
+        IssuedCertificate made = signer.Issue(identity, hosts, DateTimeOffset.UtcNow, TimeSpan.FromHours(6));
+        File.WriteAllText($"{_memory}/{file}.pem", made.CertificatePem);
+        File.WriteAllText($"{_memory}/{file}.key", made.KeyPem);
+    }
+
+    private static int FreePort()
+    {
+        using var listener = new TcpListener(IPAddress.Loopback, 0);
+        listener.Start();
+        return ((IPEndPoint)listener.LocalEndpoint).Port;
+    }
+}

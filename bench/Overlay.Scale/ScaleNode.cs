@@ -1,0 +1,76 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Net;
+using System.Net.Sockets;
+using Microsoft.Extensions.Logging.Abstractions;
+using Overlay.Agent.Configuration;
+using Overlay.Agent.Control;
+using Overlay.Control.Ipam;
+
+namespace Overlay.Scale;
+
+/// <summary>A node as overlayd is one to the controllers: its session, its allocator, its files; without devices and packets.</summary>
+internal sealed class ScaleNode : IAsyncDisposable
+{
+    private readonly CancellationTokenSource _end = new();
+    private readonly ControlState _state;
+    private readonly ControlSession _session;
+    private readonly NodeAllocator _allocator;
+    private readonly string _name;
+    private volatile TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private long _changedAt;
+    private Task _running = Task.CompletedTask;
+
+    public ScaleNode(string name, int number, int port, string folder)
+    {
+        _name = name;
+        string own = Directory.CreateDirectory($"{folder}/{name}").FullName;
+        var options = new ControlOptions(
+            0, [new(new DnsEndPoint("127.0.0.1", port), 0)], new($"{folder}/{name}.pem", 0), new($"{folder}/{name}.key", 0), new($"{folder}/ca.pem", 0), new(own, 0), null, [], null);
+        _state = new ControlState(own, name);
+        _allocator = new NodeAllocator(new NodeAllocatorOptions { Journal = $"{own}/addresses.journal" });
+        _session = new ControlSession(name, options, new RegistrationFile(own), _state, _allocator, Changed, NullLogger.Instance);
+        _session.Use([IPAddress.Parse(string.Create(CultureInfo.InvariantCulture, $"172.16.{number >> 8}.{number & 255}"))]);
+    }
+
+    public IReadOnlyList<IPAddress> Addresses => [.. _allocator.All.Select(held => held.Address)];
+
+    public async Task JoinAsync(int addresses, CancellationToken deadline)
+    {
+        _running = Task.Run(() => _session.RunAsync(_end.Token), deadline);
+        for (int i = 0; i < addresses; i++)
+        {
+            string owner = string.Create(CultureInfo.InvariantCulture, $"{_name}/pod-{i}");
+            while (_allocator.Allocate("pods", AddressFamily.InterNetwork, owner).Status == AllocationStatus.Exhausted)
+                await Task.Delay(20, deadline).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Waits until a revision is known.</summary>
+    /// <returns>When the last one was told.</returns>
+    public async Task<long> WaitForAsync(long revision, CancellationToken deadline)
+    {
+        while (true)
+        {
+            Task changed = _changed.Task;
+            if (_state.Revision >= revision) return Volatile.Read(ref _changedAt);
+            await changed.WaitAsync(deadline).ConfigureAwait(false);
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _end.CancelAsync().ConfigureAwait(false);
+        await _running.ConfigureAwait(false);
+        _allocator.Dispose();
+        _end.Dispose();
+    }
+
+    private void Changed()
+    {
+        Volatile.Write(ref _changedAt, Stopwatch.GetTimestamp());
+        TaskCompletionSource told = _changed;
+        _changed = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        told.SetResult();
+    }
+}

@@ -1,0 +1,67 @@
+using Overlay.Rpc.Control;
+using Overlay.Rpc.Grpc;
+
+namespace Overlay.Controller.Tests;
+
+/// <summary>Controllers that are killed while nodes lease and return blocks.</summary>
+public sealed class CrashTests
+{
+    private const int Nodes = 20;
+
+    [Fact]
+    public async Task Controller_KilledAndStartedAgainUnderLoad_WhatANodeWasToldItHoldsItHoldsAlone()
+    {
+        int seed = Random.Shared.Next();
+        await using ControllerLab lab = await ControllerLab.StartNewAsync();
+        await lab.CreateNetworkAsync("pods", 42, "10.0.0.0/16");
+        using var stop = new CancellationTokenSource();
+        Task<HashSet<string>>[] nodes = [.. Enumerable.Range(0, Nodes).Select(i => LeaseAndReturnAsync(lab, $"n{i}", new Random(seed + i), stop.Token))];
+        var killing = new Random(seed);
+        for (int i = 0; i < 4; i++)
+        {
+            await Task.Delay(killing.Next(200, 900));
+            await lab.KillAsync();
+            await lab.StartAsync();
+        }
+        await Task.Delay(500);
+        await stop.CancelAsync();
+        HashSet<string>[] held = await Task.WhenAll(nodes);
+
+        Dictionary<string, string> holders = (await lab.StateAsync()).Blocks.ToDictionary(block => block.Prefix, block => block.Holder);
+        for (int i = 0; i < Nodes; i++)
+        {
+            foreach (string block in held[i]) Assert.True(holders.GetValueOrDefault(block) == $"n{i}", $"seed {seed}: n{i} was told that it holds {block}, and '{holders.GetValueOrDefault(block)}' does");
+        }
+        Assert.True(held.Sum(each => each.Count) > Nodes, $"seed {seed}: hardly anything was leased");
+        CheckResponse check = await lab.AdministerAsync<CheckRequest, CheckResponse>("Check", new CheckRequest());
+        Assert.True(check.Problems.All(problem => problem.What.StartsWith("underlay address", StringComparison.Ordinal)), $"seed {seed}: {check}");
+        Assert.Equal(0, await lab.TerminateAsync());
+    }
+
+    private static async Task<HashSet<string>> LeaseAndReturnAsync(ControllerLab lab, string node, Random random, CancellationToken stop)
+    {
+        using GrpcChannel channel = lab.OpenNode(node);
+        RegisterResponse registered = await ControllerLab.RetryAsync(() =>
+            ControllerLab.NodesAsync<RegisterRequest, RegisterResponse>(channel, "Register", ControllerLab.Registration(node, node)));
+        var held = new HashSet<string>();
+        while (!stop.IsCancellationRequested)
+        {
+            if (random.Next(3) > 0 || held.Count == 0)
+            {
+                // A lease whose answer was lost stays the node's; it is not told of it here.
+                AcquireBlockResponse leased = await ControllerLab.RetryAsync(() => ControllerLab.NodesAsync<AcquireBlockRequest, AcquireBlockResponse>(
+                    channel, "AcquireBlock", new AcquireBlockRequest { Node = node, Network = "pods", Generation = registered.Generation }));
+                Assert.True(held.Add(leased.Prefix));
+            }
+            else
+            {
+                string block = held.ElementAt(random.Next(held.Count));
+                held.Remove(block);
+                await ControllerLab.RetryAsync(() => ControllerLab.NodesAsync<ReleaseBlockRequest, ReleaseBlockResponse>(
+                    channel, "ReleaseBlock", new ReleaseBlockRequest { Node = node, Network = "pods", Prefix = block, Generation = registered.Generation }));
+            }
+            await Task.Delay(random.Next(10), CancellationToken.None);
+        }
+        return held;
+    }
+}

@@ -1,0 +1,79 @@
+using Overlay.SystemTests.Lab;
+
+namespace Overlay.SystemTests.Control;
+
+/// <summary>Whole nodes whose networks and peers a controller tells.</summary>
+public sealed class ControlledNodesTests : IAsyncLifetime
+{
+    private ControlledLab _lab = null!;
+    private NetworkNamespace _a = null!;
+    private NetworkNamespace _b = null!;
+    private RunningProcess _daemonA = null!;
+
+    public async Task InitializeAsync()
+    {
+        _lab = await ControlledLab.StartAsync();
+        _a = await _lab.AddHostAsync(1);
+        _b = await _lab.AddHostAsync(2);
+        _daemonA = await _lab.StartNodeAsync(_a, "node-a", "a");
+        await _lab.StartNodeAsync(_b, "node-b", "b");
+    }
+
+    public async Task DisposeAsync() => await _lab.DisposeAsync();
+
+    [Fact]
+    public async Task Controller_AwayForLongerThanTheLeaseAndANodeRestartedMeanwhile_TrafficGoesOnAndTheNodeCatchesUp()
+    {
+        string a = await ControlledLab.AddressAsync(_a, "ovl42");
+        string b = await ControlledLab.AddressAsync(_b, "ovl42");
+        await ControlledLab.ReachesAsync(_a, a, b);
+        await ControlledLab.UntilAsync(() => Task.FromResult(File.Exists($"{_lab.Folder}/a/network.state")), "state on disk");
+
+        await _lab.KillControllerAsync();
+        CommandResult flow = await _a.RunAsync(ControlledLab.Deadline, "ping", "-n", "-q", "-c", "40", "-i", "0.1", "-W", "1", "-I", a, b);
+        Assert.Contains(" 0% packet loss", flow.Output, StringComparison.Ordinal);
+        _daemonA.Signal(Libc.SignalTerminate);
+        Assert.Equal(0, await _daemonA.WaitForExitAsync(ControlledLab.Deadline));
+        RunningProcess restarted = await _lab.StartNodeAsync(_a, "node-a", "a");
+        Assert.Equal(a, await ControlledLab.AddressAsync(_a, "ovl42"));
+        await ControlledLab.ReachesAsync(_a, a, b);
+
+        await _lab.StartControllerAsync();
+        await restarted.WaitForTextAsync("registered with controller", ControlledLab.Deadline);
+        await _lab.AdministerAsync("network", "create", "late", "--vni", "43", "--pool", "10.245.0.0/16", "--encapsulation", "geneve");
+        await ControlledLab.ReachesAsync(_a, await ControlledLab.AddressAsync(_a, "ovl43"), await ControlledLab.AddressAsync(_b, "ovl43"));
+        await ControlledLab.ReachesAsync(_a, a, b);
+        Assert.Contains("no contradiction", await _lab.AdministerAsync("ipam", "check"), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Node_UnderAnotherUnderlayAddress_IsFollowedByItsPeersWithinASecond()
+    {
+        string a = await ControlledLab.AddressAsync(_a, "ovl42");
+        string b = await ControlledLab.AddressAsync(_b, "ovl42");
+        await ControlledLab.ReachesAsync(_a, a, b);
+
+        Task<CommandResult> flow = _a.RunAsync(ControlledLab.Deadline, "ping", "-n", "-q", "-c", "80", "-i", "0.05", "-W", "1", "-I", a, b);
+        await _b.IpAsync("address delete 192.0.2.2/24 dev underlay0", "address add 192.0.2.77/24 dev underlay0");
+
+        string counts = (await flow).Output;
+        int received = int.Parse(counts[..counts.IndexOf(" received", StringComparison.Ordinal)].Split(' ')[^1], System.Globalization.CultureInfo.InvariantCulture);
+        Assert.True(received >= 60, $"more than a second of a ping each 50 ms was lost: {counts}");
+        Assert.Equal("192.0.2.77:4789", (await _lab.StatusAsync("a")).GetProperty("peers")[0].GetProperty("endpoint").GetString());
+        Assert.Contains("generation", await _lab.AdministerAsync("node", "show", "node-b"), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task SecondMachine_OfTheSameName_IsRefusedClearlyAndTheFirstGoesOn()
+    {
+        string a = await ControlledLab.AddressAsync(_a, "ovl42");
+        string b = await ControlledLab.AddressAsync(_b, "ovl42");
+        NetworkNamespace third = await _lab.AddHostAsync(3);
+
+        RunningProcess second = await _lab.StartNodeAsync(third, "node-a", "second");
+        await second.WaitForTextAsync("the name 'node-a' is that of machine", ControlledLab.Deadline);
+
+        await ControlledLab.ReachesAsync(_b, b, a);
+        Assert.Contains("192.0.2.1", await _lab.AdministerAsync("node", "show", "node-a"), StringComparison.Ordinal);
+    }
+}
