@@ -1,6 +1,7 @@
 using System.Net;
 using Microsoft.Extensions.Logging;
 using Overlay.Agent.Configuration;
+using Overlay.Control;
 using Overlay.Control.Ipam;
 using Overlay.Rpc.Control;
 using Overlay.Rpc.Grpc;
@@ -16,7 +17,7 @@ namespace Overlay.Agent.Control;
 internal sealed class ControlSession(
     string node, ControlOptions options, RegistrationFile registration, ControlState state, NodeAllocator allocator, Action changed, ILogger log)
 {
-    private static readonly TimeSpan LongestPause = TimeSpan.FromSeconds(2);
+    private static readonly BackOff BetweenControllers = new(TimeSpan.FromMilliseconds(100), TimeSpan.FromSeconds(2));
 
     private static readonly TimeSpan BlockInterval = TimeSpan.FromMilliseconds(500);
 
@@ -80,8 +81,8 @@ internal sealed class ControlSession(
                 _connected = null;
                 state.DropParts();
             }
-            double most = Math.Min(LongestPause.TotalMilliseconds, 100 * Math.Pow(2, Math.Min(failures++, 6)));
-            await Task.WhenAny(Task.Delay(TimeSpan.FromMilliseconds(most * (0.5 + (Random.Shared.NextDouble() / 2))), end)).ConfigureAwait(false);
+            // The end is seen by the loop; it is no failure.
+            await BetweenControllers.WaitAsync(failures++, end).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
     }
 

@@ -1,4 +1,5 @@
 using Google.Protobuf;
+using Overlay.Linux.Storage;
 using Overlay.Rpc.Control;
 
 namespace Overlay.Agent.Control;

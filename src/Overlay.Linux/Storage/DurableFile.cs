@@ -38,6 +38,7 @@ public static class DurableFile
     }
 
     /// <summary>Removes a file, for good once this returns. Nothing happens where there is none.</summary>
+    /// <exception cref="IOException">It cannot be removed.</exception>
     public static void Delete(string path)
     {
         File.Delete(path);
@@ -45,11 +46,18 @@ public static class DurableFile
     }
 
     /// <summary>Makes the names in a folder durable (fsync(2)).</summary>
-    /// <exception cref="LinuxException">The folder cannot be opened or synced.</exception>
+    /// <exception cref="IOException">The folder cannot be opened or synced.</exception>
     public static void SyncFolder(string folder)
     {
-        using FileDescriptor descriptor = FileDescriptor.Own(
-            Libc.Open(folder, StorageConstants.O_DIRECTORY | Files.O_CLOEXEC), $"open {folder}");
-        if (Libc.FileSync(descriptor.Number) < 0) throw LinuxException.Last($"fsync {folder}");
+        try
+        {
+            using FileDescriptor descriptor = FileDescriptor.Own(
+                Libc.Open(folder, StorageConstants.O_DIRECTORY | Files.O_CLOEXEC), $"open {folder}");
+            if (Libc.FileSync(descriptor.Number) < 0) throw LinuxException.Last($"fsync {folder}");
+        }
+        catch (LinuxException exception)
+        {
+            throw new IOException(exception.Message, exception);
+        }
     }
 }

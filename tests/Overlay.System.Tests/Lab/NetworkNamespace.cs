@@ -62,7 +62,7 @@ internal sealed class NetworkNamespace : IAsyncDisposable
     public Task<string> StateAsync() => CheckAsync(
         "sh", "-c",
         "ip -o link | sed 's/ state [A-Z]*//'; ip -o address; ip route show table all; ip -6 route show table all | sed 's/ expires.*//'; "
-        + "ip neighbour show nud permanent; ip rule; ip -6 rule; ss -Hlnu; "
+        + "ip neighbour show nud permanent; ip rule; ip -6 rule; ss -Hlnu | awk '{ print $1, $4, $5 }'; "
         + "sysctl -a 2>/dev/null | grep -E '^net.ipv[46].(conf|ip_forward)' | grep -v stable_secret");
 
     /// <summary>Starts a command inside; the caller ends it.</summary>

@@ -11,7 +11,8 @@ namespace Overlay.Control.Stores.Etcd;
 /// <summary>Requests to the JSON gateway of whichever member answers.</summary>
 internal sealed class EtcdClient : IDisposable
 {
-    private static readonly TimeSpan LongestBackOff = TimeSpan.FromMilliseconds(500);
+    /// <summary>Of every call that is repeated.</summary>
+    public static readonly BackOff BackOff = new(TimeSpan.FromMilliseconds(20), TimeSpan.FromMilliseconds(500));
 
     private readonly EtcdOptions _options;
     private readonly HttpClient _http;
@@ -40,7 +41,7 @@ internal sealed class EtcdClient : IDisposable
             }
             catch (EtcdFailure failure) when (failure.IsTransient && Environment.TickCount64 - start < _options.CallDeadline.TotalMilliseconds)
             {
-                await BackOffAsync(attempt, cancellation).ConfigureAwait(false);
+                await BackOff.WaitAsync(attempt, cancellation).ConfigureAwait(false);
             }
         }
     }
@@ -95,12 +96,6 @@ internal sealed class EtcdClient : IDisposable
 
     /// <summary>Has the next call ask another member.</summary>
     public void LeaveMember() => Leave(Volatile.Read(ref _member));
-
-    public static Task BackOffAsync(int attempt, CancellationToken cancellation)
-    {
-        double most = Math.Min(LongestBackOff.TotalMilliseconds, 20 << Math.Min(attempt, 10));
-        return Task.Delay(TimeSpan.FromMilliseconds(most * (0.5 + (Random.Shared.NextDouble() / 2))), cancellation);
-    }
 
     public static bool IsNoAnswer(Exception error, CancellationToken cancellation) =>
         !cancellation.IsCancellationRequested && error is HttpRequestException or OperationCanceledException or IOException or JsonException;

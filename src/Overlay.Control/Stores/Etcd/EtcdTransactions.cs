@@ -94,7 +94,7 @@ internal sealed class EtcdTransactions(EtcdClient client, EtcdOptions options) :
                 if (await ResolveAsync(slot, before, mark, lease, cancellation).ConfigureAwait(false) == Marked.Applied)
                     return new CommitResult(CommitStatus.Committed, slot.Revision!.Value);
                 if (Environment.TickCount64 - start > options.CallDeadline.TotalMilliseconds) throw;
-                await EtcdClient.BackOffAsync(attempt, cancellation).ConfigureAwait(false);
+                await EtcdClient.BackOff.WaitAsync(attempt, cancellation).ConfigureAwait(false);
             }
             catch (OperationCanceledException)
             {
