@@ -84,7 +84,6 @@ internal static class Sockets
     public const ushort BPF_AND = 0x50;
     public const ushort BPF_LSH = 0x60;
     public const ushort BPF_RSH = 0x70;
-    public const ushort BPF_MOD = 0x90;
     public const ushort BPF_XOR = 0xa0;
     public const ushort BPF_JGE = 0x30;
     public const ushort BPF_JSET = 0x40;

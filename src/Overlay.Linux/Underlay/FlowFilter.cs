@@ -71,7 +71,8 @@ internal static unsafe class FlowFilter
         program.Add(load, transport).Add(word, 0).Go(Mix);
         program.Mark(NoPorts).Add(Sockets.BPF_LD | Sockets.BPF_IMM, 0);
         program.Mark(Mix).Add(load, source).Add(xor, 0).Add(load, destination).Add(xor, 0);
-        program.Add(alu | Sockets.BPF_MUL, Multiplier).Add(alu | Sockets.BPF_RSH, 16).Add(alu | Sockets.BPF_MOD, (uint)count);
+        // The top bits of the product hang on all of the key, those further down on what is below them only: even source ports would be one flow.
+        program.Add(alu | Sockets.BPF_MUL, Multiplier).Add(alu | Sockets.BPF_RSH, 16).Add(alu | Sockets.BPF_MUL, (uint)count).Add(alu | Sockets.BPF_RSH, 16);
         program.Jump(equal, (uint)index, then: Accept, otherwise: Refuse);
         program.Mark(Short).Add(Sockets.BPF_RET | Sockets.BPF_K, index == 0 ? Everything : 0);
         program.Mark(Accept).Add(Sockets.BPF_RET | Sockets.BPF_K, Everything);

@@ -19,8 +19,9 @@ public sealed class KernelTunnelTests
     {
         var options = new LabOptions { Family = family, TunnelPrefix = IpInIpTests.Prefix(family) };
         await using LabNetwork network = await LabNetwork.CreateAsync(options);
-        OverlayDaemon daemon = await network.StartDaemonAsync(network.A, new TunnelOptions { Encapsulation = "ipip" });
+        // The daemon's probes would have the host that is replaced, or nobody, as the peer's neighbour.
         await using UserModeKernel kernel = await UserModeKernel.StartAsync(network.B, network.A);
+        OverlayDaemon daemon = await network.StartDaemonAsync(network.A, new TunnelOptions { Encapsulation = "ipip" });
         using DeviceCapture capture = await DeviceCapture.StartAsync(network.A, "in", "ip proto 4 or ip proto 41 or ip6 proto 4 or ip6 proto 41 or ip6 proto 60", LabNode.UnderlayDevice);
 
         await VerifiedTraffic.ExchangeAsync(network.A, network.B, options);
