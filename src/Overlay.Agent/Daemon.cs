@@ -183,7 +183,6 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
     /// <summary>Follows the underlay's addresses and MTU where the controllers tell the peers, which are told of other addresses in turn.</summary>
     private void FollowHost(Node node, ControlAgent control, IReadOnlyList<NetlinkEvent> events)
     {
-        if (events.Count == 0) return;
         bool moved = false;
         if (events.Any(each => each is LinkEvent or AddressEvent or EventsLost))
         {
