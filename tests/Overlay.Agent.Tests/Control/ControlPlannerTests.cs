@@ -32,7 +32,7 @@ public sealed class ControlPlannerTests
         PeerState peer = Assert.Single(plan.State.Peers);
         Assert.Equal(("node-b", "192.0.2.2:4789"), (peer.Name, peer.Endpoint.ToString()));
         RouteState route = Assert.Single(plan.State.Routes);
-        Assert.Equal((IPNetwork.Parse("10.244.2.64/26"), "pods", RouteSource.Controller), (route.Prefix, route.Segment, route.Source));
+        Assert.Equal((IPNetwork.Parse("10.244.2.64/26"), "pods", RouteSource.Block), (route.Prefix, route.Segment, route.Source));
     }
 
     [Fact]

@@ -59,8 +59,8 @@ async function main() {
   }
   await say('plain', { text: 'grüße' });
   await say('error', { text: 'fail' });
-  await say('deadline', { text: 'wait' }, { deadline: 300 });
-  await say('cancel', { text: 'wait' }, { cancelAfter: 200 });
+  await say('deadline', { text: 'wait' }, { deadline: 2000 });
+  await say('cancel', { text: 'wait' }, { cancelAfter: 1500 });
   await say('large', { text: 'size', padding: Buffer.alloc(3 << 20, 7) });
   await say('too large', { text: 'size', padding: Buffer.alloc(5 << 20, 7) });
   await say('compressed', { text: 'plain' }, { client: gzip });
@@ -69,7 +69,7 @@ async function main() {
   await count('stream error', { text: 'fail', number: 3 });
   await count('stream error at once', { text: 'fail', number: 0 });
   await count('stream cancel', { text: '', number: 1000000000 }, { cancelAt: 5 });
-  await count('stream deadline', { text: 'wait', number: 2 }, { deadline: 500 });
+  await count('stream deadline', { text: 'wait', number: 2 }, { deadline: 2000 });
   await raw('unknown method', '/overlay.test.Echo/Nothing');
   await raw('unknown service', '/overlay.test.Nothing/Say');
 }
