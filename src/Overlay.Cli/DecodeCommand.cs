@@ -49,9 +49,9 @@ internal static class DecodeCommand
             using Stream input = path == "-"
                 ? Console.OpenStandardInput()
                 : new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite, bufferSize: 0, FileOptions.SequentialScan);
-            using var buffered = new BufferedStream(input, FileBufferBytes);
             using Stream output = openOutput();
             using IFrameReport report = asJson ? new JsonReport(output) : new TreeReport(output);
+            using var buffered = new BufferedStream(new PromptInput(input, report), FileBufferBytes);
             return Decode(path, buffered, new FrameDecoder(ports), report, errors);
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Text.Json;
 using Overlay.Testing;
 using Overlay.Testing.Captures;
@@ -68,6 +69,20 @@ public sealed class DecodeCommandTests
 
         Assert.Equal((0, ""), (run.ExitCode, run.Errors));
         Assert.Equal([Vxlan4Json, ArpJson, Geneve6Json], run.Lines);
+    }
+
+    [Fact]
+    public async Task Json_PipeThatStaysOpen_PrintsWhatCameWithoutWaitingForMore()
+    {
+        var start = new ProcessStartInfo(OverlayProgram.Path, ["decode", "--json", "-"]) { RedirectStandardInput = true, RedirectStandardOutput = true };
+        using Process process = Process.Start(start)!;
+        process.StandardInput.BaseStream.Write(PcapFile.Write(Vxlan4, Arp));
+        process.StandardInput.BaseStream.Flush();
+
+        Assert.Equal(Vxlan4Json, await process.StandardOutput.ReadLineAsync().WaitAsync(TimeSpan.FromSeconds(60)));
+        Assert.Equal(ArpJson, await process.StandardOutput.ReadLineAsync().WaitAsync(TimeSpan.FromSeconds(60)));
+        process.StandardInput.Close();
+        Assert.Null(await process.StandardOutput.ReadLineAsync().WaitAsync(TimeSpan.FromSeconds(60)));
     }
 
     [Fact]

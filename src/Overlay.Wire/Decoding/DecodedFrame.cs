@@ -30,7 +30,7 @@ public sealed class DecodedFrame
     /// Bytes after the tunnel header, by the outer length fields and not by what was captured. In a first fragment that of the whole
     /// datagram, which the UDP length tells; in one of IP in IP, where nothing tells it, that of the fragment.
     /// </summary>
-    public int? InnerLength { get; internal set; }
+    public long? InnerLength { get; internal set; }
 
     public IPAddress? InnerSource { get; internal set; }
 

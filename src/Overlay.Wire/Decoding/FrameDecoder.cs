@@ -18,7 +18,9 @@ namespace Overlay.Wire.Decoding;
 /// past the fragment is an error in a tunnel, as no datagram is put together here.</item>
 /// <item>The lengths of the first IP packet and its UDP header are judged in frames without a tunnel too.</item>
 /// <item>The tunnel header of IP in IP is the outer IP header with its options or extension headers.</item>
-/// <item>ESP hides what follows; so does AH behind IPv4. AH is one of the IPv6 extension headers. Jumbograms are not understood.</item>
+/// <item>ESP hides what follows; so does AH behind IPv4. AH is one of the IPv6 extension headers.</item>
+/// <item>An IPv4 total length of 0, impossible on a wire, is what captures of segmentation offload have: the packet is taken to end with the
+/// frame, its length is unknown.</item>
 /// <item>A Geneve version other than 0 leaves the other fields of the header without a meaning, so unknown.</item>
 /// <item>A frame of a link type other than Ethernet has no tunnel.</item>
 /// </list>
@@ -85,15 +87,16 @@ public sealed class FrameDecoder(TunnelPorts ports)
             return;
         }
 
-        int udpLength = BinaryPrimitives.ReadUInt16BigEndian(bytes[4..]);
-        bool isPast = udpLength > packet.PayloadLength;
+        long udpLength = BinaryPrimitives.ReadUInt16BigEndian(bytes[4..]);
+        if (udpLength == 0 && packet.IsJumbo) udpLength = packet.Room; // RFC 2675, 4
+        bool isPast = udpLength > packet.Room;
         bool isKnown = !isPast || packet.IsFirstFragment;
         if (udpLength < UdpHeader.HeaderLength) decoded.Fail($"UDP length {udpLength} is under {UdpHeader.HeaderLength}");
         if (isPast && (kind != TunnelKind.None || !packet.IsFirstFragment))
-            decoded.Fail($"UDP length {udpLength} is past the IP payload of {packet.PayloadLength}");
+            decoded.Fail($"UDP length {udpLength} is past the IP payload of {packet.Room}");
         if (kind == TunnelKind.None || udpLength < UdpHeader.HeaderLength) return;
         TunnelHeaders.Read(
-            bytes[UdpHeader.HeaderLength..Math.Min(udpLength, bytes.Length)], isKnown ? udpLength - UdpHeader.HeaderLength : null, decoded);
+            bytes[UdpHeader.HeaderLength..(int)Math.Min(udpLength, bytes.Length)], isKnown ? udpLength - UdpHeader.HeaderLength : null, decoded);
     }
 
     private static void Found(TunnelKind kind, OuterPacket packet, DecodedFrame decoded)

@@ -12,14 +12,17 @@ internal readonly ref struct OuterPacket
     private const byte Mobility = 135;
     private const byte HostIdentity = 139;
     private const byte Shim6 = 140;
+    private const byte JumboPayload = 0xc2;
 
-    private OuterPacket(ReadOnlySpan<byte> header, bool isIpv6, byte protocol, int? payloadLength, ReadOnlySpan<byte> payload)
+    /// <param name="payload">What was captured from the payload on.</param>
+    /// <param name="room">Most bytes that the payload can have.</param>
+    private OuterPacket(ReadOnlySpan<byte> header, bool isIpv6, byte protocol, ReadOnlySpan<byte> payload, long room)
     {
         (Source, Destination) = IpAddresses.Read(header, isIpv6);
         IsIpv6 = isIpv6;
         Protocol = protocol;
-        PayloadLength = payloadLength;
-        Payload = payload[..Math.Min(payload.Length, payloadLength ?? 0)];
+        Room = room;
+        Payload = payload[..(int)Math.Min(payload.Length, room)];
     }
 
     public IPAddress Source { get; }
@@ -31,8 +34,14 @@ internal readonly ref struct OuterPacket
     /// <summary>Protocol of the payload, behind any IPv6 extension headers.</summary>
     public byte Protocol { get; }
 
-    /// <summary>Bytes that the packet's length fields give its payload; null if its total length does not even cover its header.</summary>
-    public int? PayloadLength { get; }
+    /// <summary>Bytes that the packet's length fields give its payload; null if they do not even cover its header, or say nothing.</summary>
+    public long? PayloadLength { get; private init; }
+
+    /// <summary><see cref="PayloadLength"/>, or what the frame has behind the header where the length fields say nothing.</summary>
+    public long Room { get; }
+
+    /// <summary>The length is that of a jumbo payload option (RFC 2675), so that the UDP length may be 0.</summary>
+    public bool IsJumbo { get; private init; }
 
     /// <summary>What was captured of the payload.</summary>
     public ReadOnlySpan<byte> Payload { get; }
@@ -59,11 +68,13 @@ internal readonly ref struct OuterPacket
 
         int flagsAndOffset = BinaryPrimitives.ReadUInt16BigEndian(bytes[6..]);
         if ((flagsAndOffset & 0x1fff) != 0) return false;
-        ReadOnlySpan<byte> payload = bytes[Math.Min(headerLength, bytes.Length)..];
-        packet = new OuterPacket(bytes, isIpv6: false, bytes[9], totalLength < headerLength ? null : totalLength - headerLength, payload)
+        long? payloadLength = totalLength < headerLength ? null : totalLength - headerLength;
+        long room = totalLength == 0 ? Math.Max(length - headerLength, 0) : payloadLength ?? 0;
+        packet = new OuterPacket(bytes, isIpv6: false, bytes[9], bytes[Math.Min(headerLength, bytes.Length)..], room)
         {
+            PayloadLength = payloadLength,
             IsFirstFragment = (flagsAndOffset & 0x2000) != 0,
-            HeaderFault = totalLength < headerLength ? $"IPv4 total length {totalLength} is under the header's {headerLength}"
+            HeaderFault = totalLength != 0 && totalLength < headerLength ? $"IPv4 total length {totalLength} is under the header's {headerLength}"
                 : bytes.Length < headerLength ? $"IPv4 options incomplete: {bytes.Length} of {headerLength} header bytes"
                 : null,
         };
@@ -75,7 +86,9 @@ internal readonly ref struct OuterPacket
     {
         packet = default;
         if (bytes.Length < Ipv6Packet.HeaderLength || bytes[0] >> 4 != 6) return false;
-        int total = Ipv6Packet.HeaderLength + BinaryPrimitives.ReadUInt16BigEndian(bytes[4..]);
+        long total = Ipv6Packet.HeaderLength + BinaryPrimitives.ReadUInt16BigEndian(bytes[4..]);
+        uint jumbo = total == Ipv6Packet.HeaderLength && bytes[6] == IpProtocols.HopByHop ? JumboLength(bytes[Ipv6Packet.HeaderLength..]) : 0;
+        total += jumbo;
         if (total > length)
             decoded.Fail($"IPv6 payload length {total - Ipv6Packet.HeaderLength} is past the frame, which has {length} bytes for the packet");
 
@@ -96,8 +109,33 @@ internal readonly ref struct OuterPacket
             if (offset > Math.Min(total, bytes.Length)) return false;
             protocol = header[0];
         }
-        packet = new OuterPacket(bytes, isIpv6: true, protocol, total - offset, bytes[offset..]) { IsFirstFragment = isFirstFragment };
+        packet = new OuterPacket(bytes, isIpv6: true, protocol, bytes[offset..], total - offset)
+        {
+            PayloadLength = total - offset,
+            IsFirstFragment = isFirstFragment,
+            IsJumbo = jumbo != 0,
+        };
         return true;
+    }
+
+    /// <param name="header">Begins with hop-by-hop options.</param>
+    /// <returns>What the jumbo payload option says (RFC 2675, 2); 0 without a sound one.</returns>
+    private static uint JumboLength(ReadOnlySpan<byte> header)
+    {
+        if (header.Length < 8) return 0;
+        ReadOnlySpan<byte> options = header[2..Math.Min(Ipv6HeaderChain.HeaderLength(IpProtocols.HopByHop, header[1]), header.Length)];
+        while (options.Length >= 2)
+        {
+            int length = options[0] == 0 ? 1 : 2 + options[1];
+            if (options[0] == JumboPayload && length == 6 && options.Length >= 6)
+            {
+                uint value = BinaryPrimitives.ReadUInt32BigEndian(options[2..]);
+                return value > ushort.MaxValue ? value : 0;
+            }
+            if (length > options.Length) return 0;
+            options = options[length..];
+        }
+        return 0;
     }
 
     /// <summary>A decoder also walks extension headers that no packet of ours carries.</summary>

@@ -6,7 +6,7 @@ internal static class TunnelHeaders
     /// <param name="datagram">What was captured of the UDP payload.</param>
     /// <param name="length">Bytes of the UDP payload, null when the lengths contradict each other.</param>
     /// <param name="decoded">Its tunnel is known; gets the rest.</param>
-    public static void Read(ReadOnlySpan<byte> datagram, int? length, DecodedFrame decoded)
+    public static void Read(ReadOnlySpan<byte> datagram, long? length, DecodedFrame decoded)
     {
         switch (decoded.Tunnel)
         {
@@ -22,7 +22,7 @@ internal static class TunnelHeaders
         }
     }
 
-    private static void ReadVxlan(ReadOnlySpan<byte> datagram, int? length, DecodedFrame decoded)
+    private static void ReadVxlan(ReadOnlySpan<byte> datagram, long? length, DecodedFrame decoded)
     {
         decoded.InnerLength = Behind(VxlanHeader.Length, length);
         if (VxlanHeader.TryParse(datagram, out VxlanHeader header) != WireStatus.Ok)
@@ -36,7 +36,7 @@ internal static class TunnelHeaders
         InnerHeaders.Read(EtherTypes.TransparentEthernet, header.Payload, decoded);
     }
 
-    private static void ReadVxlanGpe(ReadOnlySpan<byte> datagram, int? length, DecodedFrame decoded)
+    private static void ReadVxlanGpe(ReadOnlySpan<byte> datagram, long? length, DecodedFrame decoded)
     {
         decoded.InnerLength = Behind(VxlanGpeHeader.Length, length);
         if (VxlanGpeHeader.TryParse(datagram, out VxlanGpeHeader header) != WireStatus.Ok)
@@ -49,7 +49,7 @@ internal static class TunnelHeaders
         InnerHeaders.Read(header.ProtocolType, header.Payload, decoded);
     }
 
-    private static void ReadGeneve(ReadOnlySpan<byte> datagram, int? length, DecodedFrame decoded)
+    private static void ReadGeneve(ReadOnlySpan<byte> datagram, long? length, DecodedFrame decoded)
     {
         int version = datagram.IsEmpty ? 0 : datagram[0] >> 6;
         int optionsLength = datagram.IsEmpty ? 0 : GeneveHeader.OptionsLength(datagram[0]);
@@ -90,7 +90,7 @@ internal static class TunnelHeaders
         if (!bytes.IsEmpty) decoded.Fail($"Geneve options do not add up to their length: {bytes.Length} bytes over");
     }
 
-    private static int? Behind(int headerLength, int? length) => length >= headerLength ? length - headerLength : null;
+    private static long? Behind(int headerLength, long? length) => length >= headerLength ? length - headerLength : null;
 
     private static string Incomplete(string header, ReadOnlySpan<byte> bytes, int length) =>
         $"{header} header incomplete: {bytes.Length} of {length} bytes";

@@ -135,7 +135,7 @@ public sealed class AnyCaptureTests
         Assert.NotNull(decoded.OuterSource);
         Assert.NotNull(decoded.OuterDestination);
         Assert.Equal(isUdp, decoded.OuterDestinationPort is not null);
-        Assert.True(decoded.InnerLength is null or (>= 0 and <= 65_535));
+        Assert.True(decoded.InnerLength is null or (>= 0 and <= uint.MaxValue));
         Assert.Equal(decoded.InnerSource is null, decoded.InnerDestination is null);
         Assert.Equal(decoded.InnerEthernetSource is null, decoded.InnerEthernetDestination is null);
         Assert.True(isGeneve || (decoded.Options ?? (object?)decoded.IsOam ?? decoded.InnerProtocol) is null);

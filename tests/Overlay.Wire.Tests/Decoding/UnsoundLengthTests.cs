@@ -79,7 +79,7 @@ public sealed class UnsoundLengthTests
     }
 
     [Theory]
-    [InlineData(0)]
+    [InlineData(1)]
     [InlineData(19)]
     public void Decode_TotalLengthUnderTheHeader_LeavesIpInIpAnIncompleteHeader(int totalLength)
     {
@@ -89,6 +89,38 @@ public sealed class UnsoundLengthTests
         string error = $"IPv4 total length {totalLength} is under the header's 20";
         Assert.Equal((TunnelKind.None, null), (udp.Tunnel, udp.Error));
         Assert.Equal((TunnelKind.Ipv4InIpv4, error, null, null), (ipInIp.Tunnel, ipInIp.Error, ipInIp.InnerLength, ipInIp.InnerSource));
+    }
+
+    [Fact]
+    public void Decode_TotalLengthZero_EndsWithTheFrame()
+    {
+        DecodedFrame udp = Decode.Frame(Outer(OuterIpv4(Tunnel, IpProtocols.Udp, totalLength: 0)));
+        DecodedFrame past = Decode.Frame(Outer(OuterIpv4(Tunnel[..^1], IpProtocols.Udp, totalLength: 0)));
+        DecodedFrame ipInIp = Decode.Frame(Outer(OuterIpv4(InnerIpv4(), IpProtocols.Ipv4InIp, totalLength: 0)));
+
+        Decode.HasInner(udp, InnerFrame.Length, isEthernet: true, isIpv6: false);
+        Assert.Equal((42u, null), (udp.Vni, udp.Error));
+        Assert.Equal($"UDP length {Tunnel.Length} is past the IP payload of {Tunnel.Length - 1}", past.Error);
+        Assert.Equal((TunnelKind.Ipv4InIpv4, null, null), (ipInIp.Tunnel, ipInIp.Error, ipInIp.InnerLength));
+        Assert.Equal(InnerSourceV4, ipInIp.InnerSource?.ToString());
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Decode_Jumbogram_HasTheLengthOfItsOption(bool isUdp)
+    {
+        const int payload = 70_000;
+        byte next = isUdp ? IpProtocols.Udp : IpProtocols.Ipv4InIp;
+        byte[] upper = isUdp ? Udp(Vxlan(InnerFrame), 4789, length: 0) : InnerIpv4();
+        byte[] packet = OuterIpv6([next, 0, 0xc2, 4, 0, 1, 0x11, 0x70, .. upper], IpProtocols.HopByHop, payloadLength: 0); // 70,000
+        DecodedFrame decoded = Decode.Frame(new CaptureRecord(Outer(packet, EtherTypes.Ipv6), 14 + 40 + payload));
+
+        Assert.Equal((isUdp ? TunnelKind.Vxlan : TunnelKind.Ipv4InIpv6, null), (decoded.Tunnel, decoded.Error));
+        Assert.Equal(payload - 8 - (isUdp ? 16 : 0), decoded.InnerLength);
+        Assert.Equal(InnerSourceV4, decoded.InnerSource?.ToString());
+        DecodedFrame past = Decode.Frame(new CaptureRecord(Outer(packet, EtherTypes.Ipv6), 14 + 40 + payload - 1));
+        Assert.Equal($"IPv6 payload length {payload} is past the frame, which has {40 + payload - 1} bytes for the packet", past.Error);
     }
 
     [Theory]
