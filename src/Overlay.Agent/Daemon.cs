@@ -18,7 +18,7 @@ using Overlay.Rpc.Hosting;
 namespace Overlay.Agent;
 
 /// <summary>The life of the daemon: start, reload on SIGHUP, end on SIGTERM, SIGINT or a dead worker.</summary>
-internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
+internal sealed partial class Daemon(string file, ILoggerFactory logs) : IDisposable
 {
     /// <summary>How long packets may be lost, at most, to a device that somebody changed.</summary>
     private static readonly TimeSpan VerifyInterval = TimeSpan.FromSeconds(5);
@@ -55,25 +55,30 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
         {
             // The socket goes first: it keeps a second daemon from touching the first one's devices.
             await using LocalApiServer api = await LocalApiServer.StartAsync(plan.Options.ApiSocket, logs).ConfigureAwait(false);
-            using ControlAgent? control = plan.Options.Control is null ? null : new ControlAgent(plan, AnnounceControl, _log);
+            using ControlAgent? control = plan.Options.Control is null ? null : new ControlAgent(plan, AnnounceControl, WorkerDied, _log);
             _control = control;
-            await using PodWorker? pods = PodSettings.Of(plan) is { } settings
-                ? PodWorker.Listen(settings, cause => _events.Add(new Event(EventKind.WorkerDied, cause)), logs.CreateLogger("pods"))
-                : null;
-            using var node = Node.Start(control?.Plan() ?? plan, cause => _events.Add(new Event(EventKind.WorkerDied, cause)), _log);
-            using HostEvents host = node.Watch(
-                () => _events.Add(new Event(EventKind.HostChanged)), cause => _events.Add(new Event(EventKind.WorkerDied, cause)));
-            api.Reporter = new StatusReporter(node, control, pods);
-            if (pods is not null) await pods.StartAsync().ConfigureAwait(false);
-            node.MtuChanged += segment => _log.LogInformation("{Device} has MTU {Mtu}", segment.Device, segment.Mtu);
-            HostWarnings.Log(plan, _log);
-            LogWarnings(node.Plan, before: null);
-            LogReady(node);
-            notification.Ready();
-            control?.Start();
-            ExitCode code = Serve(node, pods, host, notification);
-            notification.Stopping();
-            return code;
+            NodePlan first = control?.Plan() ?? plan;
+            _pods = ListenForPods(first);
+            try
+            {
+                using var node = Node.Start(first, WorkerDied, _log);
+                using HostEvents host = node.Watch(() => _events.Add(new Event(EventKind.HostChanged)), WorkerDied);
+                api.Reporter = new StatusReporter(node, control, _pods);
+                if (_pods is not null) await _pods.StartAsync().ConfigureAwait(false);
+                node.MtuChanged += segment => _log.LogInformation("{Device} has MTU {Mtu}", segment.Device, segment.Mtu);
+                HostWarnings.Log(plan, _log);
+                LogWarnings(node.Plan, before: null);
+                LogReady(node);
+                notification.Ready();
+                control?.Start();
+                ExitCode code = Serve(node, api, host, notification);
+                notification.Stopping();
+                return code;
+            }
+            finally
+            {
+                if (_pods is not null) await _pods.DisposeAsync().ConfigureAwait(false);
+            }
         }
         catch (Exception exception) when (exception is LinuxException or StartRefusedException)
         {
@@ -84,7 +89,7 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
 
     public void Dispose() => _events.Dispose();
 
-    private ExitCode Serve(Node node, PodWorker? pods, HostEvents host, ServiceNotification notification)
+    private ExitCode Serve(Node node, LocalApiServer api, HostEvents host, ServiceNotification notification)
     {
         var follower = new UnderlayFollower(_log);
         long verified = Stopwatch.GetTimestamp();
@@ -103,7 +108,7 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
                 case EventKind.Reload:
                     notification.Reloading();
                     Reload(node);
-                    Tell(pods, node);
+                    Tell(node, api);
                     notification.Ready();
                     break;
                 case EventKind.HostChanged:
@@ -113,11 +118,11 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
                     if (ofUnderlay.Count == 0) break;
                     if (_control is not null) FollowHost(node, _control, ofUnderlay);
                     else FollowUnderlay(node, follower);
-                    Tell(pods, node);
+                    Tell(node, api);
                     break;
                 case EventKind.ControlChanged:
                     Volatile.Write(ref _controlChanged, 0);
-                    Apply(node, _control!.Plan());
+                    if (Apply(node, _control!.Plan())) Tell(node, api);
                     break;
                 case EventKind.WorkerDied:
                     _log.LogCritical(next.Cause, "a worker died, so the daemon ends");
@@ -240,10 +245,7 @@ internal sealed class Daemon(string file, ILoggerFactory logs) : IDisposable
     private static bool IsOfUnderlay(NetlinkEvent each) =>
         each is EventsLost or RouteEvent || (each is LinkEvent link && !link.Link.Name.StartsWith(Attachment.InterfacePrefix, StringComparison.Ordinal));
 
-    private static void Tell(PodWorker? pods, Node node)
-    {
-        if (pods is not null && PodSettings.Of(node.Plan) is { } settings) pods.Apply(settings);
-    }
+    private void WorkerDied(Exception cause) => _events.Add(new Event(EventKind.WorkerDied, cause));
 
     private void Reload(Node node)
     {

@@ -14,7 +14,9 @@ internal static class AddressFindings
         foreach (NetworkDocument network in cache.Networks)
         {
             PoolDocument? pool = network.Pools.FirstOrDefault(each => each.Network.Contains(address));
-            BlockDocument? block = cache.Blocks(network.Name).FirstOrDefault(each => IPNetwork.Parse(each.Prefix).Contains(address));
+            // A part that is lent lies in a block.
+            BlockDocument? block = cache.Blocks(network.Name).Where(each => IPNetwork.Parse(each.Prefix).Contains(address) && (each.LentBy is null || each.Holder is not null))
+                .MaxBy(each => IPNetwork.Parse(each.Prefix).PrefixLength);
             RouteDocument? route = cache.List($"state/routes/{network.Name}/").Select(StateDocuments.Route)
                 .Where(each => IPNetwork.Parse(each.Prefix).Contains(address)).MaxBy(each => IPNetwork.Parse(each.Prefix).PrefixLength);
             if (pool is null && block is null && route is null) continue;

@@ -81,7 +81,7 @@ internal sealed class ControllerProcess(ControllerOptions options, ILoggerFactor
     {
         var routes = new GrpcRoutes(new GrpcLimits(options.Limits.RequestBytes));
         var callers = new Callers(tls, _log);
-        new NodeService(store, cache, leases, callers, new StreamLimits(options.Limits.StreamsPerClient), options.Nodes, _log).AddTo(routes);
+        new NodeService(store, cache, leases, new BlockLending(store, cache), callers, new StreamLimits(options.Limits.StreamsPerClient), options.Nodes, _log).AddTo(routes);
         new AdministrationService(store, cache, callers, _log).AddTo(routes);
         return routes;
     }

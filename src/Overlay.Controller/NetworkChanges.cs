@@ -31,7 +31,7 @@ internal sealed class NetworkChanges(IControlStore store)
         PoolDocument[] pools = [.. asked.Pools.Select(ReadPool)];
         int least = pools.Any(pool => pool.IsIPv6) ? LeastIPv6Mtu : LeastMtu;
         if (asked.Mtu != 0 && (asked.Mtu < least || asked.Mtu > MostMtu)) throw Requests.Invalid($"mtu: {asked.Mtu} is not from {least} to {MostMtu}");
-        var network = new NetworkDocument(name, asked.Vni, encapsulation, pools, asked.Mtu == 0 ? null : asked.Mtu);
+        var network = new NetworkDocument(name, asked.Vni, encapsulation, pools, asked.Mtu == 0 ? null : asked.Mtu, asked.Borrowing);
 
         (StoreEntry? guard, NetworkDocument[] others) = await ReadAsync(cancellation).ConfigureAwait(false);
         if (others.Any(other => other.Name == name)) throw new GrpcException(GrpcStatusCode.AlreadyExists, $"there is a network '{name}' already; 'overlay network show {name}' shows it");
@@ -61,7 +61,7 @@ internal sealed class NetworkChanges(IControlStore store)
 
     public async Task<ChangePlan> DeleteAsync(string name, bool force, CancellationToken cancellation)
     {
-        string[] prefixes = [StateKeys.Blocks(Requests.Name("name", name)), $"state/reservations/{name}/", $"state/routes/{name}/"];
+        string[] prefixes = [StateKeys.Blocks(Requests.Name("name", name)), $"state/reservations/{name}/", $"state/routes/{name}/", $"state/wishes/{name}/"];
         StoreEntry? entry = await store.FindAsync(StateKeys.Network(name), cancellation).ConfigureAwait(false);
         if (entry is null && !force) throw NotThere(name);
         var plan = new ChangePlan();

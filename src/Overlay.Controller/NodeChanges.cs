@@ -34,6 +34,7 @@ internal sealed class NodeChanges(IControlStore store, StateCache cache)
             BlockDocument block = StateDocuments.Block(each);
             if (block.Holder == name) plan.Put(each.Key, each, StateDocuments.Encode(block.Freed(DateTimeOffset.UtcNow)));
         }
+        foreach (StoreEntry wish in cache.List("state/wishes/").Where(each => StateDocuments.Wish(each).Node == name)) plan.Delete(wish);
         foreach (StoreEntry route in cache.List("state/routes/").Where(each => StateDocuments.Route(each).Node == name)) plan.Delete(route);
         if (living is not null) plan.Warnings.Add($"overlayd on '{name}' registers again as long as it runs");
         return plan;

@@ -16,7 +16,7 @@ namespace Overlay.Controller;
 
 /// <summary>What nodes call.</summary>
 internal sealed class NodeService(
-    IControlStore store, StateCache cache, BlockLeases leases, Callers callers, StreamLimits streams, NodeLeaseOptions options, ILogger log)
+    IControlStore store, StateCache cache, BlockLeases leases, BlockLending lending, Callers callers, StreamLimits streams, NodeLeaseOptions options, ILogger log)
 {
     private const int MostLabels = 64;
 
@@ -26,13 +26,16 @@ internal sealed class NodeService(
         routes
             .Unary(new GrpcMethod<RegisterRequest, RegisterResponse>(service, "Register"), (request, call) => StoreCalls.RunAsync(() => RegisterAsync(request, call)))
             .Unary(new GrpcMethod<RenewRequest, RenewResponse>(service, "Renew"), (request, call) => StoreCalls.RunAsync(() => RenewAsync(request, call)))
-            .ServerStreaming(new GrpcMethod<WatchRequest, WatchResponse>(service, "Watch"), (request, call) => WatchAsync(request, call, call.Cancellation))
+            .ServerStreamingFrames(new GrpcMethod<WatchRequest, WatchResponse>(service, "Watch"), (request, call) => WatchAsync(request, call, call.Cancellation))
             .Unary(
                 new GrpcMethod<AcquireBlockRequest, AcquireBlockResponse>(service, "AcquireBlock"),
                 (request, call) => StoreCalls.RunAsync(() => AcquireAsync(request, call)))
             .Unary(
                 new GrpcMethod<ReleaseBlockRequest, ReleaseBlockResponse>(service, "ReleaseBlock"),
-                (request, call) => StoreCalls.RunAsync(() => ReleaseAsync(request, call)));
+                (request, call) => StoreCalls.RunAsync(() => ReleaseAsync(request, call)))
+            .Unary(
+                new GrpcMethod<LendBlockRequest, LendBlockResponse>(service, "LendBlock"),
+                (request, call) => StoreCalls.RunAsync(() => LendAsync(request, call)));
     }
 
     private async Task<RegisterResponse> RegisterAsync(RegisterRequest request, GrpcCall call)
@@ -118,11 +121,11 @@ internal sealed class NodeService(
         return new RenewResponse();
     }
 
-    private async IAsyncEnumerable<WatchResponse> WatchAsync(WatchRequest request, GrpcCall call, [EnumeratorCancellation] CancellationToken cancellation)
+    private async IAsyncEnumerable<GrpcFrame<WatchResponse>> WatchAsync(WatchRequest request, GrpcCall call, [EnumeratorCancellation] CancellationToken cancellation)
     {
         callers.RequireNode(call, request.Node);
         using IDisposable open = streams.Open(callers.NameOf(call));
-        await foreach (WatchResponse response in cache.Feed.WatchAsync(request.After, cancellation).ConfigureAwait(false)) yield return response;
+        await foreach (GrpcFrame<WatchResponse> response in cache.Feed.WatchAsync(request.After, cancellation).ConfigureAwait(false)) yield return response;
     }
 
     private async Task<AcquireBlockResponse> AcquireAsync(AcquireBlockRequest request, GrpcCall call)
@@ -135,6 +138,12 @@ internal sealed class NodeService(
             Requests.Name("network", request.Network), request.Node, isIPv6 ? AddressFamily.InterNetworkV6 : AddressFamily.InterNetwork,
             call.Cancellation, wanted).ConfigureAwait(false);
         if (lease.Block is { } block) return new AcquireBlockResponse { Prefix = block.ToString(), Revision = lease.Revision };
+        string wish = "";
+        if (lease.Status == BlockLeaseStatus.Exhausted && cache.Network(request.Network) is { Borrowing: true })
+        {
+            await lending.WishAsync(request.Network, request.Node, isIPv6, call.Cancellation).ConfigureAwait(false);
+            wish = "; other nodes are asked to lend a part of theirs";
+        }
         throw new GrpcException(
             lease.Status switch
             {
@@ -142,16 +151,32 @@ internal sealed class NodeService(
                 BlockLeaseStatus.NoSuchNetwork => GrpcStatusCode.NotFound,
                 _ => GrpcStatusCode.FailedPrecondition,
             },
-            lease.Problem!);
+            lease.Problem + wish);
+    }
+
+    private async Task<LendBlockResponse> LendAsync(LendBlockRequest request, GrpcCall call)
+    {
+        callers.RequireNode(call, request.Node);
+        await RequireGenerationAsync(request.Node, request.Generation, call.Cancellation).ConfigureAwait(false);
+        BlockLoan loan = await lending.LendAsync(
+            Requests.Name("network", request.Network), request.Node, request.Generation, Requests.Prefix("prefix", request.Prefix), Requests.Name("to", request.To),
+            call.Cancellation).ConfigureAwait(false);
+        return loan.Status switch
+        {
+            BlockLendingStatus.Lent => new LendBlockResponse { Revision = loan.Revision },
+            BlockLendingStatus.Superseded => throw Superseded(request.Node, request.Generation),
+            _ => throw new GrpcException(GrpcStatusCode.InvalidArgument, loan.Problem!),
+        };
     }
 
     private async Task<ReleaseBlockResponse> ReleaseAsync(ReleaseBlockRequest request, GrpcCall call)
     {
         callers.RequireNode(call, request.Node);
         await RequireGenerationAsync(request.Node, request.Generation, call.Cancellation).ConfigureAwait(false);
-        await leases.ReturnAsync(
-            Requests.Name("network", request.Network), request.Node, Requests.Prefix("prefix", request.Prefix), call.Cancellation).ConfigureAwait(false);
-        return new ReleaseBlockResponse();
+        BlockReturn returned = await leases.ReturnAsync(
+            Requests.Name("network", request.Network), request.Node, request.Generation, Requests.Prefix("prefix", request.Prefix), call.Cancellation).ConfigureAwait(false);
+        if (returned.Status == BlockReturnStatus.Superseded) throw Superseded(request.Node, request.Generation);
+        return new ReleaseBlockResponse { Revision = returned.Revision };
     }
 
     /// <summary>What an earlier registration says counts no more.</summary>
@@ -161,8 +186,9 @@ internal sealed class NodeService(
         // Another controller may know more than this one has heard of yet.
         StoreEntry entry = await store.FindAsync(StateKeys.Node(Requests.Name("node", node)), cancellation).ConfigureAwait(false)
             ?? throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"the node '{node}' is not registered; register it");
-        long known = StateDocuments.Node(entry).Generation;
-        if (known != generation)
-            throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"generation {generation} of node '{node}' is not the {known} that registered last; register again");
+        if (StateDocuments.Node(entry).Generation != generation) throw Superseded(node, generation);
     }
+
+    private static GrpcException Superseded(string node, long generation) =>
+        new(GrpcStatusCode.FailedPrecondition, $"generation {generation} of node '{node}' is not the one that registered last; register again");
 }

@@ -21,15 +21,24 @@ internal sealed record ControlOptions(
     IReadOnlyList<Located<KeyValuePair<string, string>>> Labels,
     IReadOnlyList<Located<string>>? Networks)
 {
+    /// <summary>Addresses of a network and family that are free at once, under which another block is asked for.</summary>
+    public Located<int> LowWater { get; init; } = new(32, Line);
+
+    /// <summary>Such addresses that a node keeps when it gives idle blocks back.</summary>
+    public Located<int> HighWater { get; init; } = new(128, Line);
+
     /// <summary>For comparison: what takes a restart to change.</summary>
     public string Text => string.Join(
         ' ', [.. Controllers.Select(each => $"{each.Value.Host}:{each.Value.Port}"), Certificate.Value, Key.Value, Authority.Value, State.Value,
-            Zone?.Value ?? "", .. Labels.Select(each => $"{each.Value.Key}={each.Value.Value}"), .. Networks?.Select(each => each.Value) ?? ["(all)"]]);
+            Zone?.Value ?? "", .. Labels.Select(each => $"{each.Value.Key}={each.Value.Value}"), .. Networks?.Select(each => each.Value) ?? ["(all)"],
+            LowWater.ToString(), HighWater.ToString()]);
 }
 
 /// <summary>Reads the section <c>control:</c> of a configuration.</summary>
 internal static class ControlReader
 {
+    private const int MostWarm = 65_536;
+
     /// <returns>Null where there is none, or, with the reasons among the problems, where it is refused.</returns>
     public static ControlOptions? Read(YamlSection root, ConfigurationProblems problems)
     {
@@ -46,8 +55,15 @@ internal static class ControlReader
         Located<string>? zone = section.Optional<string>("zone", ConfigurationValues.Name);
         IReadOnlyList<Located<KeyValuePair<string, string>>> labels = section.List<KeyValuePair<string, string>>("labels", Label);
         IReadOnlyList<Located<string>>? networks = section.Has("networks") ? section.List<string>("networks", ConfigurationValues.Name) : null;
+        Located<int> low = section.OrDefault("lowWater", 32, ConfigurationValues.Integer(1, MostWarm));
+        Located<int> high = section.OrDefault("highWater", Math.Max(128, low), ConfigurationValues.Integer(1, MostWarm));
+        if (high.Value < low) problems.Add(high.Line, $"'highWater' of control is {high}, below 'lowWater', {low}", "write a larger 'highWater': blocks would be asked for and given back by turns");
         section.RefuseUnknownKeys();
-        return certificate is { } c && key is { } k && authority is { } a ? new ControlOptions(section.Line, controllers, c, k, a, state, zone, labels, networks) : null;
+        return certificate is { } c && key is { } k && authority is { } a ? new ControlOptions(section.Line, controllers, c, k, a, state, zone, labels, networks)
+        {
+            LowWater = low,
+            HighWater = high,
+        } : null;
     }
 
     private static Refusal? Controller(string text, out DnsEndPoint value)

@@ -14,9 +14,9 @@ internal sealed class PodsChecks(OverlaydOptions options, ConfigurationProblems 
     public void Run()
     {
         if (options.Pods is not { } pods) return;
-        if (options.Control is not null)
+        if (options.Control is { } control)
         {
-            problems.Add(pods.Line, "'pods:' and 'control:' are both there", "list segments, peers and routes in the file where this node wires pods: pods get no addresses of controllers' blocks yet");
+            RunWithControllers(pods, control);
             return;
         }
         SegmentOptions? segment = options.Segments.FirstOrDefault(each => each.Name.Value == pods.Segment.Value);
@@ -33,6 +33,18 @@ internal sealed class PodsChecks(OverlaydOptions options, ConfigurationProblems 
             if (pods.Ranges.All(range => !range.Value.Contains(reserved.Value)))
                 problems.Add(reserved.Line, $"reserved address {reserved} is in none of the pods' ranges", "leave it out");
         }
+    }
+
+    private void RunWithControllers(PodsOptions pods, ControlOptions control)
+    {
+        if (pods.Ranges is [var range, ..])
+            problems.Add(range.Line, $"'ranges' of pods ({range}) contradicts 'control:', by which controllers lease the addresses", "leave it out; 'overlay network create' and 'add-pool' name the pools");
+        if (pods.Reserved is [var reserved, ..])
+            problems.Add(reserved.Line, $"'reserved' of pods ({reserved}) contradicts 'control:'", $"leave it out; 'overlay ipam reserve {reserved}' says so to every node");
+        if (pods.Bridge is { } bridge)
+            problems.Add(bridge.Line, "pods on a bridge need 'ranges', and 'control:' leases blocks that come and go", "write 'mode: point-to-point', or leave it out");
+        if (control.Networks is { } networks && networks.All(network => network.Value != pods.Segment.Value))
+            problems.Add(pods.Segment.Line, $"pods are in '{pods.Segment}', which is none of 'control: networks'", $"add it there, or name one of {string.Join(", ", networks)}");
     }
 
     private void CheckRanges(PodsOptions pods)

@@ -17,9 +17,22 @@ internal sealed class BlockKeeper(string node, IReadOnlySet<string>? networks, N
     /// <summary>How long nothing is asked for that was just refused.</summary>
     private static readonly TimeSpan RefusalPause = TimeSpan.FromSeconds(5);
 
+    /// <summary>Blocks that are asked for in one look at a network.</summary>
+    private const int MostAtOnce = 8;
+
     /// <summary>Revisions in which blocks were leased that the watch may not have told of yet.</summary>
     private readonly Dictionary<IPNetwork, long> _leasedAt = [];
-    private readonly Dictionary<(string Network, AddressFamily Family), (string Problem, long Until)> _refused = [];
+
+    /// <summary>Revisions from which on blocks are not this node's, of which the watch may not have told yet.</summary>
+    private readonly Dictionary<IPNetwork, long> _returnedAt = [];
+
+    private readonly Dictionary<(string Network, AddressFamily Family, IPNetwork? Wanted), (string Problem, long Until)> _refused = [];
+    /// <summary>Parts of this node's blocks that were lent, with the revisions in which the watch tells so.</summary>
+    private readonly Dictionary<IPNetwork, long> _lentAt = [];
+
+    /// <summary>Wishes that were fulfilled, as <see cref="_lentAt"/>.</summary>
+    private readonly Dictionary<Wish, long> _fulfilledAt = [];
+    private ControlView? _takenOver;
 
     /// <summary>Why a network gets no more blocks, where that is so.</summary>
     public IReadOnlyList<string> Refusals
@@ -37,22 +50,31 @@ internal sealed class BlockKeeper(string node, IReadOnlySet<string>? networks, N
     /// <exception cref="JournalException">The journal cannot be written.</exception>
     public async Task LookAsync(NodesClient nodes, long generation, CancellationToken cancellation)
     {
+        long revision = state.Revision;
         ControlView view = state.Own();
         if (view.Revision == 0) return;
-        TakeOver(view);
-        await SettleLostAsync(view, nodes, generation, cancellation).ConfigureAwait(false);
+        if (!ReferenceEquals(view, _takenOver)) TakeOver(view, revision);
+        _takenOver = view;
+        await SettleLostAsync(view, revision, nodes, generation, cancellation).ConfigureAwait(false);
         bool draining = view.Node(node)?.Draining ?? false;
         foreach (Network network in view.Networks.Where(network => networks?.Contains(network.Name) ?? true))
         {
             foreach (AddressFamily family in network.Pools.Select(pool => FamilyOf(pool.Prefix)).Distinct())
                 await LookAsync(network.Name, family, draining, nodes, generation, cancellation).ConfigureAwait(false);
         }
+        await LendAsync(view, revision, nodes, generation, cancellation).ConfigureAwait(false);
     }
 
-    /// <summary>Addresses of a block that are not to be handed out: its first, which is the node's own, and those excluded or reserved.</summary>
-    public static IReadOnlyCollection<IPAddress> Spared(IPNetwork block, string network, ControlView view)
+    /// <summary>Addresses of a block that are not to be handed out: its first, which is the node's own, and those excluded, reserved or lent.</summary>
+    private HashSet<IPAddress> Spared(IPNetwork block, string network, ControlView view)
     {
         var spared = new HashSet<IPAddress> { block.BaseAddress };
+        IEnumerable<IPNetwork> lent = view.Blocks.Where(each => each.LentBy.Length > 0 && each.Holder.Length > 0 && each.Holder != node).Select(each => IPNetwork.Parse(each.Prefix));
+        foreach (IPNetwork part in lent.Concat(_lentAt.Keys).Where(part => part.PrefixLength > block.PrefixLength && block.Contains(part.BaseAddress)))
+        {
+            (UInt128 first, UInt128 last) = Range(part);
+            for (UInt128 address = first; address <= last; address++) spared.Add(IpBits.ToAddress(address));
+        }
         foreach (Reservation reservation in view.Reservations)
         {
             IPAddress address = IPAddress.Parse(reservation.Address);
@@ -69,26 +91,57 @@ internal sealed class BlockKeeper(string node, IReadOnlySet<string>? networks, N
     }
 
     /// <summary>Takes over blocks of which the controllers say that this node holds them, also those whose answer was lost.</summary>
-    public void TakeOver(ControlView view)
+    private void TakeOver(ControlView view, long revision)
     {
+        foreach (IPNetwork old in _returnedAt.Where(each => each.Value <= revision).Select(each => each.Key).ToArray()) _returnedAt.Remove(old);
+        foreach (IPNetwork old in _lentAt.Where(each => each.Value <= revision).Select(each => each.Key).ToArray()) _lentAt.Remove(old);
         foreach (Block block in view.Blocks.Where(block => block.Holder == node))
         {
             IPNetwork prefix = IPNetwork.Parse(block.Prefix);
-            allocator.AddBlock(block.Network, prefix, Spared(prefix, block.Network, view));
+            if (_returnedAt.ContainsKey(prefix)) continue;
+            allocator.AddBlock(block.Network, prefix, Spared(prefix, block.Network, view), block.LentBy.Length > 0);
+        }
+    }
+
+    /// <summary>Lends parts of blocks to nodes that ask for one in vain, as long as this node has enough.</summary>
+    private async Task LendAsync(ControlView view, long revision, NodesClient nodes, long generation, CancellationToken cancellation)
+    {
+        foreach (Wish old in _fulfilledAt.Where(each => each.Value <= revision).Select(each => each.Key).ToArray()) _fulfilledAt.Remove(old);
+        foreach (Wish wish in view.Wishes.Where(wish => wish.Node != node && !_fulfilledAt.ContainsKey(wish)))
+        {
+            if (allocator.OfferPart(wish.Network, wish.Ipv6 ? AddressFamily.InterNetworkV6 : AddressFamily.InterNetwork) is not { } part) continue;
+            // Should the answer be lost, the next registration's view tells what became of it.
+            _takenOver = null;
+            try
+            {
+                LendBlockResponse lent = await nodes.LendAsync(
+                    new LendBlockRequest { Node = node, Network = wish.Network, Prefix = part.ToString(), To = wish.Node, Generation = generation }, cancellation).ConfigureAwait(false);
+                _lentAt[part] = lent.Revision;
+                _fulfilledAt[wish] = lent.Revision;
+                log.LogInformation("lent {Part} of network {Network} to node {Node}", part, wish.Network, wish.Node);
+            }
+            catch (GrpcException exception) when (exception.Status == GrpcStatusCode.InvalidArgument)
+            {
+                // Another node was first.
+                log.LogInformation("{Problem}", exception.Message);
+                return;
+            }
         }
     }
 
     /// <summary>Blocks that others think are not this node's any more: given up where they are empty, claimed again where they are not.</summary>
-    private async Task SettleLostAsync(ControlView view, NodesClient nodes, long generation, CancellationToken cancellation)
+    /// <param name="revision">That <paramref name="view"/> is good for.</param>
+    private async Task SettleLostAsync(ControlView view, long revision, NodesClient nodes, long generation, CancellationToken cancellation)
     {
         HashSet<IPNetwork> held = [.. view.Blocks.Where(block => block.Holder == node).Select(block => IPNetwork.Parse(block.Prefix))];
-        foreach (IPNetwork old in _leasedAt.Where(each => each.Value <= view.Revision).Select(each => each.Key).ToArray()) _leasedAt.Remove(old);
+        foreach (IPNetwork old in _leasedAt.Where(each => each.Value <= revision).Select(each => each.Key).ToArray()) _leasedAt.Remove(old);
         foreach (NodeAllocator.BlockUse block in allocator.BlocksInUse)
         {
             if (held.Contains(block.Prefix) || _leasedAt.ContainsKey(block.Prefix)) continue;
-            if (block.InUse == 0)
+            allocator.Suspend(block.Prefix);
+            if (allocator.RemoveBlock(block.Prefix))
             {
-                allocator.RemoveBlock(block.Prefix);
+                lock (_refused) _refused.Remove((block.Network, FamilyOf(block.Prefix), block.Prefix));
                 continue;
             }
             await AcquireAsync(block.Network, FamilyOf(block.Prefix), block.Prefix, nodes, generation, cancellation).ConfigureAwait(false);
@@ -98,24 +151,29 @@ internal sealed class BlockKeeper(string node, IReadOnlySet<string>? networks, N
     private async Task LookAsync(
         string network, AddressFamily family, bool draining, NodesClient nodes, long generation, CancellationToken cancellation)
     {
-        if (!draining && allocator.WantsBlock(network, family))
+        // Where addresses go fast, one block may not be enough.
+        bool asked = false;
+        for (int i = 0; i < MostAtOnce && !draining && allocator.WantsBlock(network, family); i++)
         {
-            await AcquireAsync(network, family, null, nodes, generation, cancellation).ConfigureAwait(false);
-            return;
+            asked = true;
+            if (!await AcquireAsync(network, family, null, nodes, generation, cancellation).ConfigureAwait(false)) break;
         }
+        if (asked) return;
         if (allocator.OfferIdleBlock(network, family, draining) is not { } idle) return;
-        await nodes.ReleaseAsync(new ReleaseBlockRequest { Node = node, Network = network, Prefix = idle.ToString(), Generation = generation }, cancellation)
-            .ConfigureAwait(false);
+        ReleaseBlockResponse released = await nodes.ReleaseAsync(
+            new ReleaseBlockRequest { Node = node, Network = network, Prefix = idle.ToString(), Generation = generation }, cancellation).ConfigureAwait(false);
+        _returnedAt[idle] = released.Revision;
         allocator.RemoveBlock(idle);
         log.LogInformation("gave the idle block {Block} of network {Network} back", idle, network);
     }
 
-    private async Task AcquireAsync(
+    /// <returns>False: it is refused.</returns>
+    private async Task<bool> AcquireAsync(
         string network, AddressFamily family, IPNetwork? wanted, NodesClient nodes, long generation, CancellationToken cancellation)
     {
         lock (_refused)
         {
-            if (_refused.TryGetValue((network, family), out var refused) && Environment.TickCount64 < refused.Until) return;
+            if (_refused.TryGetValue((network, family, wanted), out var refused) && Environment.TickCount64 < refused.Until) return false;
         }
         try
         {
@@ -131,9 +189,11 @@ internal sealed class BlockKeeper(string node, IReadOnlySet<string>? networks, N
                 cancellation).ConfigureAwait(false);
             IPNetwork prefix = IPNetwork.Parse(leased.Prefix);
             _leasedAt[prefix] = leased.Revision;
+            _returnedAt.Remove(prefix);
             allocator.AddBlock(network, prefix, Spared(prefix, network, state.Own()));
-            lock (_refused) _refused.Remove((network, family));
+            lock (_refused) _refused.Remove((network, family, wanted));
             log.LogInformation("leased the block {Block} of network {Network}", prefix, network);
+            return true;
         }
         catch (GrpcException exception) when (exception.Status is GrpcStatusCode.ResourceExhausted or GrpcStatusCode.NotFound
             || (exception.Status == GrpcStatusCode.FailedPrecondition && wanted is not null))
@@ -141,10 +201,11 @@ internal sealed class BlockKeeper(string node, IReadOnlySet<string>? networks, N
             string problem = wanted is null ? exception.Message : $"workloads use addresses of {wanted}, which is no more this node's: {exception.Message}";
             lock (_refused)
             {
-                bool isNew = !_refused.TryGetValue((network, family), out var last) || last.Problem != problem;
-                _refused[(network, family)] = (problem, Environment.TickCount64 + (long)RefusalPause.TotalMilliseconds);
+                bool isNew = !_refused.TryGetValue((network, family, wanted), out var last) || last.Problem != problem;
+                _refused[(network, family, wanted)] = (problem, Environment.TickCount64 + (long)RefusalPause.TotalMilliseconds);
                 if (isNew) log.LogError("{Problem}", problem);
             }
+            return false;
         }
     }
 

@@ -16,6 +16,7 @@ internal sealed class ControlAgent : IDisposable
     private readonly ControlState _state;
     private readonly RegistrationFile _registration;
     private readonly ControlSession _session;
+    private readonly Action<Exception> _died;
     private readonly ILogger _log;
     private readonly CancellationTokenSource _end = new();
     private readonly HashSet<string> _told = [];
@@ -23,17 +24,19 @@ internal sealed class ControlAgent : IDisposable
 
     /// <param name="basis">What the configuration file says of the node itself.</param>
     /// <param name="changed">Called by any thread: there is another plan.</param>
+    /// <param name="died">Called by any thread: the conversation with the controllers ended on an error.</param>
     /// <exception cref="StartRefusedException">What is on disk cannot be used.</exception>
-    public ControlAgent(NodePlan basis, Action changed, ILogger log)
+    public ControlAgent(NodePlan basis, Action changed, Action<Exception> died, ILogger log)
     {
         Basis = basis;
+        _died = died;
         _log = log;
         _options = basis.Options.Control!;
         string folder = _options.State;
         try
         {
             Directory.CreateDirectory(folder, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
-            Allocator = new NodeAllocator(new NodeAllocatorOptions { Journal = Path.Combine(folder, "addresses.journal") });
+            Allocator = new NodeAllocator(AllocatorOptions(basis.Options));
         }
         catch (Exception exception) when (exception is JournalException or IOException or UnauthorizedAccessException)
         {
@@ -46,6 +49,12 @@ internal sealed class ControlAgent : IDisposable
 
     /// <summary>Hands out the addresses of this node's blocks.</summary>
     public NodeAllocator Allocator { get; }
+
+    /// <summary>What keeps the node from its controllers, or from more blocks.</summary>
+    public IReadOnlyList<string> Problems => _session.Problems;
+
+    /// <inheritdoc cref="ControlState.Own"/>
+    public ControlView Own => _state.Own();
 
     /// <summary>What the configuration file says of the node itself.</summary>
     public NodePlan Basis { get; private set; }
@@ -64,7 +73,7 @@ internal sealed class ControlAgent : IDisposable
     public void Start()
     {
         _session.Use([.. Basis.Underlay.Addresses]);
-        _running = Task.Run(() => _session.RunAsync(_end.Token));
+        _running = Task.Run(RunAsync);
     }
 
     /// <summary>Takes over other settings of the file, or other addresses of the host.</summary>
@@ -73,6 +82,34 @@ internal sealed class ControlAgent : IDisposable
         bool moved = !basis.Underlay.Addresses.SequenceEqual(Basis.Underlay.Addresses);
         Basis = basis;
         if (moved) _session.Use([.. basis.Underlay.Addresses]);
+    }
+
+    private async Task RunAsync()
+    {
+        try
+        {
+            await _session.RunAsync(_end.Token).ConfigureAwait(false);
+        }
+        catch (Exception exception)
+        {
+            // Whatever it is: a node that hears nothing of its controllers any more must not go on as if it did.
+            _died(exception);
+        }
+    }
+
+    private static NodeAllocatorOptions AllocatorOptions(OverlaydOptions options)
+    {
+        var allocator = new NodeAllocatorOptions
+        {
+            Journal = Path.Combine(options.Control!.State, "addresses.journal"),
+            LowWater = options.Control.LowWater,
+            HighWater = options.Control.HighWater,
+        };
+        return options.Pods is not { } pods ? allocator : allocator with
+        {
+            CoolDown = TimeSpan.FromSeconds(pods.CoolDownSeconds),
+            LeakConfirmation = TimeSpan.FromSeconds(pods.LeakSeconds),
+        };
     }
 
     public ControlStatus Report() => new(

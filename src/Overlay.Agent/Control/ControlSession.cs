@@ -21,9 +21,6 @@ internal sealed class ControlSession(
 
     private static readonly TimeSpan BlockInterval = TimeSpan.FromMilliseconds(500);
 
-    /// <summary>Least time between two writings of the state, which may have megabytes; what a start without controllers lacks.</summary>
-    private static readonly TimeSpan SaveInterval = TimeSpan.FromSeconds(5);
-
     private readonly TlsFiles _tls = new(options.Certificate, options.Key, options.Authority);
     private readonly BlockKeeper _keeper = new(node, options.Networks?.Select(network => network.Value).ToHashSet(), allocator, state, log);
     private readonly Lock _gate = new();
@@ -32,12 +29,16 @@ internal sealed class ControlSession(
     private CancellationTokenSource? _again;
     private volatile string? _connected;
     private volatile string? _problem;
+    private volatile string? _diskProblem;
 
     /// <summary>The controller in use; null: none answers.</summary>
     public string? Connected => _connected;
 
     /// <summary>What keeps the node from its controllers, or from more blocks.</summary>
-    public IReadOnlyList<string> Problems => [.. _problem is { } problem ? [problem] : Array.Empty<string>(), .. _keeper.Refusals];
+    public IReadOnlyList<string> Problems => [.. new[] { _problem, _diskProblem }.OfType<string>(), .. _keeper.Refusals];
+
+    /// <summary>Looks at the blocks soon. Called by any thread.</summary>
+    private void LookAtBlocks() => Volatile.Read(ref _look).TrySetResult();
 
     /// <summary>What the node registers; another list makes it register anew at once.</summary>
     public void Use(IReadOnlyList<IPAddress> underlay)
@@ -52,6 +53,7 @@ internal sealed class ControlSession(
     /// <summary>Runs until cancelled.</summary>
     public async Task RunAsync(CancellationToken end)
     {
+        allocator.BlockWanted += LookAtBlocks;
         int next = 0;
         int failures = 0;
         while (!end.IsCancellationRequested)
@@ -68,7 +70,7 @@ internal sealed class ControlSession(
                 // The end, or other addresses of this node.
                 continue;
             }
-            catch (Exception exception) when (exception is GrpcException or TlsFileException or JournalException or IOException)
+            catch (Exception exception) when (exception is GrpcException or TlsFileException or IOException)
             {
                 Fail($"controller {controller.Host}:{controller.Port}: {exception.Message}");
                 // It needs no pause, nor another controller, to register again.
@@ -84,6 +86,7 @@ internal sealed class ControlSession(
             // The end is seen by the loop; it is no failure.
             await BetweenControllers.WaitAsync(failures++, end).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
+        allocator.BlockWanted -= LookAtBlocks;
     }
 
     private async Task TalkAsync(DnsEndPoint controller, Action succeeded, CancellationToken again)
@@ -91,7 +94,15 @@ internal sealed class ControlSession(
         using GrpcChannel channel = GrpcChannel.ToHost(controller.Host, controller.Port, _tls.ForClient());
         var nodes = new NodesClient(channel);
         RegisterResponse registered = await nodes.RegisterAsync(Request(), again).ConfigureAwait(false);
-        registration.Confirm(registered.Generation);
+        try
+        {
+            registration.Confirm(registered.Generation);
+        }
+        catch (IOException exception)
+        {
+            // The attempt stays as it is, and is known again.
+            DiskFailed(exception);
+        }
         _connected = $"{controller.Host}:{controller.Port}";
         _problem = null;
         succeeded();
@@ -99,7 +110,7 @@ internal sealed class ControlSession(
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(again);
         Task[] work =
         [
-            RenewAsync(nodes, registered, stop.Token), WatchAsync(nodes, stop.Token), KeepBlocksAsync(nodes, registered.Generation, stop.Token),
+            RenewAsync(nodes, registered, stop.Token), WatchAsync(nodes, stop.Token), KeepBlocksAsync(nodes, registered, stop.Token),
         ];
         Task first = await Task.WhenAny(work).ConfigureAwait(false);
         await stop.CancelAsync().ConfigureAwait(false);
@@ -137,26 +148,45 @@ internal sealed class ControlSession(
 
     private async Task WatchAsync(NodesClient nodes, CancellationToken stop)
     {
+        ControlView own = state.Own();
         await foreach (WatchResponse part in nodes.WatchAsync(new WatchRequest { Node = node, After = state.Revision }, stop).ConfigureAwait(false))
         {
             if (!state.Take(part)) continue;
             changed();
-            _look.TrySetResult();
+            if (ReferenceEquals(own, own = state.Own())) continue;
+            LookAtBlocks();
         }
         throw new GrpcException(GrpcStatusCode.Unavailable, "the controller ended the watch");
     }
 
-    private async Task KeepBlocksAsync(NodesClient nodes, long generation, CancellationToken stop)
+    private async Task KeepBlocksAsync(NodesClient nodes, RegisterResponse registered, CancellationToken stop)
     {
-        long savedAt = long.MinValue / 2;
         while (true)
         {
-            await _keeper.LookAsync(nodes, generation, stop).ConfigureAwait(false);
-            if (Environment.TickCount64 - savedAt >= SaveInterval.TotalMilliseconds && state.Save()) savedAt = Environment.TickCount64;
-            await Task.WhenAny(_look.Task, Task.Delay(BlockInterval, stop)).ConfigureAwait(false);
+            try
+            {
+                // What was on disk may be older than what this node did since.
+                if (state.Revision >= registered.Revision) await _keeper.LookAsync(nodes, registered.Generation, stop).ConfigureAwait(false);
+                if (state.IsSaveDue) state.Save();
+                if (_diskProblem is not null) log.LogInformation("the disk takes what this node keeps again");
+                _diskProblem = null;
+            }
+            catch (Exception exception) when (exception is JournalException or IOException)
+            {
+                DiskFailed(exception);
+            }
+            Task look = Volatile.Read(ref _look).Task;
+            await Task.WhenAny(look, Task.Delay(BlockInterval, stop)).ConfigureAwait(false);
             stop.ThrowIfCancellationRequested();
-            if (_look.Task.IsCompleted) _look = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+            if (look.IsCompleted) Volatile.Write(ref _look, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
         }
+    }
+
+    /// <summary>What the disk does not take is tried again; the node's registration does not hang on it.</summary>
+    private void DiskFailed(Exception exception)
+    {
+        if (_diskProblem != exception.Message) log.LogError("{Problem}", exception.Message);
+        _diskProblem = exception.Message;
     }
 
     private void Fail(string problem)

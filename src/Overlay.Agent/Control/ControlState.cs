@@ -9,6 +9,10 @@ namespace Overlay.Agent.Control;
 /// </summary>
 internal sealed class ControlState
 {
+    private static readonly TimeSpan SaveQuiet = TimeSpan.FromSeconds(1);
+
+    private static readonly TimeSpan SaveLatest = TimeSpan.FromSeconds(30);
+
     private readonly Lock _lock = new();
     private readonly string _path;
     private readonly string _node;
@@ -16,8 +20,11 @@ internal sealed class ControlState
     private readonly Dictionary<string, Change> _changes = [];
     private readonly Dictionary<string, Change> _own = [];
     private ControlView? _view;
+    private ControlView? _ownView;
     private long _revision;
     private long _saved;
+    private long _changedAt;
+    private long _unsavedSince;
 
     /// <param name="node">Name of this node.</param>
     /// <exception cref="StartRefusedException">The file is there and cannot be read.</exception>
@@ -50,6 +57,23 @@ internal sealed class ControlState
         }
     }
 
+    /// <summary>
+    /// Whether it is time to write to disk what changed: once nothing came for a moment, or there was no such moment for long, as all of it
+    /// is written each time.
+    /// </summary>
+    public bool IsSaveDue
+    {
+        get
+        {
+            lock (_lock)
+            {
+                if (_revision == _saved) return false;
+                long now = Environment.TickCount64;
+                return _saved == 0 || now - _changedAt >= SaveQuiet.TotalMilliseconds || now - _unsavedSince >= SaveLatest.TotalMilliseconds;
+            }
+        }
+    }
+
     /// <summary>Takes one message of a watch.</summary>
     /// <returns>True when it was the last of its revision, and something changed.</returns>
     public bool Take(WatchResponse part)
@@ -77,10 +101,13 @@ internal sealed class ControlState
         lock (_lock) return _view ??= new ControlView(_revision, new Dictionary<string, Change>(_changes));
     }
 
-    /// <summary>What concerns this node's addresses: networks, reservations, its own registration and blocks.</summary>
+    /// <summary>
+    /// What concerns this node's addresses: networks, reservations, its own registration and blocks, what is lent and wished for. The same object until some of it changes;
+    /// its revision may then be behind.
+    /// </summary>
     public ControlView Own()
     {
-        lock (_lock) return new ControlView(_revision, new Dictionary<string, Change>(_own));
+        lock (_lock) return _ownView ??= new ControlView(_revision, new Dictionary<string, Change>(_own));
     }
 
     /// <summary>Writes what changed since the last call to disk.</summary>
@@ -98,17 +125,21 @@ internal sealed class ControlState
 
     private void Apply(WatchResponse part)
     {
+        if (_revision == _saved) _unsavedSince = Environment.TickCount64;
+        _changedAt = Environment.TickCount64;
         if (part.Reset)
         {
             _changes.Clear();
             _own.Clear();
+            _ownView = null;
         }
         foreach (Change change in part.Changes)
         {
             if (change.ValueCase == Change.ValueOneofCase.None) _changes.Remove(change.Key);
             else _changes[change.Key] = change;
             if (IsOwn(change)) _own[change.Key] = change;
-            else _own.Remove(change.Key);
+            else if (!_own.Remove(change.Key)) continue;
+            _ownView = null;
         }
         _revision = part.Revision;
         _view = null;
@@ -116,9 +147,10 @@ internal sealed class ControlState
 
     private bool IsOwn(Change change) => change.ValueCase switch
     {
-        Change.ValueOneofCase.Network or Change.ValueOneofCase.Reservation => true,
+        Change.ValueOneofCase.Network or Change.ValueOneofCase.Reservation or Change.ValueOneofCase.Wish => true,
         Change.ValueOneofCase.Node => change.Node.Name == _node,
-        Change.ValueOneofCase.Block => change.Block.Holder == _node,
+        // Any part that is lent, as it may lie in a block of this node's.
+        Change.ValueOneofCase.Block => change.Block.Holder == _node || change.Block.LentBy.Length > 0,
         _ => false,
     };
 }
@@ -137,6 +169,8 @@ internal sealed class ControlView(long revision, IReadOnlyDictionary<string, Cha
     public IEnumerable<Block> Blocks => All.Where(each => each.ValueCase == Change.ValueOneofCase.Block).Select(each => each.Block);
 
     public IEnumerable<Reservation> Reservations => All.Where(each => each.ValueCase == Change.ValueOneofCase.Reservation).Select(each => each.Reservation);
+
+    public IEnumerable<Wish> Wishes => All.Where(each => each.ValueCase == Change.ValueOneofCase.Wish).Select(each => each.Wish);
 
     public IEnumerable<StaticRoute> Routes => All.Where(each => each.ValueCase == Change.ValueOneofCase.Route).Select(each => each.Route);
 

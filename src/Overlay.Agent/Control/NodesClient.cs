@@ -21,6 +21,8 @@ internal sealed class NodesClient(GrpcChannel channel)
 
     private static readonly GrpcMethod<ReleaseBlockRequest, ReleaseBlockResponse> Releasing = new(Service, "ReleaseBlock");
 
+    private static readonly GrpcMethod<LendBlockRequest, LendBlockResponse> Lending = new(Service, "LendBlock");
+
     public Task<RegisterResponse> RegisterAsync(RegisterRequest request, CancellationToken cancellation) => channel.CallAsync(Registering, request, Deadline, cancellation);
 
     public Task RenewAsync(RenewRequest request, CancellationToken cancellation) => channel.CallAsync(Renewing, request, Deadline, cancellation);
@@ -29,5 +31,7 @@ internal sealed class NodesClient(GrpcChannel channel)
 
     public Task<AcquireBlockResponse> AcquireAsync(AcquireBlockRequest request, CancellationToken cancellation) => channel.CallAsync(Acquiring, request, Deadline, cancellation);
 
-    public Task ReleaseAsync(ReleaseBlockRequest request, CancellationToken cancellation) => channel.CallAsync(Releasing, request, Deadline, cancellation);
+    public Task<ReleaseBlockResponse> ReleaseAsync(ReleaseBlockRequest request, CancellationToken cancellation) => channel.CallAsync(Releasing, request, Deadline, cancellation);
+
+    public Task<LendBlockResponse> LendAsync(LendBlockRequest request, CancellationToken cancellation) => channel.CallAsync(Lending, request, Deadline, cancellation);
 }

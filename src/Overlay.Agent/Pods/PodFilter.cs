@@ -36,27 +36,35 @@ internal sealed class PodFilter : IDisposable
 
     private readonly NfTables _tables = new();
     private readonly PodsOptions _options;
-    private readonly IReadOnlyList<string> _devices;
     private readonly ILogger _log;
     private readonly HashSet<PodSource> _sources = [];
     private IReadOnlyList<string> _rules = [];
     private uint _generation;
-    private MasqueradeOptions _masquerade;
+    private Masquerade _masquerade;
 
     /// <param name="options">Of pods.</param>
     /// <param name="devices">Devices of the segments: what leaves by them keeps its source.</param>
+    /// <param name="pods">Prefixes of pods: what they send each other keeps its source too.</param>
     /// <param name="log">For what others changed.</param>
-    public PodFilter(PodsOptions options, IReadOnlyList<string> devices, ILogger log)
+    public PodFilter(PodsOptions options, IReadOnlyList<string> devices, IReadOnlyList<IPNetwork> pods, ILogger log)
     {
         _options = options;
-        _devices = devices;
         _log = log;
-        _masquerade = MasqueradeOptions.Of(options);
+        _masquerade = new Masquerade(options, devices, pods);
     }
 
-    private sealed record MasqueradeOptions(bool IsOn, IReadOnlyList<IPNetwork> Exclude)
+    private sealed class Masquerade(PodsOptions options, IReadOnlyList<string> devices, IReadOnlyList<IPNetwork> pods)
     {
-        public static MasqueradeOptions Of(PodsOptions options) => new(options.Masquerade, [.. options.MasqueradeExclude.Select(each => each.Value)]);
+        public bool IsOn { get; } = options.Masquerade;
+
+        public IReadOnlyList<IPNetwork> Exclude { get; } = [.. options.MasqueradeExclude.Select(each => each.Value)];
+
+        public IReadOnlyList<string> Devices { get; } = devices;
+
+        public IReadOnlyList<IPNetwork> Pods { get; } = pods;
+
+        public bool IsAs(Masquerade other) =>
+            IsOn == other.IsOn && Exclude.SequenceEqual(other.Exclude) && Devices.SequenceEqual(other.Devices) && Pods.SequenceEqual(other.Pods);
     }
 
     private NfFamily SourceFamily => _options.Bridge is null ? NfFamily.Inet : NfFamily.Bridge;
@@ -86,12 +94,12 @@ internal sealed class PodFilter : IDisposable
         _generation = _tables.Generation;
     }
 
-    /// <summary>Takes over what masquerading is configured now.</summary>
-    public void Configure(PodsOptions options)
+    /// <summary>Takes over what is to be masqueraded now; as the constructor.</summary>
+    public void Configure(PodsOptions options, IReadOnlyList<string> devices, IReadOnlyList<IPNetwork> pods)
     {
-        MasqueradeOptions changed = MasqueradeOptions.Of(options);
-        if (changed.IsOn == _masquerade.IsOn && changed.Exclude.SequenceEqual(_masquerade.Exclude)) return;
-        MasqueradeOptions before = _masquerade;
+        var changed = new Masquerade(options, devices, pods);
+        if (changed.IsAs(_masquerade)) return;
+        Masquerade before = _masquerade;
         _masquerade = changed;
         try
         {
@@ -193,12 +201,11 @@ internal sealed class PodFilter : IDisposable
         if (!_masquerade.IsOn) return;
         const string chain = "postrouting";
         transaction.AddChain(new NfChain(chain, "nat", NfHook.Postrouting, SourceNatPriority));
-        foreach (string device in _devices) transaction.AddRule(chain, new NfRule().ToInterface($"{device}\0").Accept());
+        foreach (string device in _masquerade.Devices) transaction.AddRule(chain, new NfRule().ToInterface($"{device}\0").Accept());
         transaction.AddRule(chain, new NfRule().ToInterface(Attachment.InterfacePrefix).Accept());
         if (_options.Bridge is { } bridge) transaction.AddRule(chain, new NfRule().ToInterface($"{bridge}\0").Accept());
-        IPNetwork[] ranges = [.. _options.Ranges.Select(range => range.Value)];
-        foreach (IPNetwork spared in ranges.Concat(_masquerade.Exclude)) transaction.AddRule(chain, new NfRule().To(spared).Accept());
-        foreach (IPNetwork range in ranges) transaction.AddRule(chain, new NfRule().From(range).Masquerade());
+        foreach (IPNetwork spared in _masquerade.Pods.Concat(_masquerade.Exclude)) transaction.AddRule(chain, new NfRule().To(spared).Accept());
+        foreach (IPNetwork range in _masquerade.Pods) transaction.AddRule(chain, new NfRule().From(range).Masquerade());
     }
 
     private static NfRule FromPod() => new NfRule().FromInterface(Attachment.InterfacePrefix);

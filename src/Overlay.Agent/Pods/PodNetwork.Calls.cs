@@ -41,6 +41,7 @@ internal sealed partial class PodNetwork
         try
         {
             _journal.Write(attachment);
+            FollowPrefixes();
             RememberedPod? before = attachment.Identity is { } identity ? _journal.Remembered(identity) : null;
             IReadOnlyList<IPAddress> addresses = _addresses.Allocate(owner, Wanted(call), before);
             attachment = attachment with
@@ -126,6 +127,7 @@ internal sealed partial class PodNetwork
     private void Collect(CniCall call)
     {
         CniConfiguration configuration = call.Configuration;
+        if (configuration.ValidAttachments is { } listed) _listed[configuration.Name] = [.. listed];
         var failures = new List<string>();
         foreach (Attachment attachment in _journal.All.Where(each => each.Network == configuration.Name).ToArray())
         {
@@ -152,7 +154,7 @@ internal sealed partial class PodNetwork
         if (_netlink.FindLink(_settings.Device) is not { IsUp: true })
             throw new CniException(CniErrorCode.LimitedConnectivity, $"the overlay's device {_settings.Device} is down: pods reach no other node", $"set it up (ip link set {_settings.Device} up), or see overlayd's log");
         if (_settings.Options.Drain) throw new CniException(CniErrorCode.NotAvailable, "the node is drained", "write 'drain: false' under 'pods:' and reload");
-        if (_addresses.Free <= 0) throw new CniException(CniErrorCode.NotAvailable, "no address is free on this node", "delete pods, or give this node another range under 'pods: ranges:'");
+        if (_addresses.Free <= 0) throw new CniException(CniErrorCode.NotAvailable, "no address is free on this node", _addresses.Remedy);
     }
 
     /// <summary>What is not as it was added.</summary>

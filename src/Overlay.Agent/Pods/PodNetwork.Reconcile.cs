@@ -15,6 +15,9 @@ internal sealed partial class PodNetwork
     private readonly Dictionary<string, long> _suspects = [];
     private readonly HashSet<string> _told = [];
 
+    /// <summary>By network: what the runtime said last that it has; nothing where it never does.</summary>
+    private readonly Dictionary<string, HashSet<CniAttachmentId>> _listed = [];
+
     /// <summary>
     /// Takes back what is half made, frees what ended without DEL, and puts back what somebody took from the host's side of pods. What looks
     /// leaked is freed once it has looked so for as long as is configured.
@@ -34,7 +37,7 @@ internal sealed partial class PodNetwork
         {
             if (links.Remove(attachment.HostInterface, out Link? link)) Restore(attachment, link, routes);
             else if (IsAlive(attachment)) TellOnce(attachment.Owner, $"{attachment.Label} has lost its interface to somebody; delete the pod");
-            else if (IsConfirmed(attachment.Owner, seen)) Free(attachment);
+            else if (!IsListed(attachment) && IsConfirmed(attachment.Owner, seen)) Free(attachment);
         }
         foreach (string gone in _suspects.Keys.Where(key => !seen.Contains(key)).ToArray()) _suspects.Remove(gone);
         foreach (Link unknown in links.Values)
@@ -95,6 +98,10 @@ internal sealed partial class PodNetwork
             _log.LogError("{Problem}", exception.Message);
         }
     }
+
+    /// <summary>Whether the runtime said last that it has it: it will delete it, or list it no more.</summary>
+    private bool IsListed(Attachment attachment) =>
+        _listed.TryGetValue(attachment.Network, out HashSet<CniAttachmentId>? valid) && valid.Contains(new CniAttachmentId(attachment.ContainerId, attachment.Interface));
 
     /// <summary>Whether something has looked leaked for long enough.</summary>
     private bool IsConfirmed(string what, HashSet<string> seen)

@@ -3,6 +3,8 @@ using System.Net.Sockets;
 using System.Text.Json.Nodes;
 using Microsoft.Extensions.Logging;
 using Overlay.Agent.Configuration;
+using Overlay.Agent.Control;
+using Overlay.Agent.Pods.Addresses;
 using Overlay.Agent.Pods.Cni;
 using Overlay.Control;
 using Overlay.Linux;
@@ -29,10 +31,14 @@ internal sealed partial class PodNetwork : IDisposable
     private readonly PendingDeletions _pending;
     private PodSettings _settings;
 
+    /// <summary>Prefixes whose unused addresses are refused; null: none yet.</summary>
+    private IReadOnlyList<IPNetwork>? _refused;
+
     /// <summary>Sets up what pods have in common, and clears away what a crash left half made.</summary>
     /// <exception cref="StartRefusedException">The state cannot be used.</exception>
     /// <exception cref="LinuxException">The kernel refuses what is needed.</exception>
-    public PodNetwork(PodSettings settings, ILogger log)
+    /// <param name="control">Where controllers lease the blocks that pods get addresses of; null: the configuration lists ranges.</param>
+    public PodNetwork(PodSettings settings, ControlAgent? control, ILogger log)
     {
         _settings = settings;
         _log = log;
@@ -41,16 +47,17 @@ internal sealed partial class PodNetwork : IDisposable
         {
             _journal = new AttachmentJournal(options.State, _boot, log);
             _pending = new PendingDeletions(Path.Combine(options.State, "pending"), log);
-            _addresses = new PodAddresses(options, [.. settings.OwnAddresses, .. AddressesOfUnknownPods()]);
+            _addresses = new PodAddresses(control is null
+                ? new ConfiguredRanges(options, [.. settings.OwnAddresses, .. AddressesOfUnknownPods()])
+                : new LeasedBlocks(control, options.Segment, AddressesOfUnknownPods()));
             if (options.Bridge is { } bridge)
             {
                 _bridge = new PodBridge(_netlink, bridge, settings.Node, options.Ranges.Select(range => range.Value));
                 _bridge.SetUp(settings.Mtu);
             }
-            _filter = new PodFilter(options, settings.Devices, log);
+            _filter = new PodFilter(options, settings.Devices, _addresses.All, log);
             _wiring = new PodWiring(_netlink, _home, _bridge);
-            EnableForwarding();
-            RefuseUnusedAddresses();
+            FollowPrefixes();
             // What a crash left half made goes first, so that it is not let through.
             Reconcile();
             _filter.Replace(_journal.All.SelectMany(SourcesOf));
@@ -96,7 +103,7 @@ internal sealed partial class PodNetwork : IDisposable
     {
         PodSettings before = _settings;
         _settings = settings;
-        _filter.Configure(settings.Options);
+        FollowPrefixes();
         if (settings.Mtu != before.Mtu) ChangeMtu();
     }
 
@@ -104,6 +111,7 @@ internal sealed partial class PodNetwork : IDisposable
     public void Verify()
     {
         RunPending();
+        FollowPrefixes();
         _filter.Verify();
     }
 
@@ -113,7 +121,7 @@ internal sealed partial class PodNetwork : IDisposable
         if (_journal.All.Count > 0) return;
         _filter.Remove();
         _bridge?.Remove();
-        foreach (Route route in _netlink.ListRoutes().Where(route => route is { Kind: RouteKind.Unreachable, Protocol: PodWiring.RouteProtocol })) _netlink.DeleteRoute(route);
+        foreach (Route route in UnusedRoutes()) _netlink.DeleteRoute(route);
     }
 
     public void Dispose()
@@ -131,9 +139,20 @@ internal sealed partial class PodNetwork : IDisposable
         from own in other.Addresses
         select new PodSource(own.Parsed.Address, attachment.HostInterface);
 
+    /// <summary>Takes over what prefixes are this node's, and pods', now.</summary>
+    private void FollowPrefixes()
+    {
+        _filter.Configure(_settings.Options, _settings.Devices, _addresses.All);
+        IReadOnlyList<IPNetwork> own = _addresses.Own;
+        if (_refused is { } refused && refused.SequenceEqual(own)) return;
+        EnableForwarding();
+        if (_bridge is null) RefuseUnusedAddresses(own);
+        _refused = own;
+    }
+
     private void EnableForwarding()
     {
-        foreach (AddressFamily family in _settings.Options.Ranges.Select(range => range.Value.BaseAddress.AddressFamily).Distinct())
+        foreach (AddressFamily family in _addresses.Families)
         {
             string key = family == AddressFamily.InterNetwork ? "net/ipv4/ip_forward" : "net/ipv6/conf/all/forwarding";
             if (Sysctl.Read(key) == "1") continue;
@@ -143,20 +162,22 @@ internal sealed partial class PodNetwork : IDisposable
     }
 
     /// <summary>Packets to addresses that no pod has are refused here, rather than sent wherever the default route leads.</summary>
-    private void RefuseUnusedAddresses()
+    private void RefuseUnusedAddresses(IReadOnlyList<IPNetwork> own)
     {
-        if (_bridge is not null) return;
-        IReadOnlyList<Route> present = _netlink.ListRoutes();
-        foreach (IPNetwork range in _settings.Options.Ranges.Select(range => range.Value).Where(range => !present.Any(route => route.Destination.Equals(range))))
+        Route[] present = [.. UnusedRoutes()];
+        foreach (Route route in present.Where(route => route.Metric != PodWiring.UnusedMetric || !own.Contains(route.Destination))) _netlink.DeleteRoute(route);
+        foreach (IPNetwork prefix in own.Where(prefix => !Array.Exists(present, route => route.Metric == PodWiring.UnusedMetric && route.Destination.Equals(prefix))))
         {
-            _netlink.AddRoute(new Route(range, 0)
+            _netlink.AddRoute(new Route(prefix, 0)
             {
                 Kind = RouteKind.Unreachable,
                 Protocol = PodWiring.RouteProtocol,
-                Metric = range.BaseAddress.AddressFamily == AddressFamily.InterNetworkV6 ? 1024u : 0,
+                Metric = PodWiring.UnusedMetric,
             });
         }
     }
+
+    private IEnumerable<Route> UnusedRoutes() => _netlink.ListRoutes().Where(route => route is { Kind: RouteKind.Unreachable, Protocol: PodWiring.RouteProtocol });
 
     /// <summary>Addresses that lead to interfaces of ours of which there is no record: nobody else may get them.</summary>
     private HashSet<IPAddress> AddressesOfUnknownPods()

@@ -13,11 +13,10 @@ namespace Overlay.Agent.Pods;
 /// <param name="OwnAddresses">Of the segment's device: the source that the node takes towards pods.</param>
 internal sealed record PodSettings(PodsOptions Options, string Node, string Device, IReadOnlyList<string> Devices, int Mtu, IReadOnlyList<IPAddress> OwnAddresses)
 {
-    /// <returns>Null where the plan has no pods.</returns>
+    /// <returns>Null where the plan has no pods, or not yet the network that they are in.</returns>
     public static PodSettings? Of(NodePlan plan)
     {
-        if (plan.Options.Pods is not { } options) return null;
-        SegmentPlan segment = plan.Segments.First(each => each.Name == options.Segment.Value);
+        if (plan.Options.Pods is not { } options || plan.Segments.FirstOrDefault(each => each.Name == options.Segment.Value) is not { } segment) return null;
         return new PodSettings(
             options, plan.Options.Node, segment.Device, [.. plan.Segments.Select(each => each.Device)], segment.Mtu, [.. segment.Addresses.Select(own => own.Address)]);
     }

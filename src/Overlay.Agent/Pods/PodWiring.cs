@@ -21,6 +21,9 @@ internal sealed class PodWiring(Rtnetlink host, NetworkNamespaceFile home, PodBr
     /// <summary>Tells routes to pods from those of others and of the overlay's devices (rtnetlink(7), rtm_protocol).</summary>
     public const byte RouteProtocol = 80;
 
+    /// <summary>Of routes that refuse addresses no pod has: any other route to the same prefix goes before.</summary>
+    public const uint UnusedMetric = 1 << 17;
+
     private const uint IPv6Metric = 1024;
 
     /// <summary>Of the default route of an interface that is not the pod's first: it is used once the first is gone.</summary>

@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Text.Json.Nodes;
 using Microsoft.Extensions.Logging;
+using Overlay.Agent.Control;
 using Overlay.Agent.Pods.Cni;
 using Overlay.Linux;
 
@@ -17,6 +18,7 @@ internal sealed class PodWorker : IAsyncDisposable
     private readonly BlockingCollection<Action<PodNetwork>> _work = [];
     private readonly TaskCompletionSource<PodNetwork> _started = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly PodSettings _first;
+    private readonly ControlAgent? _control;
     private readonly ILogger _log;
     private readonly Action<Exception> _died;
     private readonly Thread _thread;
@@ -24,9 +26,10 @@ internal sealed class PodWorker : IAsyncDisposable
     private readonly ConflistFile? _conflist;
     private volatile bool _isReady;
 
-    private PodWorker(PodSettings settings, Action<Exception> died, ILogger log)
+    private PodWorker(PodSettings settings, ControlAgent? control, Action<Exception> died, ILogger log)
     {
         _first = settings;
+        _control = control;
         _died = died;
         _log = log;
         _thread = new Thread(Run) { Name = "pods", IsBackground = true };
@@ -36,10 +39,11 @@ internal sealed class PodWorker : IAsyncDisposable
 
     /// <summary>Answers calls at once, though those that take the overlay only once <see cref="StartAsync"/> is through.</summary>
     /// <param name="settings">What to begin with.</param>
+    /// <param name="control">Where controllers lease the addresses; null: the configuration lists them.</param>
     /// <param name="died">Called by the thread when it ends on an error.</param>
     /// <param name="log">For what others changed and the kernel refuses.</param>
     /// <exception cref="StartRefusedException">The socket cannot be used.</exception>
-    public static PodWorker Listen(PodSettings settings, Action<Exception> died, ILogger log) => new(settings, died, log);
+    public static PodWorker Listen(PodSettings settings, ControlAgent? control, Action<Exception> died, ILogger log) => new(settings, control, died, log);
 
     /// <summary>The attachments at this moment; empty while the daemon starts.</summary>
     public ICollection<Attachment> Attachments => _started.Task.IsCompletedSuccessfully ? _started.Task.Result.Attachments : [];
@@ -146,7 +150,7 @@ internal sealed class PodWorker : IAsyncDisposable
     {
         try
         {
-            using var network = new PodNetwork(_first, _log);
+            using var network = new PodNetwork(_first, _control, _log);
             _started.SetResult(network);
             Serve(network);
             network.RemoveUnused();

@@ -84,7 +84,7 @@ internal static class IpamCommand
         foreach (Block block in blocks)
         {
             string before = string.Join(", ", block.History.Select(tenure => $"{tenure.Node} until {Times.Of(tenure.To)}"));
-            table.Add(block.Network, block.Prefix, block.Holder.Length == 0 ? "(free)" : block.Holder, Times.Of(block.Since), before.Length == 0 ? "-" : before);
+            table.Add(block.Network, block.Prefix, block.Holder.Length == 0 ? "(free)" : block.LentBy.Length > 0 ? $"{block.Holder} (lent by {block.LentBy})" : block.Holder, Times.Of(block.Since), before.Length == 0 ? "-" : before);
         }
         return NetworkCommand.Print(table, blocks.Length, "no block was ever leased", output);
     }
@@ -98,7 +98,7 @@ internal static class IpamCommand
             if (finding.Block is { } block)
             {
                 output.WriteLine(block.Holder.Length > 0
-                    ? $"  block {block.Prefix} of node {block.Holder} since {Times.Of(block.Since)}"
+                    ? $"  block {block.Prefix} of node {block.Holder}{(block.LentBy.Length > 0 ? $", lent by {block.LentBy}," : "")} since {Times.Of(block.Since)}"
                     : $"  block {block.Prefix} is free since {Times.Of(block.Since)}");
                 foreach (Tenure tenure in block.History) output.WriteLine($"  before that of node {tenure.Node}, {Times.Of(tenure.From)} to {Times.Of(tenure.To)}");
             }

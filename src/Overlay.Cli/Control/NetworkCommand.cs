@@ -31,7 +31,8 @@ internal static class NetworkCommand
         var excluded = new Option<string[]>("--exclude") { Description = "Prefix of a pool that is given to nobody; may be repeated.", HelpName = "PREFIX", DefaultValueFactory = _ => [] };
         var encapsulation = new Option<string>("--encapsulation") { Description = "vxlan or geneve.", HelpName = "NAME", DefaultValueFactory = _ => "vxlan" };
         var mtu = new Option<int>("--mtu") { Description = "Bytes of an inner IP packet; default: what each node's underlay leaves.", HelpName = "BYTES" };
-        return commands.Change("create", "Create a network.", [name, vni, pools, excluded, encapsulation, mtu], "CreateNetwork", (parsed, dryRun) =>
+        var borrow = new Option<bool>("--borrow") { Description = "When all blocks are leased, nodes lend each other parts of theirs; default: never." };
+        return commands.Change("create", "Create a network.", [name, vni, pools, excluded, encapsulation, mtu, borrow], "CreateNetwork", (parsed, dryRun) =>
         {
             var network = new Network
             {
@@ -39,6 +40,7 @@ internal static class NetworkCommand
                 Vni = parsed.GetValue(vni),
                 Encapsulation = parsed.GetValue(encapsulation),
                 Mtu = parsed.GetValue(mtu),
+                Borrowing = parsed.GetValue(borrow),
                 Pools = { parsed.GetValue(pools) },
             };
             foreach (string prefix in parsed.GetValue(excluded)!) PoolOf(network.Pools, prefix).Excluded.Add(prefix);
@@ -71,7 +73,7 @@ internal static class NetworkCommand
                 Console.Error.WriteLine($"overlay: there is no network '{wanted}'; 'overlay network list' lists them");
                 return 1;
             }
-            output.WriteLine($"{found.Name}: VNI {found.Vni}, {found.Encapsulation}, MTU {Mtu(found)}");
+            output.WriteLine($"{found.Name}: VNI {found.Vni}, {found.Encapsulation}, MTU {Mtu(found)}{(found.Borrowing ? ", nodes borrow" : "")}");
             foreach (Pool pool in found.Pools)
                 output.WriteLine($"  pool {pool.Prefix} in blocks of /{pool.BlockLength}{(pool.Excluded.Count > 0 ? $", without {string.Join(", ", pool.Excluded)}" : "")}");
             foreach (IGrouping<string, Block> holder in state.Blocks.Where(block => block.Network == wanted && block.Holder.Length > 0).GroupBy(block => block.Holder))

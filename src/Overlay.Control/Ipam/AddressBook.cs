@@ -12,16 +12,15 @@ internal sealed class AddressBook(BootClock clock, TimeSpan coolDown, int window
     private readonly List<HeldBlock> _blocks = [];
     private readonly Dictionary<UInt128, Lease> _leases = [];
     private readonly Dictionary<(string Owner, string Network, bool IsIPv6), UInt128> _owners = [];
-    private readonly LinkedList<Cooling> _cooling = [];
+    private readonly Dictionary<(string Network, bool IsIPv6), CoolingQueue> _cooling = [];
     private readonly Dictionary<UInt128, LinkedListNode<Cooling>> _coolingOf = [];
+    private readonly Dictionary<(string Owner, string Network, bool IsIPv6), LinkedListNode<Cooling>> _coolingOfOwner = [];
 
     public sealed record Lease(HeldBlock Block, string Owner)
     {
         /// <summary>When it was first seen to be leaked; null: it is not.</summary>
         public long? SuspectSince { get; set; }
     }
-
-    private sealed record Cooling(HeldBlock Block, UInt128 Address, string? Owner, long ReleasedAt);
 
     public IReadOnlyList<HeldBlock> Blocks => _blocks;
 
@@ -49,12 +48,10 @@ internal sealed class AddressBook(BootClock clock, TimeSpan coolDown, int window
     public (HeldBlock Block, UInt128 Address)? Take(string network, bool isIPv6, string owner, Action extend)
     {
         // The last owner may have its address again at once: nobody else has had it since.
-        for (LinkedListNode<Cooling>? node = _cooling.Last; node is not null; node = node.Previous)
+        if (_coolingOfOwner.TryGetValue((owner, network, isIPv6), out LinkedListNode<Cooling>? last) && IsOffered(last.Value))
         {
-            Cooling last = node.Value;
-            if (last.Owner != owner || last.Block.Network != network || last.Block.IsIPv6 != isIPv6 || last.Block.IsReturning || !last.Block.IsUsable(last.Address)) continue;
-            RemoveCooling(node);
-            return (last.Block, last.Address);
+            RemoveCooling(last);
+            return (last.Value.Block, last.Value.Address);
         }
         foreach (HeldBlock block in BlocksOf(network, isIPv6))
         {
@@ -63,21 +60,16 @@ internal sealed class AddressBook(BootClock clock, TimeSpan coolDown, int window
             if (block.Window < block.Size && block.Window - block.Next < windowStep / 2) extend();
             if (address is { } taken) return (block, taken);
         }
-        for (LinkedListNode<Cooling>? node = _cooling.First; node is not null && IsCool(node.Value); node = node.Next)
-        {
-            Cooling cool = node.Value;
-            if (cool.Block.Network != network || cool.Block.IsIPv6 != isIPv6 || cool.Block.IsReturning || !cool.Block.IsUsable(cool.Address)) continue;
-            RemoveCooling(node);
-            return (cool.Block, cool.Address);
-        }
-        return null;
+        if (QueueOf(network, isIPv6).Cooled().FirstOrDefault(node => IsOffered(node.Value)) is not { } cool) return null;
+        RemoveCooling(cool);
+        return (cool.Value.Block, cool.Value.Address);
     }
 
     /// <summary>Takes one certain address, which a block holds and nobody has; false while it cools down from another owner.</summary>
     public bool Take(HeldBlock block, UInt128 address, string? lastOwner)
     {
         if (!_coolingOf.TryGetValue(address, out LinkedListNode<Cooling>? node)) return block.TakeNew(address);
-        if (!IsCool(node.Value) && (lastOwner is null || node.Value.Owner != lastOwner)) return false;
+        if (QueueOf(block).IsWarm(node.Value) && (lastOwner is null || node.Value.Owner != lastOwner)) return false;
         RemoveCooling(node);
         return true;
     }
@@ -101,14 +93,54 @@ internal sealed class AddressBook(BootClock clock, TimeSpan coolDown, int window
     }
 
     /// <param name="owner">Who may have it again at once; null: nobody.</param>
-    public void Cool(HeldBlock block, UInt128 address, string? owner, long at) =>
-        _coolingOf.Add(address, _cooling.AddLast(new Cooling(block, address, owner, at)));
+    public void Cool(HeldBlock block, UInt128 address, string? owner, long at)
+    {
+        LinkedListNode<Cooling> node = QueueOf(block).Add(new Cooling(block, address, owner, at));
+        _coolingOf.Add(address, node);
+        if (owner is not null) _coolingOfOwner[(owner, block.Network, block.IsIPv6)] = node;
+    }
+
+    /// <summary>Spares other addresses of a block. What is spared no more and was passed over cools down, as it may have been somebody's.</summary>
+    public void SetUnusable(HeldBlock block, IReadOnlySet<UInt128> addresses)
+    {
+        IReadOnlySet<UInt128> before = block.Unusable;
+        block.Unusable = addresses;
+        foreach (UInt128 address in before.Where(address => block.IsUsable(address) && block.IndexOf(address) < block.Next))
+        {
+            if (!_leases.ContainsKey(address) && !_coolingOf.ContainsKey(address)) Cool(block, address, null, clock.Milliseconds);
+        }
+    }
+
+    /// <summary>Addresses of a network and family that anybody can have at once.</summary>
+    public int Available(string network, bool isIPv6)
+    {
+        QueueOf(network, isIPv6).Look();
+        int available = 0;
+        foreach (HeldBlock block in _blocks)
+        {
+            if (block.Network == network && block.IsIPv6 == isIPv6 && !block.IsReturning) available += block.Available;
+        }
+        return available;
+    }
+
+    /// <summary>Addresses of a block, from a multiple of their number on, of which none is held, cools down or is spared; the last there are.</summary>
+    public int? FreePart(HeldBlock block, int size)
+    {
+        CoolingQueue queue = QueueOf(block);
+        // The first part holds the address that is the node's own.
+        for (int first = block.Size - size; first >= size; first -= size)
+        {
+            if (Enumerable.Range(first, size).Select(block.At).All(address => block.IsUsable(address) && !_leases.ContainsKey(address)
+                && !(_coolingOf.TryGetValue(address, out LinkedListNode<Cooling>? node) && queue.IsWarm(node.Value)))) return first;
+        }
+        return null;
+    }
 
     /// <summary>Whether none of its addresses is held or cools down.</summary>
     public bool IsIdle(HeldBlock block)
     {
-        ExpireCooling();
-        return block.InUse == 0 && !_coolingOf.Values.Any(node => node.Value.Block == block && !IsCool(node.Value));
+        QueueOf(block).Look();
+        return block is { InUse: 0, Warm: 0 };
     }
 
     /// <summary>The state as records, for a journal that starts anew.</summary>
@@ -116,20 +148,20 @@ internal sealed class AddressBook(BootClock clock, TimeSpan coolDown, int window
     {
         foreach (HeldBlock block in _blocks)
         {
-            yield return BlockRecord(block.Network, block.Prefix, [.. block.Unusable]);
+            yield return BlockRecord(block.Network, block.Prefix, block.Unusable);
             yield return new JournalRecord(JournalKind.Window) { Block = block.Prefix.ToString(), UpTo = block.WindowAsked };
         }
         foreach ((UInt128 address, Lease lease) in _leases)
             yield return new JournalRecord(JournalKind.Allocated) { Address = IpBits.ToAddress(address).ToString(), Network = lease.Block.Network, Owner = lease.Owner };
-        foreach (Cooling each in _cooling)
-            yield return new JournalRecord(JournalKind.Released) { Address = IpBits.ToAddress(each.Address).ToString(), Boot = clock.Boot, At = each.ReleasedAt };
+        foreach (Cooling each in _cooling.Values.SelectMany(queue => queue.All))
+            yield return new JournalRecord(JournalKind.Released) { Address = IpBits.ToAddress(each.Address).ToString(), Owner = each.Owner, Boot = clock.Boot, At = each.ReleasedAt };
     }
 
-    public static JournalRecord BlockRecord(string network, IPNetwork prefix, string[] unusable) => new(JournalKind.Block)
+    public static JournalRecord BlockRecord(string network, IPNetwork prefix, IReadOnlySet<UInt128> unusable) => new(JournalKind.Block)
     {
         Network = network,
         Block = prefix.ToString(),
-        Unusable = unusable.Length > 0 ? unusable : null,
+        Unusable = unusable.Count > 0 ? AddressRanges.Write(unusable) : null,
     };
 
     public void Replay(List<JournalRecord> records)
@@ -141,8 +173,8 @@ internal sealed class AddressBook(BootClock clock, TimeSpan coolDown, int window
             switch (record.Kind)
             {
                 case JournalKind.Block:
-                    if (_blocks.Find(block => block.Prefix.ToString() == record.Block) is { } known) known.SetUnusable(record.Unusable ?? []);
-                    else _blocks.Add(new HeldBlock(record.Network!, IPNetwork.Parse(record.Block!), record.Unusable ?? []));
+                    if (_blocks.Find(block => block.Prefix.ToString() == record.Block) is { } known) known.Unusable = AddressRanges.Read(record.Unusable ?? []).ToHashSet();
+                    else _blocks.Add(new HeldBlock(record.Network!, IPNetwork.Parse(record.Block!), AddressRanges.Read(record.Unusable ?? [])));
                     break;
                 case JournalKind.BlockGone:
                     _blocks.RemoveAll(block => block.Prefix.ToString() == record.Block);
@@ -179,25 +211,31 @@ internal sealed class AddressBook(BootClock clock, TimeSpan coolDown, int window
             {
                 UInt128 address = block.At(i);
                 if (_leases.ContainsKey(address)) continue;
-                long at = released.TryGetValue(address, out JournalRecord? record) && record.Boot == clock.Boot ? Math.Min(record.At, now) : now;
-                cooling.Add(new Cooling(block, address, null, at));
+                JournalRecord? record = released.GetValueOrDefault(address);
+                long at = record?.Boot == clock.Boot ? Math.Min(record.At, now) : now;
+                cooling.Add(new Cooling(block, address, record?.Owner, at));
             }
         }
-        foreach (Cooling each in cooling.OrderBy(each => each.ReleasedAt)) Cool(each.Block, each.Address, null, each.ReleasedAt);
+        foreach (Cooling each in cooling.OrderBy(each => each.ReleasedAt)) Cool(each.Block, each.Address, each.Owner, each.ReleasedAt);
     }
 
-    private bool IsCool(Cooling each) => clock.Milliseconds - each.ReleasedAt >= (long)coolDown.TotalMilliseconds;
+    private static bool IsOffered(Cooling released) => !released.Block.IsReturning && released.Block.IsUsable(released.Address);
 
-    private void ExpireCooling()
+    private CoolingQueue QueueOf(HeldBlock block) => QueueOf(block.Network, block.IsIPv6);
+
+    private CoolingQueue QueueOf(string network, bool isIPv6)
     {
-        // Cooled addresses stay in the list, which is the queue of those that can be used again; only their owners are forgotten.
-        for (LinkedListNode<Cooling>? node = _cooling.First; node is not null && IsCool(node.Value); node = node.Next)
-            node.Value = node.Value with { Owner = null };
+        if (!_cooling.TryGetValue((network, isIPv6), out CoolingQueue? queue)) _cooling.Add((network, isIPv6), queue = new CoolingQueue(clock, coolDown));
+        return queue;
     }
 
     private void RemoveCooling(LinkedListNode<Cooling> node)
     {
-        _coolingOf.Remove(node.Value.Address);
-        _cooling.Remove(node);
+        Cooling released = node.Value;
+        QueueOf(released.Block).Remove(node);
+        _coolingOf.Remove(released.Address);
+        if (released.Owner is null) return;
+        var owner = (released.Owner, released.Block.Network, released.Block.IsIPv6);
+        if (_coolingOfOwner.TryGetValue(owner, out LinkedListNode<Cooling>? last) && last == node) _coolingOfOwner.Remove(owner);
     }
 }

@@ -63,6 +63,12 @@ internal sealed class AllocationJournal : IDisposable
     private readonly string _path;
     private FileStream _file;
 
+    /// <summary>What was appended while the next file is written; null: none is.</summary>
+    private MemoryStream? _meanwhile;
+
+    /// <summary>The next file, from when it holds all that this one does until it has its name; both are written then.</summary>
+    private FileStream? _next;
+
     private AllocationJournal(string path, FileStream file)
     {
         _path = path;
@@ -96,14 +102,19 @@ internal sealed class AllocationJournal : IDisposable
     public void Append(JournalRecord record)
     {
         long before = _file.Position;
+        long beforeInNext = _next?.Position ?? 0;
         try
         {
-            _file.Write(Encode(record));
+            byte[] encoded = Encode(record);
+            _file.Write(encoded);
+            _next?.Write(encoded);
+            _meanwhile?.Write(encoded);
         }
         catch (IOException error)
         {
             // What was written of it goes with the next successful append's truncation, or as a torn end.
             _file.Position = before;
+            if (_next is not null) _next.Position = beforeInNext;
             throw new JournalException($"the journal {_path} cannot be written: {error.Message}", error);
         }
     }
@@ -114,6 +125,7 @@ internal sealed class AllocationJournal : IDisposable
         try
         {
             RandomAccess.FlushToDisk(_file.SafeFileHandle);
+            if (Volatile.Read(ref _next) is { } next) RandomAccess.FlushToDisk(next.SafeFileHandle);
         }
         catch (IOException error)
         {
@@ -121,28 +133,57 @@ internal sealed class AllocationJournal : IDisposable
         }
     }
 
-    /// <summary>Replaces the file, in one step, by one that holds these records only; on the disk when it returns.</summary>
-    public void Replace(IEnumerable<JournalRecord> records)
+    /// <summary>
+    /// Replaces the file, in one step, by one that holds only what is needed; on the disk when it returns. Appending goes on meanwhile.
+    /// </summary>
+    /// <param name="writing">Held by whoever appends.</param>
+    /// <param name="records">Asked once, with the lock held: all that is needed of what was appended until then.</param>
+    /// <exception cref="JournalException">It cannot be rewritten; this file stays.</exception>
+    public void Replace(Lock writing, Func<IReadOnlyCollection<JournalRecord>> records)
     {
-        string next = _path + ".next";
-        File.Delete(next);
-        FileStream file = OpenFile(next);
+        IReadOnlyCollection<JournalRecord> needed;
+        lock (writing)
+        {
+            needed = records();
+            _meanwhile = new MemoryStream();
+        }
+        FileStream? next = null;
         try
         {
-            foreach (JournalRecord record in records) file.Write(Encode(record));
-            file.Flush(flushToDisk: true);
-            File.Move(next, _path, overwrite: true);
+            File.Delete(NextPath);
+            next = OpenFile(NextPath);
+            foreach (JournalRecord record in needed) next.Write(Encode(record));
+            next.Flush(flushToDisk: true);
+            lock (writing)
+            {
+                _meanwhile.WriteTo(next);
+                _meanwhile = null;
+                _next = next;
+            }
+            next.Flush(flushToDisk: true);
+            File.Move(NextPath, _path, overwrite: true);
             // Once more, now that it has its name: journaling file systems write the renaming with it.
-            file.Flush(flushToDisk: true);
+            next.Flush(flushToDisk: true);
         }
         catch (IOException error)
         {
-            file.Dispose();
+            lock (writing)
+            {
+                _meanwhile = null;
+                _next = null;
+            }
+            next?.Dispose();
             throw new JournalException($"the journal {_path} cannot be rewritten: {error.Message}", error);
         }
-        (FileStream old, _file) = (_file, file);
-        old.Dispose();
+        lock (writing)
+        {
+            FileStream old = _file;
+            (_file, _next) = (next, null);
+            old.Dispose();
+        }
     }
+
+    private string NextPath => _path + ".next";
 
     public void Dispose() => _file.Dispose();
 

@@ -45,6 +45,9 @@ internal sealed class BlockSpace
 
     public IPNetwork At(UInt128 index) => new(IpBits.ToAddress(_first + (index << _hostBits)), _pool.BlockLength);
 
+    /// <summary>The block that holds an address of the pool.</summary>
+    public IPNetwork Containing(IPAddress address) => At((IpBits.V6OrMapped(address) - _first) >> _hostBits);
+
     /// <summary>A block's number; null: it is none of this pool's.</summary>
     public UInt128? IndexOf(IPNetwork block)
     {

@@ -9,9 +9,8 @@ internal sealed class HeldBlock
     private readonly UInt128 _first;
     private readonly int _size;
     private readonly HashSet<UInt128> _takenAhead = [];
-    private HashSet<UInt128> _unusable = [];
 
-    public HeldBlock(string network, IPNetwork prefix, IEnumerable<string> unusable)
+    public HeldBlock(string network, IPNetwork prefix, IEnumerable<UInt128> unusable)
     {
         Network = network;
         Prefix = prefix;
@@ -19,7 +18,7 @@ internal sealed class HeldBlock
         if (bits > 16) throw new ArgumentOutOfRangeException(nameof(prefix), $"{prefix} has more than 65536 addresses");
         _first = IpBits.V6OrMapped(prefix.BaseAddress);
         _size = 1 << bits;
-        SetUnusable(unusable);
+        Unusable = unusable.ToHashSet();
     }
 
     public string Network { get; }
@@ -44,11 +43,22 @@ internal sealed class HeldBlock
 
     public int InUse { get; set; }
 
-    public IEnumerable<string> Unusable => _unusable.Select(bits => IpBits.ToAddress(bits).ToString());
+    /// <summary>Addresses that cool down; kept by <see cref="CoolingQueue"/>.</summary>
+    public int Warm { get; set; }
 
-    public void SetUnusable(IEnumerable<string> addresses) => _unusable = [.. addresses.Select(each => IpBits.V6OrMapped(IPAddress.Parse(each)))];
+    /// <summary>Addresses that anybody can have at once.</summary>
+    public int Available => Math.Max(Usable - InUse - Warm, 0);
 
-    public bool IsUsable(UInt128 address) => !_unusable.Contains(address);
+    /// <summary>Addresses that are not spared.</summary>
+    public int Usable => Size - Unusable.Count;
+
+    /// <summary>Addresses that are spared.</summary>
+    public IReadOnlySet<UInt128> Unusable { get; set; }
+
+    /// <summary>Whether it is a part of another node's block.</summary>
+    public bool IsLent { get; set; }
+
+    public bool IsUsable(UInt128 address) => !Unusable.Contains(address);
 
     public int IndexOf(UInt128 address) => (int)(address - _first);
 

@@ -8,9 +8,8 @@ namespace Overlay.Control.Ipam;
 /// Hands out the addresses of this node's blocks, from memory. Used by any thread.
 /// </summary>
 /// <remarks>
-/// No allocation waits for the disk, but once every 4 MB of journal while it is rewritten, and where a burst or a certain address goes beyond the
-/// window below; and still no crash makes it hand out an address
-/// twice:
+/// No allocation waits for the disk, but where a burst or a certain address goes beyond the window below; and still no crash makes it hand out an
+/// address twice:
 /// <list type="bullet">
 /// <item>An allocation is written to the journal before it is answered. It is then in the kernel's hands, so a crash of this process loses
 /// nothing. A background flush follows within milliseconds.</item>
@@ -20,25 +19,16 @@ namespace Overlay.Control.Ipam;
 /// <item>A released address cools down on a clock that runs from the boot and that nobody sets.</item>
 /// </list>
 /// </remarks>
-public sealed class NodeAllocator : IDisposable
+public sealed partial class NodeAllocator : IDisposable
 {
-    private const int WindowStep = 32;
-    private const long CompactAt = 4 << 20;
-
-    private static readonly TimeSpan FlushInterval = TimeSpan.FromMilliseconds(5);
-
-    private static readonly TimeSpan RetryInterval = TimeSpan.FromSeconds(1);
+    /// <summary>Addresses that are lent at a time; a power of two.</summary>
+    private const int PartSize = 8;
 
     private readonly Lock _lock = new();
     private readonly NodeAllocatorOptions _options;
     private readonly BootClock _clock;
     private readonly AllocationJournal _journal;
     private readonly AddressBook _book;
-    private readonly AutoResetEvent _wake = new(false);
-    private readonly Thread _flusher;
-    private volatile bool _stopping;
-    private bool _dirty;
-    private volatile JournalException? _failure;
 
     /// <exception cref="JournalException">The journal cannot be opened or is damaged.</exception>
     public NodeAllocator(NodeAllocatorOptions options, TimeProvider? time = null)
@@ -51,6 +41,9 @@ public sealed class NodeAllocator : IDisposable
         _flusher = new Thread(Flush) { Name = "ipam-journal", IsBackground = true };
         _flusher.Start();
     }
+
+    /// <summary>Raised by whoever allocates while addresses of some network run short. Handlers return at once.</summary>
+    public event Action? BlockWanted;
 
     /// <summary>An address as it is held.</summary>
     public readonly record struct Held(IPAddress Address, string Network, string Owner);
@@ -75,6 +68,12 @@ public sealed class NodeAllocator : IDisposable
         }
     }
 
+    /// <summary>The blocks of a network, in the order in which they came.</summary>
+    public IReadOnlyList<IPNetwork> BlocksOf(string network)
+    {
+        lock (_lock) return [.. _book.Blocks.Where(block => block.Network == network).Select(block => block.Prefix)];
+    }
+
     public IReadOnlyList<IPNetwork> Blocks
     {
         get
@@ -84,20 +83,23 @@ public sealed class NodeAllocator : IDisposable
     }
 
     /// <summary>Takes a block that the controller leased to this node, or learns anew which addresses of it are spared.</summary>
-    /// <param name="unusable">Addresses of it that are excluded or reserved.</param>
-    public void AddBlock(string network, IPNetwork prefix, IReadOnlyCollection<IPAddress> unusable)
+    /// <param name="unusable">Addresses of it that are excluded, reserved or lent to others.</param>
+    /// <param name="isLent">Whether it is a part of another node's block.</param>
+    public void AddBlock(string network, IPNetwork prefix, IReadOnlyCollection<IPAddress> unusable, bool isLent = false)
     {
         lock (_lock)
         {
-            string[] spared = [.. unusable.Select(address => address.ToString())];
+            HashSet<UInt128> spared = [.. unusable.Select(IpBits.V6OrMapped)];
             if (_book.Find(prefix) is { } held)
             {
-                if (held.Unusable.ToHashSet().SetEquals(spared)) return;
+                held.IsReturning = false;
+                held.IsLent = isLent;
+                if (spared.SetEquals(held.Unusable)) return;
                 Write(AddressBook.BlockRecord(held.Network, prefix, spared));
-                held.SetUnusable(spared);
+                _book.SetUnusable(held, spared);
                 return;
             }
-            var block = new HeldBlock(network, prefix, spared);
+            var block = new HeldBlock(network, prefix, spared) { IsLent = isLent };
             int window = Math.Min(WindowStep, block.Size);
             Write(AddressBook.BlockRecord(network, prefix, spared));
             // A block comes seldom, and its first window is on the disk before its first address is asked for.
@@ -109,34 +111,47 @@ public sealed class NodeAllocator : IDisposable
     }
 
     /// <summary>An address for an owner, or the one it has.</summary>
-    public Allocation Allocate(string network, AddressFamily family, string owner)
+    public Allocation Allocate(string network, AddressFamily family, string owner) => Told(AllocateAny(network, family, owner), network, family);
+
+    private Allocation AllocateAny(string network, AddressFamily family, string owner)
     {
         bool isIPv6 = family == AddressFamily.InterNetworkV6;
         lock (_lock)
         {
             if (_book.AddressOf(network, isIPv6, owner) is { } has) return new(AllocationStatus.Unchanged, IpBits.ToAddress(has), null);
             if (_failure is { } failed) return new(AllocationStatus.JournalFailed, null, failed.Message);
-            if ((_book.Take(network, isIPv6, owner, () => _wake.Set()) ?? TakeBeyondWindow(network, isIPv6, owner)) is not var (block, address))
-                return new(
-                    AllocationStatus.Exhausted, null,
-                    $"no address of network '{network}' is free on this node: {_book.BlocksOf(network, isIPv6).Count()} blocks are in use or cool down");
+            (HeldBlock Block, UInt128 Address)? taken = _book.Take(network, isIPv6, owner, () => _wake.Set());
             try
             {
+                taken ??= TakeBeyondWindow(network, isIPv6, owner);
+                if (taken is not var (block, address))
+                    return new(
+                        AllocationStatus.Exhausted, null,
+                        $"no address of network '{network}' is free on this node: {_book.BlocksOf(network, isIPv6).Count()} blocks are in use or cool down");
                 Write(new JournalRecord(JournalKind.Allocated) { Address = IpBits.ToAddress(address).ToString(), Network = network, Owner = owner });
+                _book.Hold(block, address, owner);
+                return new(AllocationStatus.Allocated, IpBits.ToAddress(address), null);
             }
             catch (JournalException error)
             {
-                _book.Cool(block, address, null, _clock.Milliseconds);
+                if (taken is var (free, unheld)) _book.Cool(free, unheld, null, _clock.Milliseconds);
                 return new(AllocationStatus.JournalFailed, null, error.Message);
             }
-            _book.Hold(block, address, owner);
-            return new(AllocationStatus.Allocated, IpBits.ToAddress(address), null);
         }
     }
 
     /// <summary>One certain address for an owner.</summary>
     /// <param name="lastOwner">Who may have been its last owner and counts as the same: it need not cool down then.</param>
-    public Allocation AllocateAddress(string network, IPAddress address, string owner, string? lastOwner)
+    public Allocation AllocateAddress(string network, IPAddress address, string owner, string? lastOwner) =>
+        Told(AllocateCertain(network, address, owner, lastOwner), network, address.AddressFamily);
+
+    private Allocation Told(Allocation allocation, string network, AddressFamily family)
+    {
+        if (allocation.Status is AllocationStatus.Allocated or AllocationStatus.Exhausted && WantsBlock(network, family)) BlockWanted?.Invoke();
+        return allocation;
+    }
+
+    private Allocation AllocateCertain(string network, IPAddress address, string owner, string? lastOwner)
     {
         UInt128 bits = IpBits.V6OrMapped(address);
         lock (_lock)
@@ -180,14 +195,20 @@ public sealed class NodeAllocator : IDisposable
         }
     }
 
-    /// <summary>Free addresses that can be had now or after their cool-down.</summary>
+    /// <summary>Addresses that anybody can have at once.</summary>
+    public int Available(string network, AddressFamily family)
+    {
+        lock (_lock) return _book.Available(network, family == AddressFamily.InterNetworkV6);
+    }
+
+    /// <summary>Addresses that anybody can have now or after their cool-down.</summary>
     public int Free(string network, AddressFamily family)
     {
-        lock (_lock) return _book.BlocksOf(network, family == AddressFamily.InterNetworkV6).Where(block => !block.IsReturning).Sum(block => block.Size - block.InUse);
+        lock (_lock) return _book.BlocksOf(network, family == AddressFamily.InterNetworkV6).Where(block => !block.IsReturning).Sum(block => block.Usable - block.InUse);
     }
 
     /// <summary>Whether another block should be asked for, ahead of need.</summary>
-    public bool WantsBlock(string network, AddressFamily family) => Free(network, family) < _options.LowWater;
+    public bool WantsBlock(string network, AddressFamily family) => Available(network, family) < _options.LowWater;
 
     /// <summary>
     /// A block that can be given back: none of its addresses is held or cools down, and without it the high-water mark is still reached.
@@ -199,22 +220,57 @@ public sealed class NodeAllocator : IDisposable
         lock (_lock)
         {
             HeldBlock? idle = _book.BlocksOf(network, family == AddressFamily.InterNetworkV6).Where(_book.IsIdle)
-                .OrderByDescending(block => block.IsReturning).FirstOrDefault();
-            if (idle is null || (!idle.IsReturning && !all && Free(network, family) - idle.Size < _options.HighWater)) return null;
+                .OrderByDescending(block => block.IsReturning).ThenByDescending(block => block.IsLent).FirstOrDefault();
+            // What is borrowed goes back as soon as it can be spared.
+            if (idle is null || (!idle.IsReturning && !all && Available(network, family) - idle.Usable < (idle.IsLent ? _options.LowWater : _options.HighWater))) return null;
             idle.IsReturning = true;
             return idle.Prefix;
         }
     }
 
-    /// <summary>Forgets a block that the controller took back.</summary>
-    public void RemoveBlock(IPNetwork prefix)
+    /// <summary>
+    /// A part of a block that can be lent: none of its addresses is held or cools down, and without it the low-water mark is still reached. It is
+    /// spared until the block is added again without it.
+    /// </summary>
+    /// <exception cref="JournalException">The journal cannot be written.</exception>
+    public IPNetwork? OfferPart(string network, AddressFamily family)
+    {
+        bool isIPv6 = family == AddressFamily.InterNetworkV6;
+        lock (_lock)
+        {
+            if (_book.Available(network, isIPv6) - PartSize < _options.LowWater) return null;
+            foreach (HeldBlock block in _book.BlocksOf(network, isIPv6).Where(block => block is { IsReturning: false, IsLent: false }))
+            {
+                if (_book.FreePart(block, PartSize) is not { } first) continue;
+                HashSet<UInt128> spared = [.. block.Unusable, .. Enumerable.Range(first, PartSize).Select(block.At)];
+                Write(AddressBook.BlockRecord(network, block.Prefix, spared));
+                _book.SetUnusable(block, spared);
+                return new IPNetwork(IpBits.ToAddress(block.At(first)), (isIPv6 ? 128 : 32) - int.Log2(PartSize));
+            }
+            return null;
+        }
+    }
+
+    /// <summary>Hands out no more addresses of a block until it is added again: it may be another node's.</summary>
+    public void Suspend(IPNetwork prefix)
     {
         lock (_lock)
         {
-            if (_book.Find(prefix) is not { } block) return;
-            if (block.InUse > 0) throw new InvalidOperationException($"{block.InUse} addresses of {prefix} are held");
+            if (_book.Find(prefix) is { } block) block.IsReturning = true;
+        }
+    }
+
+    /// <summary>Forgets a block that is not this node's any more.</summary>
+    /// <returns>False: addresses of it are held, and it stays.</returns>
+    public bool RemoveBlock(IPNetwork prefix)
+    {
+        lock (_lock)
+        {
+            if (_book.Find(prefix) is not { } block) return true;
+            if (block.InUse > 0) return false;
             Write(new JournalRecord(JournalKind.BlockGone) { Block = prefix.ToString() });
             _book.Remove(block);
+            return true;
         }
     }
 
@@ -258,82 +314,9 @@ public sealed class NodeAllocator : IDisposable
     private void ReleaseAddress(UInt128 address)
     {
         long now = _clock.Milliseconds;
-        Write(new JournalRecord(JournalKind.Released) { Address = IpBits.ToAddress(address).ToString(), Boot = _clock.Boot, At = now });
+        string owner = _book.Leases[address].Owner;
+        Write(new JournalRecord(JournalKind.Released) { Address = IpBits.ToAddress(address).ToString(), Owner = owner, Boot = _clock.Boot, At = now });
         AddressBook.Lease lease = _book.Drop(address);
         _book.Cool(lease.Block, address, lease.Owner, now);
-    }
-
-    private void Write(JournalRecord record)
-    {
-        _journal.Append(record);
-        _dirty = true;
-        _wake.Set();
-    }
-
-    /// <summary>Where addresses are asked for faster than windows are written, whoever asks waits for the disk.</summary>
-    private (HeldBlock Block, UInt128 Address)? TakeBeyondWindow(string network, bool isIPv6, string owner)
-    {
-        if (_book.BlocksOf(network, isIPv6).FirstOrDefault(block => !block.IsReturning && block.Window < block.Size) is not { } block) return null;
-        try
-        {
-            Extend(block, block.Window + WindowStep);
-        }
-        catch (JournalException)
-        {
-            return null;
-        }
-        return _book.Take(network, isIPv6, owner, () => _wake.Set());
-    }
-
-    private void Extend(HeldBlock block, int upTo)
-    {
-        block.WindowAsked = Math.Min(Math.Max(upTo, block.WindowAsked), block.Size);
-        Write(new JournalRecord(JournalKind.Window) { Block = block.Prefix.ToString(), UpTo = block.WindowAsked });
-        _journal.Flush();
-        block.Window = block.WindowAsked;
-    }
-
-    private void Flush()
-    {
-        while (!_stopping)
-        {
-            _wake.WaitOne(_failure is null ? Timeout.InfiniteTimeSpan : RetryInterval);
-            // Those who come within this time share a flush.
-            if (!_stopping) Thread.Sleep(FlushInterval);
-            FlushOnce();
-        }
-    }
-
-    private void FlushOnce()
-    {
-        try
-        {
-            var windows = new List<HeldBlock>();
-            lock (_lock)
-            {
-                // A flush that failed may have dropped what it could not write: everything is written anew.
-                if (_failure is not null || _journal.Length > CompactAt) _journal.Replace(_book.Records());
-                foreach (HeldBlock block in _book.Blocks)
-                {
-                    if (block.Window >= block.Size || block.Window - block.Next >= WindowStep / 2) continue;
-                    block.WindowAsked = Math.Min(block.Window + WindowStep, block.Size);
-                    Write(new JournalRecord(JournalKind.Window) { Block = block.Prefix.ToString(), UpTo = block.WindowAsked });
-                    windows.Add(block);
-                }
-                if (!_dirty && _failure is null) return;
-                _dirty = false;
-            }
-            _journal.Flush();
-            lock (_lock)
-            {
-                _failure = null;
-                foreach (HeldBlock block in windows) block.Window = block.WindowAsked;
-            }
-        }
-        catch (JournalException error)
-        {
-            // Allocations are refused, with this reason, until the disk takes it.
-            _failure = error;
-        }
     }
 }

@@ -1,6 +1,6 @@
 namespace Overlay.Control.Ipam;
 
-public sealed class NodeAllocatorOptions
+public sealed record NodeAllocatorOptions
 {
     /// <summary>The journal's file.</summary>
     public required string Journal { get; init; }

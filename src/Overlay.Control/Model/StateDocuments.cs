@@ -9,7 +9,8 @@ namespace Overlay.Control.Model;
 /// <param name="Vni">24-bit virtual network identifier.</param>
 /// <param name="Encapsulation">vxlan or geneve.</param>
 /// <param name="Mtu">Bytes of an inner IP packet; null: what each node's underlay leaves.</param>
-public sealed record NetworkDocument(string Name, uint Vni, string Encapsulation, IReadOnlyList<PoolDocument> Pools, int? Mtu = null);
+/// <param name="Borrowing">Whether nodes lend each other parts of their blocks when all are leased.</param>
+public sealed record NetworkDocument(string Name, uint Vni, string Encapsulation, IReadOnlyList<PoolDocument> Pools, int? Mtu = null, bool Borrowing = false);
 
 /// <summary>A prefix out of which nodes lease blocks.</summary>
 /// <param name="Prefix">In CIDR notation.</param>
@@ -56,6 +57,9 @@ public sealed record BlockDocument(
 {
     public const int MostHistory = 8;
 
+    /// <summary>The node of whose block it is a part, lent to another; null: it is a block of its own.</summary>
+    public string? LentBy { get; init; }
+
     [JsonIgnore]
     public string Key => StateKeys.Block(Network, IPNetwork.Parse(Prefix));
 
@@ -73,6 +77,9 @@ public sealed record BlockTenure(string Node, DateTimeOffset From, DateTimeOffse
 /// <summary>An address that no node hands out.</summary>
 /// <param name="Owner">Who has it, in the words of whoever reserved it.</param>
 public sealed record ReservationDocument(string Network, string Address, string Owner, DateTimeOffset Since);
+
+/// <summary>A node found every block leased, where nodes borrow.</summary>
+public sealed record WishDocument(string Network, string Node, bool IsIPv6, DateTimeOffset Since);
 
 /// <summary>A prefix that lives behind a node although it is no block of it.</summary>
 public sealed record RouteDocument(string Network, string Prefix, string Node);
@@ -97,6 +104,8 @@ public static class StateKeys
 
     public static string Reservation(string network, IPAddress address) => $"state/reservations/{network}/{address}";
 
+    public static string Wish(string network, string node, bool isIPv6) => $"state/wishes/{network}/{node}/{(isIPv6 ? 6 : 4)}";
+
     public static string Route(string network, IPNetwork prefix) => $"state/routes/{network}/{prefix.BaseAddress}-{prefix.PrefixLength}";
 
     public static string Blocks(string network) => $"state/blocks/{network}/";
@@ -110,6 +119,7 @@ public static class StateKeys
 [JsonSerializable(typeof(BlockDocument))]
 [JsonSerializable(typeof(ReservationDocument))]
 [JsonSerializable(typeof(RouteDocument))]
+[JsonSerializable(typeof(WishDocument))]
 internal sealed partial class StateJson : JsonSerializerContext;
 
 /// <summary>Documents as the store has them: JSON, so that an administrator can read them there.</summary>
@@ -125,6 +135,8 @@ public static class StateDocuments
 
     public static byte[] Encode(RouteDocument route) => JsonSerializer.SerializeToUtf8Bytes(route, StateJson.Default.RouteDocument);
 
+    public static byte[] Encode(WishDocument wish) => JsonSerializer.SerializeToUtf8Bytes(wish, StateJson.Default.WishDocument);
+
     public static NetworkDocument Network(StoreEntry entry) => JsonSerializer.Deserialize(entry.Value.Span, StateJson.Default.NetworkDocument)!;
 
     public static NodeDocument Node(StoreEntry entry) => JsonSerializer.Deserialize(entry.Value.Span, StateJson.Default.NodeDocument)!;
@@ -132,6 +144,8 @@ public static class StateDocuments
     public static BlockDocument Block(StoreEntry entry) => JsonSerializer.Deserialize(entry.Value.Span, StateJson.Default.BlockDocument)!;
 
     public static ReservationDocument Reservation(StoreEntry entry) => JsonSerializer.Deserialize(entry.Value.Span, StateJson.Default.ReservationDocument)!;
+
+    public static WishDocument Wish(StoreEntry entry) => JsonSerializer.Deserialize(entry.Value.Span, StateJson.Default.WishDocument)!;
 
     public static RouteDocument Route(StoreEntry entry) => JsonSerializer.Deserialize(entry.Value.Span, StateJson.Default.RouteDocument)!;
 }

@@ -12,6 +12,7 @@ public static class StateMessages
         Vni = network.Vni,
         Encapsulation = network.Encapsulation,
         Mtu = network.Mtu ?? 0,
+        Borrowing = network.Borrowing,
         Pools = { network.Pools.Select(Of) },
     };
 
@@ -36,6 +37,7 @@ public static class StateMessages
         Network = block.Network,
         Prefix = block.Prefix,
         Holder = block.Holder ?? "",
+        LentBy = block.LentBy ?? "",
         Since = block.Since.ToUnixTimeMilliseconds(),
         History =
         {
@@ -53,6 +55,8 @@ public static class StateMessages
         Owner = reservation.Owner,
         Since = reservation.Since.ToUnixTimeMilliseconds(),
     };
+
+    public static Wish Of(WishDocument wish) => new() { Network = wish.Network, Node = wish.Node, Ipv6 = wish.IsIPv6, Since = wish.Since.ToUnixTimeMilliseconds() };
 
     public static StaticRoute Of(RouteDocument route) => new() { Network = route.Network, Prefix = route.Prefix, Node = route.Node };
 
@@ -78,6 +82,9 @@ public static class StateMessages
             case "routes":
                 change.Route = Of(StateDocuments.Route(entry));
                 break;
+            case "wishes":
+                change.Wish = Of(StateDocuments.Wish(entry));
+                break;
         }
         return change;
     }
@@ -85,5 +92,5 @@ public static class StateMessages
     public static PoolDocument Document(Pool pool) => new(pool.Prefix, pool.BlockLength, [.. pool.Excluded]);
 
     public static NetworkDocument Document(Network network) => new(
-        network.Name, network.Vni, network.Encapsulation, [.. network.Pools.Select(Document)], network.Mtu == 0 ? null : network.Mtu);
+        network.Name, network.Vni, network.Encapsulation, [.. network.Pools.Select(Document)], network.Mtu == 0 ? null : network.Mtu, network.Borrowing);
 }

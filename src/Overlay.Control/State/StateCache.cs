@@ -20,6 +20,7 @@ public sealed class StateCache
     private readonly PriorityQueue<TaskCompletionSource, long> _waiting = new();
     private readonly StateFeed _feed;
     private long _revision;
+    private long _blocksForgotten;
 
     public StateCache() => _feed = new StateFeed(this);
 
@@ -31,6 +32,15 @@ public sealed class StateCache
         get
         {
             lock (_lock) return _revision;
+        }
+    }
+
+    /// <summary>How often a block ceased to be known, as its network was deleted or the store went back.</summary>
+    public long BlocksForgotten
+    {
+        get
+        {
+            lock (_lock) return _blocksForgotten;
         }
     }
 
@@ -180,7 +190,7 @@ public sealed class StateCache
             case "blocks":
                 if (!_blocks.TryGetValue(parts[2], out var blocks)) _blocks[parts[2]] = blocks = [];
                 IPNetwork prefix = IPNetwork.Parse(parts[3].Replace('-', '/'));
-                if (entry is null) blocks.Remove(prefix);
+                if (entry is null) _blocksForgotten += blocks.Remove(prefix) ? 1 : 0;
                 else blocks[prefix] = (StateDocuments.Block(entry), entry.Revision);
                 break;
         }

@@ -60,10 +60,17 @@ public static class StateChecks
         {
             if (!nodes.ContainsKey(block.Holder!))
                 Add(problems, $"block {block.Prefix} of network '{network.Name}' is held by node '{block.Holder}', which does not exist", $"overlay node remove {block.Holder}");
-            if (!Array.Exists(spaces, space => space.IndexOf(IPNetwork.Parse(block.Prefix)) is not null))
+            if (block.LentBy is null ? !Array.Exists(spaces, space => space.IndexOf(IPNetwork.Parse(block.Prefix)) is not null)
+                : !network.Pools.Any(pool => pool.Network.Contains(IPNetwork.Parse(block.Prefix).BaseAddress)))
                 Add(problems, $"block {block.Prefix} of network '{network.Name}', held by '{block.Holder}', is in none of its pools", $"drain node '{block.Holder}'");
         }
-        // In the order of their addresses, blocks that overlap are neighbours.
+        CheckOverlaps(network, held.Where(block => block.LentBy is null), problems);
+        CheckOverlaps(network, held.Where(block => block.LentBy is not null), problems);
+    }
+
+    /// <summary>In the order of their addresses, blocks that overlap are neighbours. Parts that are lent lie in blocks, which is no fault.</summary>
+    private static void CheckOverlaps(NetworkDocument network, IEnumerable<BlockDocument> held, List<Problem> problems)
+    {
         IPNetwork[] sorted = [.. held.Select(block => IPNetwork.Parse(block.Prefix)).OrderBy(prefix => Wire.IpBits.V6OrMapped(prefix.BaseAddress))];
         for (int i = 1; i < sorted.Length; i++)
         {

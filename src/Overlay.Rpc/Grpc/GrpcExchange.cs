@@ -83,6 +83,14 @@ internal sealed class GrpcExchange : IDisposable
         await _context.Response.BodyWriter.FlushAsync(Call.Cancellation).ConfigureAwait(false);
     }
 
+    /// <inheritdoc cref="WriteAsync(IMessage)"/>
+    public async Task WriteAsync<T>(GrpcFrame<T> frame)
+        where T : class, IMessage<T>
+    {
+        GrpcFrames.CheckLength(frame.Length, _limits.MaxSendBytes);
+        await _context.Response.BodyWriter.WriteAsync(frame.Bytes, Call.Cancellation).ConfigureAwait(false);
+    }
+
     public void Dispose() => _cancellation.Dispose();
 
     private ValueTask<T?> ReadAsync<T>(MessageParser<T> parser)

@@ -8,22 +8,28 @@ namespace Overlay.Rpc.Grpc;
 /// <summary>Messages in a stream: one byte that says whether it is compressed, four of length, the message.</summary>
 internal static class GrpcFrames
 {
-    private const int PrefixBytes = 5;
+    public const int PrefixBytes = 5;
 
     /// <exception cref="GrpcException">RESOURCE_EXHAUSTED: the message is larger than <paramref name="maxBytes"/>.</exception>
     public static void Write(IBufferWriter<byte> output, IMessage message, int maxBytes)
     {
         int length = message.CalculateSize();
-        if (length > maxBytes)
-        {
-            throw new GrpcException(
-                GrpcStatusCode.ResourceExhausted, $"message of {length} bytes is larger than the {maxBytes} that may be sent");
-        }
+        CheckLength(length, maxBytes);
         Span<byte> prefix = output.GetSpan(PrefixBytes);
         prefix[0] = 0;
         BinaryPrimitives.WriteInt32BigEndian(prefix[1..], length);
         output.Advance(PrefixBytes);
         message.WriteTo(output);
+    }
+
+    /// <exception cref="GrpcException">RESOURCE_EXHAUSTED: the message is larger than <paramref name="maxBytes"/>.</exception>
+    public static void CheckLength(int length, int maxBytes)
+    {
+        if (length > maxBytes)
+        {
+            throw new GrpcException(
+                GrpcStatusCode.ResourceExhausted, $"message of {length} bytes is larger than the {maxBytes} that may be sent");
+        }
     }
 
     /// <summary>Reads the next message; null at the end of the stream.</summary>

@@ -33,6 +33,21 @@ public sealed class GrpcRoutes(GrpcLimits? limits = null)
     public GrpcRoutes ServerStreaming<TRequest, TResponse>(
         GrpcMethod<TRequest, TResponse> method, Func<TRequest, GrpcCall, IAsyncEnumerable<TResponse>> handler)
         where TRequest : class, IMessage<TRequest>, new()
+        where TResponse : class, IMessage<TResponse>, new() =>
+        AddStreaming(method, handler, (exchange, response) => exchange.WriteAsync(response));
+
+    /// <summary>As <see cref="ServerStreaming"/>, with responses that are encoded already, as many streams have the same.</summary>
+    public GrpcRoutes ServerStreamingFrames<TRequest, TResponse>(
+        GrpcMethod<TRequest, TResponse> method, Func<TRequest, GrpcCall, IAsyncEnumerable<GrpcFrame<TResponse>>> handler)
+        where TRequest : class, IMessage<TRequest>, new()
+        where TResponse : class, IMessage<TResponse>, new() =>
+        AddStreaming(method, handler, (exchange, frame) => exchange.WriteAsync(frame));
+
+    internal Func<GrpcExchange, Task>? Find(string path) => _handlers.GetValueOrDefault(path);
+
+    private GrpcRoutes AddStreaming<TRequest, TResponse, TItem>(
+        GrpcMethod<TRequest, TResponse> method, Func<TRequest, GrpcCall, IAsyncEnumerable<TItem>> handler, Func<GrpcExchange, TItem, Task> write)
+        where TRequest : class, IMessage<TRequest>, new()
         where TResponse : class, IMessage<TResponse>, new()
     {
         Check(method, streaming: true);
@@ -40,16 +55,11 @@ public sealed class GrpcRoutes(GrpcLimits? limits = null)
         {
             TRequest request = await exchange.ReadOnlyAsync(method.Requests).ConfigureAwait(false);
             await exchange.StartAsync().ConfigureAwait(false);
-            await foreach (TResponse response in handler(request, exchange.Call)
-                .WithCancellation(exchange.Call.Cancellation).ConfigureAwait(false))
-            {
-                await exchange.WriteAsync(response).ConfigureAwait(false);
-            }
+            await foreach (TItem item in handler(request, exchange.Call).WithCancellation(exchange.Call.Cancellation).ConfigureAwait(false))
+                await write(exchange, item).ConfigureAwait(false);
         });
         return this;
     }
-
-    internal Func<GrpcExchange, Task>? Find(string path) => _handlers.GetValueOrDefault(path);
 
     private static void Check<TRequest, TResponse>(GrpcMethod<TRequest, TResponse> method, bool streaming)
         where TRequest : class, IMessage<TRequest>, new()

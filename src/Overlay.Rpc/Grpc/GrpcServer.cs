@@ -19,6 +19,9 @@ namespace Overlay.Rpc.Grpc;
 /// </summary>
 public sealed class GrpcServer : IHttpApplication<HttpContext>, IAsyncDisposable
 {
+    /// <summary>Connections that wait to be accepted: as many as the kernel keeps by default (net.core.somaxconn), for when all nodes come at once.</summary>
+    private const int MostWaiting = 4096;
+
     private readonly GrpcRoutes _routes;
     private readonly KestrelServer _server;
     private readonly string? _socket;
@@ -32,7 +35,7 @@ public sealed class GrpcServer : IHttpApplication<HttpContext>, IAsyncDisposable
         options.Limits.MaxRequestBodySize = null;
         options.Limits.Http2.KeepAlivePingDelay = TimeSpan.FromSeconds(30);
         listen(options);
-        var transport = new SocketTransportOptions();
+        var transport = new SocketTransportOptions { Backlog = MostWaiting };
         if (socket is not null) transport.CreateBoundListenSocket = UnixSocketFile.Bind;
         _server = new KestrelServer(Options.Create(options), new SocketTransportFactory(Options.Create(transport), logs), logs);
     }

@@ -9,7 +9,11 @@ namespace Overlay.Rpc.Security;
 public sealed class TlsFileException(string message, Exception? cause = null) : Exception(message, cause);
 
 /// <summary>Our certificate with its key, and whom we trust.</summary>
-public sealed record TlsMaterial(X509Certificate2 Certificate, X509Certificate2Collection Authorities);
+public sealed record TlsMaterial(X509Certificate2 Certificate, X509Certificate2Collection Authorities)
+{
+    /// <summary>The certificate as connections show it; one for all of them.</summary>
+    public SslStreamCertificateContext Shown { get; } = SslStreamCertificateContext.Create(Certificate, null, offline: true);
+}
 
 /// <summary>
 /// Certificate, key and authorities in PEM files, which may be replaced while the process runs: they are read again when they changed.
@@ -48,8 +52,10 @@ public sealed class TlsFiles(string certificate, string key, string authority)
 #pragma warning disable CA5359 // Callers are checked call by call.
     public SslServerAuthenticationOptions ForServer() => new()
     {
-        ServerCertificateContext = SslStreamCertificateContext.Create(Current.Certificate, null, offline: true),
+        ServerCertificateContext = Current.Shown,
         ClientCertificateRequired = true,
+        // Each connection proves anew what it holds.
+        AllowTlsResume = false,
         EnabledSslProtocols = SslProtocols.Tls12 | SslProtocols.Tls13,
         RemoteCertificateValidationCallback = (_, _, _, _) => true,
     };
@@ -61,7 +67,7 @@ public sealed class TlsFiles(string certificate, string key, string authority)
         TlsMaterial material = Current;
         return new SslClientAuthenticationOptions
         {
-            ClientCertificateContext = SslStreamCertificateContext.Create(material.Certificate, null, offline: true),
+            ClientCertificateContext = material.Shown,
             EnabledSslProtocols = SslProtocols.Tls12 | SslProtocols.Tls13,
             RemoteCertificateValidationCallback = (_, remote, _, errors) =>
             {

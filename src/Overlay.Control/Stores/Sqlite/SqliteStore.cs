@@ -16,6 +16,7 @@ public sealed class SqliteStore : IControlStore
 
     private readonly string _file;
     private readonly SqliteWriter _writer;
+    private readonly SqliteRenewals _renewals;
     private readonly SqliteCommitSignal _signal;
 
     /// <summary>Opens the file, and makes it where there is none.</summary>
@@ -26,6 +27,7 @@ public sealed class SqliteStore : IControlStore
         _file = Path.GetFullPath(file);
         _signal = new SqliteCommitSignal(_file);
         _writer = new SqliteWriter(_file, new BootClock(time ?? TimeProvider.System), _signal.Notify);
+        _renewals = new SqliteRenewals(_writer);
     }
 
     public string Name => $"sqlite {_file}";
@@ -63,7 +65,7 @@ public sealed class SqliteStore : IControlStore
     }
 
     public Task<bool> RenewLeaseAsync(long lease, CancellationToken cancellation) =>
-        _writer.WriteAsync(session => session.RenewLease(lease), cancellation);
+        _renewals.RenewAsync(lease, cancellation);
 
     public Task RevokeLeaseAsync(long lease, CancellationToken cancellation) => _writer.WriteAsync(
         session =>

@@ -14,6 +14,7 @@ internal sealed class SqliteWriteSession : IDisposable
     private readonly SqliteCommand _delete;
     private readonly SqliteCommand _record;
     private readonly SqliteCommand _keysOfLease;
+    private readonly SqliteCommand _renew;
 
     public SqliteWriteSession(SqliteConnection connection, BootClock clock)
     {
@@ -26,6 +27,7 @@ internal sealed class SqliteWriteSession : IDisposable
         _delete = Prepare("DELETE FROM entries WHERE key = $key", "$key");
         _record = Prepare("INSERT INTO history VALUES ($revision, $key, $value, $created)", "$revision", "$key", "$value", "$created");
         _keysOfLease = Prepare("SELECT key FROM entries WHERE lease = $lease AND lease <> 0", "$lease");
+        _renew = Prepare("UPDATE leases SET boot = $boot, deadline = $now + milliseconds WHERE id = $id", "$id", "$boot", "$now");
     }
 
     public CommitResult Commit(StoreTransaction transaction)
@@ -51,9 +53,8 @@ internal sealed class SqliteWriteSession : IDisposable
         return id;
     }
 
-    public bool RenewLease(long id) =>
-        Run("UPDATE leases SET boot = $boot, deadline = $now + milliseconds WHERE id = $id",
-            ("$id", id), ("$boot", _clock.Boot), ("$now", _clock.Milliseconds)) > 0;
+    /// <returns>Those that live.</returns>
+    public HashSet<long> RenewLeases(IEnumerable<long> ids) => [.. ids.Where(id => Set(_renew, id, _clock.Boot, _clock.Milliseconds) > 0)];
 
     /// <summary>
     /// Gives every lease its whole time again: while no controller ran, or the host was down, nobody could renew one.
@@ -96,7 +97,7 @@ internal sealed class SqliteWriteSession : IDisposable
 
     public void Dispose()
     {
-        foreach (SqliteCommand command in new[] { _readState, _writeState, _find, _put, _delete, _record, _keysOfLease }) command.Dispose();
+        foreach (SqliteCommand command in new[] { _readState, _writeState, _find, _put, _delete, _record, _keysOfLease, _renew }) command.Dispose();
     }
 
     private long Write(IReadOnlyList<StoreWrite> writes, long now)
@@ -150,10 +151,10 @@ internal sealed class SqliteWriteSession : IDisposable
 
     private void SetState(string name, long value) => Set(_writeState, value, name);
 
-    private static void Set(SqliteCommand command, params ReadOnlySpan<object> values)
+    private static int Set(SqliteCommand command, params ReadOnlySpan<object> values)
     {
         for (int i = 0; i < values.Length; i++) command.Parameters[i].Value = values[i];
-        command.ExecuteNonQuery();
+        return command.ExecuteNonQuery();
     }
 
     private int Run(string sql, params (string Name, object Value)[] parameters)
