@@ -4,7 +4,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 dotnet_home=/usr/local/share/dotnet
 dotnet_channel=10.0
 lab_packages=(
-  mount openssl iproute2 iputils-ping iperf3 tcpdump tshark ethtool nftables procps gcc libc6-dev strace openvswitch-switch user-mode-linux etcd-server
+  mount openssl iproute2 iputils-ping iperf3 tcpdump tshark ethtool nftables procps gcc libc6-dev strace openvswitch-switch user-mode-linux etcd-server etcd-client sqlite3 libfaketime
   containerd podman containernetworking-plugins iptables busybox-static e2fsprogs xfsprogs btrfs-progs fdisk
 )
 

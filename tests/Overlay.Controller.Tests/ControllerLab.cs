@@ -44,6 +44,9 @@ public sealed class ControllerLab : IAsyncDisposable
         return lab;
     }
 
+    /// <summary>Of controllers that are started from now on.</summary>
+    public IReadOnlyDictionary<string, string> Environment { get; set; } = new Dictionary<string, string>();
+
     public string Folder { get; } = Directory.CreateTempSubdirectory("ovt-controller-").FullName;
 
     public string Database => $"{Folder}/control.db";
@@ -77,7 +80,9 @@ public sealed class ControllerLab : IAsyncDisposable
             tls: { certificate: {{Folder}}/controller.pem, key: {{Folder}}/controller.key, authority: {{Folder}}/ca.pem }
             {{_more}}
             """);
-        _processes.Add(Process.Start(new ProcessStartInfo(Path.Combine(AppContext.BaseDirectory, "overlay-controller"), ["--config", file]))!);
+        var start = new ProcessStartInfo(Path.Combine(AppContext.BaseDirectory, "overlay-controller"), ["--config", file]);
+        foreach ((string name, string value) in Environment) start.Environment[name] = value;
+        _processes.Add(Process.Start(start)!);
         using GrpcChannel channel = GrpcChannel.ToSocket(Socket);
         await RetryAsync(() => channel.CallAsync(new GrpcMethod<CheckRequest, CheckResponse>(AdministrationService, "Check"), new CheckRequest(), Patience));
     }
@@ -126,6 +131,22 @@ public sealed class ControllerLab : IAsyncDisposable
 
     public static IAsyncEnumerable<WatchResponse> Watch(GrpcChannel channel, string node, long after, CancellationToken cancellation) => channel.StreamAsync(
         new GrpcMethod<WatchRequest, WatchResponse>(NodesService, "Watch"), new WatchRequest { Node = node, After = after }, null, cancellation);
+
+    public static Task<RegisterResponse> RegisterAsync(GrpcChannel channel, RegisterRequest request) =>
+        NodesAsync<RegisterRequest, RegisterResponse>(channel, "Register", request);
+
+    public static Task<RenewResponse> RenewAsync(GrpcChannel channel, string node, RegisterResponse registered) => NodesAsync<RenewRequest, RenewResponse>(
+        channel, "Renew", new RenewRequest { Node = node, Lease = registered.Lease, Generation = registered.Generation });
+
+    public static Task<AcquireBlockResponse> AcquireAsync(GrpcChannel channel, string node, RegisterResponse registered, string prefix = "") =>
+        NodesAsync<AcquireBlockRequest, AcquireBlockResponse>(
+            channel, "AcquireBlock", new AcquireBlockRequest { Node = node, Network = "pods", Generation = registered.Generation, Prefix = prefix });
+
+    public static async Task<WatchResponse> NextAsync(GrpcChannel channel, long after, CancellationToken deadline)
+    {
+        await foreach (WatchResponse response in Watch(channel, "a", after, deadline)) return response;
+        throw new InvalidOperationException("the watch ended");
+    }
 
     public async Task<TResponse> AdministerAsync<TRequest, TResponse>(string method, TRequest request)
         where TRequest : class, IMessage<TRequest>, new()

@@ -1,5 +1,6 @@
 using Overlay.Rpc.Control;
 using Overlay.Rpc.Grpc;
+using static Overlay.Controller.Tests.ControllerLab;
 
 namespace Overlay.Controller.Tests;
 
@@ -156,21 +157,5 @@ public sealed class NodeTests : IAsyncLifetime
 
         Assert.Equal(GrpcStatusCode.InvalidArgument, refused.Status);
         Assert.Contains(expected, refused.Message, StringComparison.Ordinal);
-    }
-
-    private static Task<RegisterResponse> RegisterAsync(GrpcChannel channel, RegisterRequest request) =>
-        ControllerLab.NodesAsync<RegisterRequest, RegisterResponse>(channel, "Register", request);
-
-    private static Task<RenewResponse> RenewAsync(GrpcChannel channel, string node, RegisterResponse registered) => ControllerLab.NodesAsync<RenewRequest, RenewResponse>(
-        channel, "Renew", new RenewRequest { Node = node, Lease = registered.Lease, Generation = registered.Generation });
-
-    private static Task<AcquireBlockResponse> AcquireAsync(GrpcChannel channel, string node, RegisterResponse registered, string prefix = "") =>
-        ControllerLab.NodesAsync<AcquireBlockRequest, AcquireBlockResponse>(
-            channel, "AcquireBlock", new AcquireBlockRequest { Node = node, Network = "pods", Generation = registered.Generation, Prefix = prefix });
-
-    private static async Task<WatchResponse> NextAsync(GrpcChannel channel, long after, CancellationToken deadline)
-    {
-        await foreach (WatchResponse response in ControllerLab.Watch(channel, "a", after, deadline)) return response;
-        throw new InvalidOperationException("the watch ended");
     }
 }

@@ -1,8 +1,8 @@
 using System.Net;
 using System.Net.Sockets;
-using System.Runtime.CompilerServices;
 using Overlay.Control.Ipam;
 using Overlay.Control.Model;
+using Overlay.Control.State;
 using Overlay.Control.Stores;
 using Overlay.Control.Tests.Stores;
 
@@ -30,8 +30,9 @@ public abstract class BlockLeasesConformance(StoreLab lab)
         Assert.Equal(
             "every block of network 'pods' is leased: 10.1.0.0/24 (4 blocks of /26); largest holders: a 2, b 1; add a pool, or drain a node that needs fewer",
             refused.Problem);
-        Assert.Equal(BlockReturnStatus.NotHeld, await leases.ReturnAsync("pods", "b", second.Block!.Value, deadline.Token));
-        Assert.Equal(BlockReturnStatus.Returned, await leases.ReturnAsync("pods", "a", second.Block!.Value, deadline.Token));
+        Assert.Equal(BlockReturnStatus.NotHeld, (await leases.ReturnAsync("pods", "b", 1, second.Block!.Value, deadline.Token)).Status);
+        Assert.Equal(BlockReturnStatus.Superseded, (await leases.ReturnAsync("pods", "a", 2, second.Block!.Value, deadline.Token)).Status);
+        Assert.Equal(BlockReturnStatus.Returned, (await leases.ReturnAsync("pods", "a", 1, second.Block!.Value, deadline.Token)).Status);
         BlockLease again = await leases.LeaseAsync("pods", "b", AddressFamily.InterNetwork, deadline.Token);
         Assert.Equal(second.Block, again.Block);
         BlockDocument document = (await leases.HeldAsync("pods", "b", deadline.Token)).Single(block => block.Prefix == again.Block.ToString());
@@ -90,6 +91,71 @@ public abstract class BlockLeasesConformance(StoreLab lab)
         }
     }
 
+    [Fact]
+    public async Task LendAsync_PartOfABlockToANodeThatWishesForOne_IsTheBorrowersUntilItGivesItBack()
+    {
+        using var deadline = new CancellationTokenSource(Deadline);
+        await using IControlStore store = lab.Open();
+        await SetUpAsync(store, "10.1.0.0/26", [], ["a", "b", "c"], deadline.Token, borrowing: true);
+        var leases = new BlockLeases(store);
+        var lending = new BlockLending(store, new StateCache());
+        var block = IPNetwork.Parse("10.1.0.0/26");
+        var part = IPNetwork.Parse("10.1.0.56/29");
+        Assert.Equal(block, (await leases.LeaseAsync("pods", "a", AddressFamily.InterNetwork, deadline.Token)).Block);
+
+        BlockLoan unasked = await lending.LendAsync("pods", "a", 1, part, "b", deadline.Token);
+        await lending.WishAsync("pods", "b", false, deadline.Token);
+        BlockLoan foreign = await lending.LendAsync("pods", "c", 1, part, "b", deadline.Token);
+        BlockLoan late = await lending.LendAsync("pods", "a", 2, part, "b", deadline.Token);
+        BlockLoan lent = await lending.LendAsync("pods", "a", 1, part, "b", deadline.Token);
+        BlockLoan twice = await lending.LendAsync("pods", "a", 1, part, "b", deadline.Token);
+
+        Assert.Equal(
+            (BlockLendingStatus.Refused, BlockLendingStatus.Refused, BlockLendingStatus.Superseded, BlockLendingStatus.Lent, BlockLendingStatus.Refused),
+            (unasked.Status, foreign.Status, late.Status, lent.Status, twice.Status));
+        Assert.Equal("a", Assert.Single(await leases.HeldAsync("pods", "b", deadline.Token)).LentBy);
+        // The lender's block is nobody else's while a part of it is in use.
+        Assert.Equal(BlockReturnStatus.Returned, (await leases.ReturnAsync("pods", "a", 1, block, deadline.Token)).Status);
+        Assert.Equal(BlockLeaseStatus.Exhausted, (await leases.LeaseAsync("pods", "c", AddressFamily.InterNetwork, deadline.Token)).Status);
+        Assert.Equal(BlockReturnStatus.Returned, (await leases.ReturnAsync("pods", "b", 1, part, deadline.Token)).Status);
+        Assert.Equal(block, (await leases.LeaseAsync("pods", "c", AddressFamily.InterNetwork, deadline.Token)).Block);
+    }
+
+    /// <summary>A controller knows its blocks without reading them again and again, however many nodes ask at once.</summary>
+    [Fact]
+    public async Task LeaseAsync_ManyAtOnceByOneController_LeasesEachBlockOnceAndReadsTheBlocksOnlyWhenUsedUp()
+    {
+        const int all = 256;
+        using var deadline = new CancellationTokenSource(Deadline);
+        await using IControlStore store = lab.Open();
+        string[] nodes = [.. Enumerable.Range(0, 32).Select(i => $"n{i}")];
+        await SetUpAsync(store, "10.2.0.0/18", [], nodes, deadline.Token);
+        var counting = new CountingStore(store);
+        var cache = new StateCache();
+        var ready = new TaskCompletionSource();
+        using var end = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token);
+        Task following = Task.Run(() => cache.FollowAsync(store, () => ready.TrySetResult(), end.Token), CancellationToken.None);
+        await ready.Task.WaitAsync(deadline.Token);
+        var leases = new BlockLeases(counting, cache: cache);
+
+        BlockLease[][] leased = await Task.WhenAll(nodes.Select(node => Task.Run(async () =>
+        {
+            var own = new List<BlockLease>();
+            for (int i = 0; i < all / nodes.Length; i++) own.Add(await leases.LeaseAsync("pods", node, AddressFamily.InterNetwork, deadline.Token));
+            return own.ToArray();
+        })));
+        int readings = counting.ReadingsOfBlocks;
+        BlockLease[] refused = await Task.WhenAll(nodes.Select(node => leases.LeaseAsync("pods", node, AddressFamily.InterNetwork, deadline.Token)));
+        await end.CancelAsync();
+        await following.ContinueWith(_ => { }, TaskScheduler.Default);
+
+        Assert.All(leased.SelectMany(each => each), lease => Assert.Equal(BlockLeaseStatus.Leased, lease.Status));
+        Assert.Equal(all, leased.SelectMany(each => each).Select(lease => lease.Block).Distinct().Count());
+        Assert.Equal(0, readings);
+        Assert.All(refused, lease => Assert.Equal(BlockLeaseStatus.Exhausted, lease.Status));
+        Assert.InRange(counting.ReadingsOfBlocks, 1, nodes.Length / 4);
+    }
+
     private static async Task<HashSet<IPNetwork>> LeaseAndReturnAsync(IControlStore store, string node, Random random, CancellationToken cancellation)
     {
         var leases = new BlockLeases(store);
@@ -107,7 +173,7 @@ public abstract class BlockLeasesConformance(StoreLab lab)
                 else
                 {
                     IPNetwork block = held.ElementAt(random.Next(held.Count));
-                    Assert.Equal(BlockReturnStatus.Returned, await leases.ReturnAsync("pods", node, block, cancellation));
+                    Assert.Equal(BlockReturnStatus.Returned, (await leases.ReturnAsync("pods", node, 1, block, cancellation)).Status);
                     held.Remove(block);
                 }
             }
@@ -123,10 +189,10 @@ public abstract class BlockLeasesConformance(StoreLab lab)
         return held;
     }
 
-    private static async Task SetUpAsync(IControlStore store, string pool, string[] excluded, string[] nodes, CancellationToken cancellation)
+    private static async Task SetUpAsync(IControlStore store, string pool, string[] excluded, string[] nodes, CancellationToken cancellation, bool borrowing = false)
     {
         int length = pool.Contains(':', StringComparison.Ordinal) ? PoolDocument.DefaultIPv6BlockLength : PoolDocument.DefaultIPv4BlockLength;
-        var network = new NetworkDocument("pods", 42, "vxlan", [new PoolDocument(pool, length, excluded)]);
+        var network = new NetworkDocument("pods", 42, "vxlan", [new PoolDocument(pool, length, excluded)], Borrowing: borrowing);
         StoreTransaction transaction = new StoreTransaction().RequireAbsent(StateKeys.Network("pods"))
             .Put(StateKeys.Network("pods"), StateDocuments.Encode(network));
         foreach (string node in nodes)
@@ -135,37 +201,6 @@ public abstract class BlockLeasesConformance(StoreLab lab)
             transaction.Put(StateKeys.Node(node), StateDocuments.Encode(document));
         }
         Assert.True((await store.CommitAsync(transaction, cancellation)).IsCommitted);
-    }
-
-    /// <summary>A store whose process dies at some commits: before the transaction, or after it and before the answer.</summary>
-    private sealed class CrashingStore(IControlStore inner, Random random) : IControlStore
-    {
-        public string Name => inner.Name;
-
-        public async Task<CommitResult> CommitAsync(StoreTransaction transaction, CancellationToken cancellation)
-        {
-            int fate = random.Next(8);
-            if (fate == 0) throw new StoreException("died before the commit", isOutcomeUnknown: true);
-            CommitResult result = await inner.CommitAsync(transaction, cancellation);
-            return fate == 1 ? throw new StoreException("died after the commit", isOutcomeUnknown: true) : result;
-        }
-
-        public Task<StoreRange?> ReadAsync(string prefix, long? revision, CancellationToken cancellation) => inner.ReadAsync(prefix, revision, cancellation);
-
-        public async IAsyncEnumerable<StoreChange> WatchAsync(string prefix, long after, [EnumeratorCancellation] CancellationToken cancellation)
-        {
-            await foreach (StoreChange change in inner.WatchAsync(prefix, after, cancellation)) yield return change;
-        }
-
-        public Task<long> GrantLeaseAsync(TimeSpan time, CancellationToken cancellation) => inner.GrantLeaseAsync(time, cancellation);
-
-        public Task<bool> RenewLeaseAsync(long lease, CancellationToken cancellation) => inner.RenewLeaseAsync(lease, cancellation);
-
-        public Task RevokeLeaseAsync(long lease, CancellationToken cancellation) => inner.RevokeLeaseAsync(lease, cancellation);
-
-        public Task CompactAsync(long revision, CancellationToken cancellation) => inner.CompactAsync(revision, cancellation);
-
-        public ValueTask DisposeAsync() => inner.DisposeAsync();
     }
 }
 

@@ -121,6 +121,141 @@ public sealed class NodeAllocatorTests : IDisposable
     }
 
     [Fact]
+    public void WantsBlock_AddressesThatCoolDown_CountAsNoneUntilTheyHaveCooled()
+    {
+        using NodeAllocator allocator = Open();
+        int told = 0;
+        allocator.BlockWanted += () => told++;
+        allocator.AddBlock(Network, Block, [IPAddress.Parse("10.244.1.0")]);
+        for (int i = 0; i < 31; i++) AllocateWhenExtended(allocator, $"o{i}");
+        Assert.Equal((32, 0), (allocator.Available(Network, AddressFamily.InterNetwork), told));
+        allocator.Release(Network, "o0");
+        AllocateWhenExtended(allocator, "late");
+
+        Assert.Equal((31, 1), (allocator.Available(Network, AddressFamily.InterNetwork), told));
+        Assert.True(allocator.WantsBlock(Network, AddressFamily.InterNetwork));
+        Assert.Equal(32, allocator.Free(Network, AddressFamily.InterNetwork));
+        _time.Advance(TimeSpan.FromSeconds(30));
+        Assert.False(allocator.WantsBlock(Network, AddressFamily.InterNetwork));
+    }
+
+    [Fact]
+    public void AddBlock_AddressSparedNoMore_IsHandedOutAfterItsCoolDown()
+    {
+        var spared = IPAddress.Parse("10.244.1.1");
+        using NodeAllocator allocator = Open();
+        allocator.AddBlock(Network, IPNetwork.Parse("10.244.1.0/30"), [spared]);
+        Assert.All(Enumerable.Range(0, 3), i => Assert.NotEqual(spared, allocator.Allocate(Network, AddressFamily.InterNetwork, $"o{i}").Address!));
+        allocator.AddBlock(Network, IPNetwork.Parse("10.244.1.0/30"), []);
+
+        Assert.Equal(AllocationStatus.Exhausted, allocator.Allocate(Network, AddressFamily.InterNetwork, "late").Status);
+        _time.Advance(TimeSpan.FromSeconds(30));
+        Assert.Equal(spared, allocator.Allocate(Network, AddressFamily.InterNetwork, "late").Address);
+    }
+
+    /// <summary>Twenty journals' worth of allocations and releases, over which the journal is rewritten again and again.</summary>
+    [Fact]
+    public void Allocate_WhileTheJournalIsRewritten_LosesNothing()
+    {
+        var held = new Dictionary<string, IPAddress>();
+        using (NodeAllocator allocator = new(new NodeAllocatorOptions { Journal = Journal, CoolDown = TimeSpan.Zero }))
+        {
+            allocator.AddBlock(Network, IPNetwork.Parse("10.244.0.0/22"), []);
+            string padding = new('x', 1000);
+            for (int i = 0; i < 20_000; i++)
+            {
+                held[$"{padding}{i}"] = AllocateWhenExtended(allocator, $"{padding}{i}").Address!;
+                if (i < 200) continue;
+                allocator.Release(Network, $"{padding}{i - 200}");
+                held.Remove($"{padding}{i - 200}");
+            }
+        }
+        Assert.True(new FileInfo(Journal).Length < 12 << 20, $"the journal has {new FileInfo(Journal).Length} bytes");
+        using NodeAllocator reopened = Open();
+
+        Assert.Equal(held.OrderBy(each => each.Key), reopened.All.Select(each => KeyValuePair.Create(each.Owner, each.Address)).OrderBy(each => each.Key));
+    }
+
+    [Fact]
+    public void Allocate_DiskFull_IsRefusedWithTheReasonUntilThereIsRoom()
+    {
+        string disk = Directory.CreateTempSubdirectory("ovt-disk-").FullName;
+        ProgramRun.Check("mount", "-t", "tmpfs", "-o", "size=64k", "none", disk);
+        try
+        {
+            using (var allocator = new NodeAllocator(new NodeAllocatorOptions { Journal = $"{disk}/journal" }, _time))
+            {
+                allocator.AddBlock(Network, IPNetwork.Parse("10.244.0.0/22"), []);
+                Assert.NotEqual(0, ProgramRun.Start("dd", "if=/dev/zero", $"of={disk}/filler", "bs=1024").ExitCode);
+                var held = new List<IPAddress>();
+                Allocation refused;
+                for (int i = 0; (refused = AllocateWhenExtended(allocator, $"o{i}")).Status == AllocationStatus.Allocated; i++) held.Add(refused.Address!);
+                Assert.Equal(AllocationStatus.JournalFailed, refused.Status);
+                Assert.Contains("cannot be", refused.Problem, StringComparison.Ordinal);
+                File.Delete($"{disk}/filler");
+                Allocation again = default;
+                Assert.True(SpinWait.SpinUntil(() => (again = allocator.Allocate(Network, AddressFamily.InterNetwork, "late")).Status == AllocationStatus.Allocated, TimeSpan.FromSeconds(20)));
+                Assert.DoesNotContain(again.Address, held);
+            }
+            using var reopened = new NodeAllocator(new NodeAllocatorOptions { Journal = $"{disk}/journal" }, _time);
+            Assert.Contains(reopened.All, each => each.Owner == "late");
+        }
+        finally
+        {
+            ProgramRun.Check("umount", disk);
+            Directory.Delete(disk);
+        }
+    }
+
+    [Fact]
+    public void OfferPart_OfABlockWithRoom_IsHandedToNobodyAlsoAfterARestartUntilItIsBack()
+    {
+        IPNetwork part;
+        using (NodeAllocator allocator = Open())
+        {
+            allocator.AddBlock(Network, Block, [IPAddress.Parse("10.244.1.0"), IPAddress.Parse("10.244.1.60")]);
+            part = allocator.OfferPart(Network, AddressFamily.InterNetwork)!.Value;
+            Assert.Equal(IPNetwork.Parse("10.244.1.48/29"), part);
+        }
+        using NodeAllocator reopened = Open();
+        _time.Advance(TimeSpan.FromSeconds(30));
+        IPAddress[] handed = [.. Enumerable.Range(0, 64).Select(i => reopened.Allocate(Network, AddressFamily.InterNetwork, $"o{i}").Address).OfType<IPAddress>()];
+        reopened.AddBlock(Network, Block, []);
+        _time.Advance(TimeSpan.FromSeconds(30));
+        IPAddress[] later = [.. Enumerable.Range(0, 64).Select(i => reopened.Allocate(Network, AddressFamily.InterNetwork, $"p{i}").Address).OfType<IPAddress>()];
+
+        Assert.Equal(64 - 2 - 8, handed.Length);
+        Assert.DoesNotContain(handed, part.Contains);
+        Assert.Equal(8, later.Count(part.Contains));
+        Assert.Null(reopened.OfferPart(Network, AddressFamily.InterNetwork));
+    }
+
+    [Fact]
+    public void OfferIdleBlock_PartThatIsLent_GoesBackAsSoonAsItCanBeSpared()
+    {
+        var part = IPNetwork.Parse("10.244.9.48/29");
+        using NodeAllocator allocator = Open();
+        allocator.AddBlock(Network, part, [part.BaseAddress], isLent: true);
+        Assert.Null(allocator.OfferIdleBlock(Network, AddressFamily.InterNetwork));
+        allocator.AddBlock(Network, Block, []);
+
+        Assert.Equal(part, allocator.OfferIdleBlock(Network, AddressFamily.InterNetwork));
+        Assert.Null(allocator.OfferPart(Network, AddressFamily.InterNetworkV6));
+    }
+
+    [Fact]
+    public void Read_AnyAddressesAsTheyWereWritten_AreTheSame() => Seeded.Check(200, random =>
+    {
+        UInt128 first = random.Next(2) == 0 ? (UInt128)0xffff_0a00_0000 : (UInt128)0xfd00 << 112;
+        HashSet<UInt128> addresses = [.. Enumerable.Range(0, random.Next(60)).Select(_ => first + (UInt128)random.Next(100))];
+
+        string[] texts = AddressRanges.Write(addresses);
+
+        Assert.True(addresses.SetEquals(AddressRanges.Read(texts)));
+        Assert.Equal(addresses.Count(each => !addresses.Contains(each - 1)), texts.Length);
+    });
+
+    [Fact]
     public void Open_JournalDamagedInItsMiddle_IsRefused()
     {
         using (NodeAllocator allocator = Open())

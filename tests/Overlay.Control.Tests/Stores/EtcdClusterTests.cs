@@ -1,6 +1,7 @@
 using System.Globalization;
 using Overlay.Control.Stores;
 using Overlay.Control.Stores.Etcd;
+using Overlay.Testing;
 using static Overlay.Control.Tests.Stores.StoreLab;
 
 namespace Overlay.Control.Tests.Stores;
@@ -44,7 +45,7 @@ public sealed class EtcdClusterTests : IAsyncLifetime, IDisposable
         {
             int before = Volatile.Read(ref applied);
             await UntilAsync(() => Volatile.Read(ref applied) > before + 200);
-            EtcdMember leader = await LeaderAsync();
+            EtcdMember leader = await EtcdMember.LeaderAsync(_members, _deadline.Token);
             leader.Kill();
             int killed = Volatile.Read(ref applied);
             await UntilAsync(() => Volatile.Read(ref applied) > killed + 200);
@@ -79,18 +80,6 @@ public sealed class EtcdClusterTests : IAsyncLifetime, IDisposable
             applied();
         }
         return count;
-    }
-
-    private async Task<EtcdMember> LeaderAsync()
-    {
-        while (true)
-        {
-            foreach (EtcdMember member in _members)
-            {
-                if (await member.IsLeaderAsync()) return member;
-            }
-            await Task.Delay(50, _deadline.Token);
-        }
     }
 
     private async Task UntilAsync(Func<bool> condition)

@@ -2,6 +2,7 @@ using System.Text;
 using Overlay.Control.Stores;
 using Overlay.Control.Stores.Etcd;
 using Overlay.Control.Stores.Sqlite;
+using Overlay.Testing;
 
 namespace Overlay.Control.Tests.Stores;
 

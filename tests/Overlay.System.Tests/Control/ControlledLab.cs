@@ -54,6 +54,9 @@ internal sealed class ControlledLab : IAsyncDisposable
         await _controller.WaitForExitAsync(Deadline);
     }
 
+    /// <summary>Cuts the controller off from the nodes, or joins it to them again.</summary>
+    public Task ConnectControllerAsync(bool connected) => _switch.IpAsync($"link set port100 {(connected ? "up" : "down")}");
+
     /// <summary>A host on the switch at 192.0.2.N.</summary>
     public async Task<NetworkNamespace> AddHostAsync(int number)
     {
@@ -66,7 +69,8 @@ internal sealed class ControlledLab : IAsyncDisposable
 
     /// <summary>Starts overlayd, which is ready as soon as it forwards, whatever it knows.</summary>
     /// <param name="state">Name of the folder of what outlives it.</param>
-    public async Task<RunningProcess> StartNodeAsync(NetworkNamespace host, string node, string state)
+    /// <param name="more">Further lines: of the section 'control:', and after it.</param>
+    public async Task<RunningProcess> StartNodeAsync(NetworkNamespace host, string node, string state, string more = "")
     {
         string certificate = $"{Folder}/pki/node-{node}.pem";
         if (!File.Exists(certificate)) await OverlayAsync("pki", "node", node, "--dir", $"{Folder}/pki");
@@ -82,6 +86,7 @@ internal sealed class ControlledLab : IAsyncDisposable
               key: {{Folder}}/pki/node-{{node}}.key
               authority: {{Folder}}/pki/ca.pem
               state: {{Folder}}/{{state}}
+            {{more}}
             """);
         RunningProcess daemon = host.Start([Repository.Daemon, "--config", file]);
         _processes.Add(daemon);

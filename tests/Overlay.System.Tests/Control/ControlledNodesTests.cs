@@ -47,6 +47,24 @@ public sealed class ControlledNodesTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Partition_OfNodesAndControllerForLongerThanTheLease_TrafficGoesOnAndTheNodesComeBack()
+    {
+        string a = await ControlledLab.AddressAsync(_a, "ovl42");
+        string b = await ControlledLab.AddressAsync(_b, "ovl42");
+        await ControlledLab.ReachesAsync(_a, a, b);
+
+        await _lab.ConnectControllerAsync(false);
+        Task<CommandResult> flow = _a.RunAsync(ControlledLab.Deadline, "ping", "-n", "-q", "-c", "60", "-i", "0.1", "-W", "1", "-I", a, b);
+        await ControlledLab.UntilAsync(async () => (await _lab.AdministerAsync("node", "list")).Split("lost").Length == 3, "both nodes are taken for lost");
+        Assert.Contains(" 0% packet loss", (await flow).Output, StringComparison.Ordinal);
+        await _lab.ConnectControllerAsync(true);
+
+        await ControlledLab.UntilAsync(async () => !(await _lab.AdministerAsync("node", "list")).Contains("lost", StringComparison.Ordinal), "both nodes are back");
+        await ControlledLab.ReachesAsync(_a, a, b);
+        Assert.Contains("no contradiction", await _lab.AdministerAsync("ipam", "check"), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Node_UnderAnotherUnderlayAddress_IsFollowedByItsPeersWithinASecond()
     {
         string a = await ControlledLab.AddressAsync(_a, "ovl42");

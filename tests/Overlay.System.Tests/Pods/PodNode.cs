@@ -119,12 +119,17 @@ internal sealed class PodNode : IAsyncDisposable
     public static JsonObject ConfigurationOf(string version) => new() { ["cniVersion"] = version, ["name"] = Network, ["type"] = "overlay-cni" };
 
     /// <summary>Runs the plugin as a runtime does.</summary>
-    public async Task<CniOutcome> CallAsync(string command, JsonNode configuration, string containerId = "", string path = "", string interfaceName = "", string arguments = "")
+    public Task<CniOutcome> CallAsync(string command, JsonNode configuration, string containerId = "", string path = "", string interfaceName = "", string arguments = "") =>
+        CallAsync(Socket, State, command, configuration, containerId, path, interfaceName, arguments);
+
+    /// <summary>Runs the plugin against the daemon that listens on a socket.</summary>
+    public static async Task<CniOutcome> CallAsync(
+        string socket, string state, string command, JsonNode configuration, string containerId = "", string path = "", string interfaceName = "", string arguments = "")
     {
         using RunningProcess plugin = RunningProcess.Start(Repository.CniPlugin, [], configuration.ToJsonString(), new Dictionary<string, string>
         {
-            ["OVERLAY_CNI_SOCKET"] = Socket,
-            ["OVERLAY_CNI_PENDING"] = Path.Combine(State, "pending"),
+            ["OVERLAY_CNI_SOCKET"] = socket,
+            ["OVERLAY_CNI_PENDING"] = Path.Combine(state, "pending"),
             ["CNI_COMMAND"] = command,
             ["CNI_CONTAINERID"] = containerId,
             ["CNI_NETNS"] = path,

@@ -2,7 +2,7 @@ using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
 
-namespace Overlay.Control.Tests.Stores;
+namespace Overlay.Testing;
 
 /// <summary>A real etcd on loopback, with a data folder and ports of its own.</summary>
 public sealed class EtcdMember : IDisposable
@@ -11,6 +11,7 @@ public sealed class EtcdMember : IDisposable
 
     private readonly string _folder = Directory.CreateTempSubdirectory("ovt-etcd-").FullName;
     private readonly string[] _arguments;
+    private readonly string[] _restoring;
     private Process? _process;
 
     private EtcdMember(string name, int clientPort, int peerPort, string cluster)
@@ -20,13 +21,16 @@ public sealed class EtcdMember : IDisposable
         string peer = $"http://127.0.0.1:{peerPort}";
         _arguments =
         [
-            "--name", name, "--data-dir", _folder, "--listen-client-urls", client, "--advertise-client-urls", client,
+            "--name", name, "--data-dir", Data, "--listen-client-urls", client, "--advertise-client-urls", client,
             "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", cluster, "--log-level", "error",
             "--heartbeat-interval", "100", "--election-timeout", "1000",
         ];
+        _restoring = ["--name", name, "--data-dir", Data, "--initial-cluster", cluster, "--initial-advertise-peer-urls", peer];
     }
 
     public Uri Client { get; }
+
+    private string Data => Path.Combine(_folder, "data");
 
     /// <summary>Members of one cluster, which have a leader.</summary>
     public static async Task<EtcdMember[]> StartAsync(int count)
@@ -38,6 +42,26 @@ public sealed class EtcdMember : IDisposable
         using var http = new HttpClient { Timeout = TimeSpan.FromSeconds(5) };
         foreach (EtcdMember member in members) await WaitForLeaderAsync(http, member);
         return members;
+    }
+
+    /// <summary>The member that leads; all of them run.</summary>
+    public static async Task<EtcdMember> LeaderAsync(EtcdMember[] members, CancellationToken deadline)
+    {
+        while (true)
+        {
+            foreach (EtcdMember member in members)
+            {
+                if (await member.IsLeaderAsync()) return member;
+            }
+            await Task.Delay(50, deadline);
+        }
+    }
+
+    /// <summary>Puts a snapshot in the place of what a member has that does not run.</summary>
+    public void Restore(string snapshot)
+    {
+        Directory.Delete(Data, recursive: true);
+        ProgramRun.Check("etcdctl", ["snapshot", "restore", snapshot, .. _restoring]);
     }
 
     /// <summary>Whether it leads its cluster.</summary>

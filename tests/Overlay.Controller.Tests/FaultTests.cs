@@ -1,0 +1,151 @@
+using Overlay.Rpc.Control;
+using Overlay.Rpc.Grpc;
+using Overlay.Rpc.Security;
+using Overlay.Testing;
+using static Overlay.Controller.Tests.ControllerLab;
+
+namespace Overlay.Controller.Tests;
+
+/// <summary>Disks that are full, clocks that are set, backups that are restored.</summary>
+public sealed class FaultTests
+{
+    [Fact]
+    public async Task Controller_DiskFull_RefusesChangesWithTheReasonServesWatchersAndGoesOnWhenThereIsRoom()
+    {
+        string disk = Directory.CreateTempSubdirectory("ovt-disk-").FullName;
+        ProgramRun.Check("mount", "-t", "tmpfs", "-o", "size=3m", "none", disk);
+        try
+        {
+            await using ControllerLab lab = await ControllerLab.StartNewAsync($"{{ kind: sqlite, file: {disk}/control.db }}", "nodes: { leaseSeconds: 2, graceSeconds: 1 }");
+            await lab.CreateNetworkAsync("pods", 42, "10.244.0.0/16");
+            using GrpcChannel channel = lab.OpenNode("a");
+            RegisterResponse registered = await RegisterAsync(channel, ControllerLab.Registration("a"));
+            AcquireBlockResponse block = await AcquireAsync(channel, "a", registered);
+            Assert.NotEqual(0, ProgramRun.Start("dd", "if=/dev/zero", $"of={disk}/filler", "bs=1024").ExitCode);
+
+            // The log has room for some more pages before the disk is asked for any.
+            GrpcException refused = await Assert.ThrowsAsync<GrpcException>(async () =>
+            {
+                for (int i = 1; i < 2000; i++) await ReserveAsync(lab, $"10.244.{i / 250}.{i % 250}");
+            });
+            GetStateResponse served = await lab.StateAsync();
+            await Task.Delay(TimeSpan.FromSeconds(4));
+
+            Assert.Equal(GrpcStatusCode.Unavailable, refused.Status);
+            Assert.Contains("is full, and nothing was changed: make room", refused.Message, StringComparison.Ordinal);
+            Assert.Equal("a", served.Blocks.Single().Holder);
+            File.Delete($"{disk}/filler");
+            await ReserveAsync(lab, "10.244.255.9");
+            Assert.Equal(block.Prefix, (await lab.StateAsync()).Blocks.Single(each => each.Prefix == block.Prefix).Prefix);
+            Assert.Empty((await lab.AdministerAsync<CheckRequest, CheckResponse>("Check", new CheckRequest())).Problems);
+            Assert.Equal(0, await lab.TerminateAsync());
+        }
+        finally
+        {
+            ProgramRun.Check("umount", disk);
+            Directory.Delete(disk);
+        }
+    }
+
+    /// <summary>A node that renews its lease stays alive, and keeps its blocks, whatever is done to the clock.</summary>
+    [Fact]
+    public async Task Controller_ClockSetAnHourOnAndBack_TakesNoNodeForLost()
+    {
+        await using var lab = new ControllerLab(more: "nodes: { leaseSeconds: 3, graceSeconds: 1 }");
+        foreach ((string file, CertificateIdentity identity, string[] hosts) in new[]
+        {
+            ("controller", new CertificateIdentity(CertificateRole.Controller, "controller"), new[] { "127.0.0.1" }),
+            ("a", new CertificateIdentity(CertificateRole.Node, "a"), []),
+        })
+            lab.Issue(file, identity, hosts, life: TimeSpan.FromHours(6));
+        string clock = $"{lab.Folder}/clock";
+        await File.WriteAllTextAsync(clock, "+0\n");
+        lab.Environment = new Dictionary<string, string>
+        {
+            ["LD_PRELOAD"] = Directory.GetDirectories("/usr/lib", "*-linux-gnu").Select(folder => $"{folder}/faketime/libfaketime.so.1").First(File.Exists),
+            ["FAKETIME_TIMESTAMP_FILE"] = clock,
+            ["FAKETIME_NO_CACHE"] = "1",
+            ["FAKETIME_DONT_FAKE_MONOTONIC"] = "1",
+        };
+        await lab.StartAsync();
+        await lab.CreateNetworkAsync("pods", 42, "10.244.0.0/16");
+        using GrpcChannel channel = lab.Open("a");
+        RegisterResponse registered = await RegisterAsync(channel, ControllerLab.Registration("a"));
+        AcquireBlockResponse block = await AcquireAsync(channel, "a", registered);
+
+        foreach (string offset in new[] { "+3600", "+0" })
+        {
+            await File.WriteAllTextAsync(clock, $"{offset}\n");
+            for (int i = 0; i < 6; i++)
+            {
+                await Task.Delay(TimeSpan.FromSeconds(1));
+                await RenewAsync(channel, "a", registered);
+            }
+            GetStateResponse state = await lab.StateAsync();
+            Assert.Equal(0, state.Nodes.Single().LostSince);
+            Assert.All(state.Blocks, each => Assert.Equal("a", each.Holder));
+            if (offset == "+0") continue;
+            // That the clock was another one is seen in what is only shown.
+            await AcquireAsync(channel, "a", registered, "10.244.200.0/26");
+            GetStateResponse after = await lab.StateAsync();
+            Assert.True(after.Blocks[^1].Since - after.Blocks[0].Since > 3_000_000);
+        }
+        Assert.Contains(block.Prefix, (await lab.StateAsync()).Blocks.Where(each => each.Holder == "a").Select(each => each.Prefix));
+        Assert.Equal(0, await lab.TerminateAsync());
+    }
+
+    /// <summary>What docs/control-plane.md says of backups, word for word.</summary>
+    [Theory]
+    [InlineData("sqlite")]
+    [InlineData("etcd")]
+    public async Task Backup_Restored_NodesStartOverAndClaimWhatTheyHoldAgain(string kind)
+    {
+        using var deadline = new CancellationTokenSource(ControllerLab.Patience);
+        EtcdMember? etcd = kind == "etcd" ? (await EtcdMember.StartAsync(1))[0] : null;
+        try
+        {
+            await using ControllerLab lab = await ControllerLab.StartNewAsync(etcd is null ? null : $"{{ kind: etcd, endpoints: [{etcd.Client.OriginalString}] }}");
+            string backup = $"{lab.Folder}/control-backup.db";
+            await lab.CreateNetworkAsync("pods", 42, "10.244.0.0/16");
+            using GrpcChannel channel = lab.OpenNode("a");
+            RegisterResponse registered = await RegisterAsync(channel, ControllerLab.Registration("a"));
+            AcquireBlockResponse known = await AcquireAsync(channel, "a", registered);
+            if (etcd is null) ProgramRun.Check("sqlite3", lab.Database, $".backup {backup}");
+            else ProgramRun.Check("etcdctl", "--endpoints", etcd.Client.OriginalString, "snapshot", "save", backup);
+            AcquireBlockResponse later = await AcquireAsync(channel, "a", registered);
+            for (int i = 0; i < 5; i++) await ReserveAsync(lab, $"10.244.255.{i + 1}");
+            long revision = (await lab.StateAsync()).Revision;
+
+            Assert.Equal(0, await lab.TerminateAsync());
+            if (etcd is null)
+            {
+                File.Copy(backup, lab.Database, overwrite: true);
+                File.Delete($"{lab.Database}-wal");
+                File.Delete($"{lab.Database}-shm");
+            }
+            else
+            {
+                etcd.Kill();
+                etcd.Restore(backup);
+                etcd.Start();
+            }
+            await lab.StartAsync();
+
+            WatchResponse whole = await ControllerLab.RetryAsync(() => NextAsync(channel, revision, deadline.Token));
+            Assert.True(whole.Reset);
+            Assert.Equal([known.Prefix], whole.Changes.Where(change => change.Block is not null).Select(change => change.Block.Prefix));
+            RegisterResponse again = await RegisterAsync(
+                channel, ControllerLab.Registration("a", generation: registered.Generation, attempt: "b"));
+            Assert.Equal(later.Prefix, (await AcquireAsync(channel, "a", again, later.Prefix)).Prefix);
+            Assert.Equal(2, (await lab.StateAsync()).Blocks.Count(block => block.Holder == "a"));
+            Assert.Empty((await lab.AdministerAsync<CheckRequest, CheckResponse>("Check", new CheckRequest())).Problems);
+        }
+        finally
+        {
+            etcd?.Dispose();
+        }
+    }
+
+    private static Task<ChangeResponse> ReserveAsync(ControllerLab lab, string address) =>
+        lab.AdministerAsync<ReserveRequest, ChangeResponse>("Reserve", new ReserveRequest { Address = address, Owner = "test" });
+}
