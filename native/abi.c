@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/mount.h>
@@ -70,6 +71,7 @@ static void structs(void)
     FIELD(loop_info64, lo_device)
     FIELD(loop_info64, lo_inode)
     FIELD(loop_info64, lo_flags)
+    FIELD(loop_info64, lo_file_name)
     STRUCT(loop_config)
     FIELD(loop_config, fd)
     FIELD(loop_config, block_size)
@@ -561,6 +563,9 @@ static void storage_constants(void)
     CONST(LO_FLAGS_READ_ONLY)
     CONST(LO_FLAGS_AUTOCLEAR)
     CONST(LO_FLAGS_DIRECT_IO)
+    CONST(LO_NAME_SIZE)
+    CONST(LOCK_EX)
+    CONST(LOCK_NB)
     CONST(FICLONE)
     CONST(FIFREEZE)
     CONST(FITHAW)

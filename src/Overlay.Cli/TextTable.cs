@@ -20,8 +20,12 @@ internal sealed class TextTable(params TextTable.Column[] columns)
     public void Add(params string[] cells)
     {
         ArgumentOutOfRangeException.ThrowIfNotEqual(cells.Length, columns.Length);
-        _rows.Add(cells);
+        _rows.Add([.. cells.Select(Printable)]);
     }
+
+    /// <summary>Names come from others: what moves the cursor of a terminal is not sent to it.</summary>
+    private static string Printable(string cell) =>
+        cell.Any(char.IsControl) ? string.Concat(cell.Select(letter => char.IsControl(letter) ? '\ufffd' : letter)) : cell;
 
     public void Write(TextWriter output)
     {

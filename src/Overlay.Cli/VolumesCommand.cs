@@ -17,35 +17,70 @@ internal static class VolumesCommand
             HelpName = "PATH",
             DefaultValueFactory = _ => LocalApi.DefaultVolumesSocket,
         };
-        var command = new Command("volumes", "Print the volumes of this node, their pods and their condition.") { json, socket };
-        command.SetAction((parsed, cancellation) => RunAsync(parsed.GetValue(socket)!, parsed.GetValue(json), output, errors, cancellation));
+        var agent = new Option<string>("--agent")
+        {
+            Description = "Unix socket of overlayd, which knows pods by their UID.",
+            HelpName = "PATH",
+            DefaultValueFactory = _ => LocalApi.DefaultSocket,
+        };
+        var command = new Command("volumes", "Print the volumes of this node, their pods and their condition.") { json, socket, agent };
+        command.SetAction((parsed, cancellation) =>
+            RunAsync(parsed.GetValue(socket)!, parsed.GetValue(agent)!, parsed.GetValue(json), output, errors, cancellation));
         return command;
     }
 
     /// <returns>0 when the list was printed, 1 when the driver could not be asked.</returns>
-    public static Task<int> RunAsync(string socket, bool asJson, TextWriter output, TextWriter errors, CancellationToken cancellation)
+    public static Task<int> RunAsync(string socket, string agent, bool asJson, TextWriter output, TextWriter errors, CancellationToken cancellation)
     {
         return LocalApiCommand.AskAsync(socket, PrintAsync, errors, cancellation, "overlay-csi");
 
         async Task PrintAsync(LocalApiClient client, CancellationToken deadline)
         {
-            VolumesDocument volumes = await client.GetVolumesAsync(deadline).ConfigureAwait(false);
+            VolumesDocument volumes = await JoinAsync(await client.GetVolumesAsync(deadline).ConfigureAwait(false), agent, errors, deadline).ConfigureAwait(false);
             if (asJson) await output.WriteLineAsync(JsonSerializer.Serialize(volumes, StatusJson.Default.VolumesDocument)).ConfigureAwait(false);
             else Write(volumes, output);
         }
     }
 
+    /// <summary>Adds what overlayd knows of the pods: names that the kubelet did not tell, and addresses.</summary>
+    private static async Task<VolumesDocument> JoinAsync(VolumesDocument volumes, string agent, TextWriter errors, CancellationToken cancellation)
+    {
+        VolumeUser[] users = [.. volumes.Volumes.SelectMany(volume => volume.Users).Where(user => user.PodUid is not null)];
+        if (users.Length == 0) return volumes;
+        PodStatus[] pods = [];
+        try
+        {
+            using var client = new LocalApiClient(agent);
+            pods = [.. (await client.GetPodsAsync(cancellation).ConfigureAwait(false)).Pods];
+        }
+        catch (LocalApiException exception)
+        {
+            if (users.Any(user => user.Pod is null)) await errors.WriteLineAsync($"overlay: pods are without names: {exception.Message}").ConfigureAwait(false);
+        }
+        return volumes with { Volumes = [.. volumes.Volumes.Select(volume => volume with { Users = [.. volume.Users.Select(user => Join(user, pods))] })] };
+    }
+
+    private static VolumeUser Join(VolumeUser user, PodStatus[] pods)
+    {
+        PodStatus[] interfaces = [.. pods.Where(pod => pod.Uid is { } uid && uid == user.PodUid)];
+        if (interfaces.Length == 0) return user;
+        string? name = string.IsNullOrEmpty(interfaces[0].Name) ? null : $"{interfaces[0].Namespace}/{interfaces[0].Name}";
+        return user with { Pod = user.Pod ?? name, Addresses = [.. interfaces.SelectMany(pod => pod.Addresses)] };
+    }
+
     private static void Write(VolumesDocument document, TextWriter output)
     {
-        var pools = new TextTable(TextTable.Text("POOL"), TextTable.Number("AVAILABLE"), TextTable.Text("FOLDER"));
-        foreach (PoolStatus pool in document.Pools) pools.Add(pool.Name, Bytes(pool.AvailableBytes), pool.Folder);
+        var pools = new TextTable(TextTable.Text("POOL"), TextTable.Number("AVAILABLE"), TextTable.Text("FOLDER"), TextTable.Text("CONDITION"));
+        foreach (PoolStatus pool in document.Pools) pools.Add(pool.Name, Bytes(pool.AvailableBytes), pool.Folder, pool.Abnormal ?? "sound");
         pools.Write(output);
         output.WriteLine();
-        if (document.Volumes.Count == 0)
-        {
-            output.WriteLine("there is no volume");
-            return;
-        }
+        if (document.Volumes.Count == 0) output.WriteLine("there is no volume");
+        else WriteVolumes(document.Volumes, output);
+        foreach (string record in document.Damaged) output.WriteLine(record);
+    }
+
+    private static void WriteVolumes(IReadOnlyList<VolumeStatus> volumes, TextWriter output)
+    {
         var table = new TextTable(
             TextTable.Text("VOLUME"),
             TextTable.Text("POOL"),
@@ -55,7 +90,7 @@ internal static class VolumesCommand
             TextTable.Number("SNAPSHOTS"),
             TextTable.Text("USED BY"),
             TextTable.Text("CONDITION"));
-        foreach (VolumeStatus volume in document.Volumes)
+        foreach (VolumeStatus volume in volumes)
         {
             string users = volume.Users.Count > 0 ? string.Join(", ", volume.Users.Select(Describe)) : volume.StagedAt is null ? "-" : "(staged)";
             table.Add(
@@ -71,7 +106,11 @@ internal static class VolumesCommand
         table.Write(output);
     }
 
-    private static string Describe(VolumeUser user) => (user.Pod ?? user.PodUid ?? user.Target) + (user.IsReadOnly ? " (reads)" : "");
+    private static string Describe(VolumeUser user)
+    {
+        string addresses = user.Addresses is { Count: > 0 } known ? $" [{string.Join(' ', known)}]" : "";
+        return $"{user.Pod ?? user.PodUid ?? user.Target}{addresses}{(user.IsReadOnly ? " (reads)" : "")}";
+    }
 
     private static string Bytes(long bytes)
     {

@@ -23,7 +23,8 @@ internal static class AgentNode
                     await http.GetByteArrayAsync(new Uri(LocalApi.StatusPath, UriKind.Relative), cancellation).ConfigureAwait(false));
                 return status.RootElement.GetProperty("node").GetString();
             }
-            catch (HttpRequestException exception)
+            catch (Exception exception) when (exception is HttpRequestException or JsonException or KeyNotFoundException or InvalidOperationException
+                || (exception is OperationCanceledException && !cancellation.IsCancellationRequested))
             {
                 if (Environment.TickCount64 - start > Patience.TotalMilliseconds)
                 {

@@ -7,6 +7,8 @@ namespace Overlay.Csi;
 /// <summary>What volumes can be asked to be.</summary>
 internal static class Capabilities
 {
+    private const string Types = "choose ext4, xfs or btrfs";
+
     /// <summary>What a volume of each kind takes at least, for its file system to be made.</summary>
     private static readonly Dictionary<string, long> SmallestBytes = new(StringComparer.Ordinal)
     {
@@ -37,6 +39,22 @@ internal static class Capabilities
         }
     }
 
+    /// <summary>Puts the type of the file system into capabilities that leave it open.</summary>
+    /// <param name="type">Null: ext4.</param>
+    /// <exception cref="GrpcException">INVALID_ARGUMENT: it is none, or the capabilities name another one.</exception>
+    public static void Choose(IEnumerable<VolumeCapability> capabilities, string? type)
+    {
+        if (type is not null && (type == "block" || !SmallestBytes.ContainsKey(type))) throw new GrpcException(GrpcStatusCode.InvalidArgument, $"parameter fsType '{type}': {Types}");
+        foreach (VolumeCapability capability in capabilities.Where(capability => capability.Mount is not null))
+        {
+            if (capability.Mount.FsType.Length == 0) capability.Mount.FsType = type ?? "ext4";
+            else if (type is not null && capability.Mount.FsType != type)
+            {
+                throw new GrpcException(GrpcStatusCode.InvalidArgument, $"parameter fsType '{type}': the capabilities have fs_type '{capability.Mount.FsType}'");
+            }
+        }
+    }
+
     /// <summary>Why a volume of one node cannot be that; null where it can.</summary>
     public static string? Refusal(IEnumerable<VolumeCapability> capabilities)
     {
@@ -50,7 +68,7 @@ internal static class Capabilities
             }
             if (capability.Mount is { VolumeMountGroup.Length: > 0 }) return "volume_mount_group is not offered: use fsGroupPolicy: File";
             string next = KindOf(capability);
-            if (!SmallestBytes.ContainsKey(next)) return $"fs_type '{next}': choose ext4, xfs or btrfs";
+            if (capability.Mount?.FsType == "block" || !SmallestBytes.ContainsKey(next)) return $"fs_type '{next}': {Types}";
             if (kind is not null && kind != next) return $"one volume cannot be {kind} and {next}";
             kind = next;
         }

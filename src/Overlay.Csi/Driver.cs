@@ -1,3 +1,4 @@
+using System.Net.Sockets;
 using System.Runtime.InteropServices;
 using Microsoft.Extensions.Logging;
 using Overlay.Csi.Api;
@@ -33,7 +34,7 @@ internal sealed class Driver(CsiOptions options, ILoggerFactory logs)
             using VolumeStore store = VolumeStore.Open(options.StateFolder);
             return await ServeAsync(store, end).ConfigureAwait(false);
         }
-        catch (Exception exception) when (exception is StartRefusedException or SocketFileException or LinuxException or IOException or UnauthorizedAccessException)
+        catch (Exception exception) when (exception is StartRefusedException or SocketFileException or SocketException or LinuxException or IOException or UnauthorizedAccessException)
         {
             _log.LogCritical("cannot run: {Problem}", exception.Message);
             return false;
@@ -52,7 +53,7 @@ internal sealed class Driver(CsiOptions options, ILoggerFactory logs)
         var steps = new Steps(_log);
         var tools = new ToolRunner(options.ToolTimeout);
         var gate = new VolumeGate();
-        var pools = new PoolSet([.. options.Pools.Select(pool => new DirectoryPool(pool))]);
+        var pools = new PoolSet([.. options.Pools.Select(pool => new DirectoryPool(pool))], options.StateFolder);
         PoolMount[] mounts = [.. options.Pools.Select(pool => new PoolMount(pool, tools, steps))];
         var identity = new IdentityService(options);
         var stats = new VolumeStats(store, pools);
@@ -60,18 +61,19 @@ internal sealed class Driver(CsiOptions options, ILoggerFactory logs)
         var listing = new VolumeListing(topology, store, pools);
         var ledger = new SpaceLedger(store);
         var copying = new ImageCopying(pools, steps);
-        var making = new VolumeMaking(store, pools, ledger, new VolumeSources(store, pools, gate, copying), listing, steps);
+        var making = new VolumeMaking(topology, store, pools, ledger, new VolumeSources(store, pools, gate, copying), new FileSystems(tools), listing, steps);
         var snapshots = new SnapshotMaking(store, pools, ledger, gate, copying, steps);
         var routes = new GrpcRoutes();
         identity.AddTo(routes);
-        new ControllerService(topology, pools, gate, making, listing, snapshots).AddTo(routes);
+        new ControllerService(pools, gate, making, listing, snapshots).AddTo(routes);
         CreateNode(store, gate, pools, tools, stats, steps).AddTo(routes);
         Directory.CreateDirectory(Path.GetDirectoryName(options.Socket)!);
         await using GrpcServer server = await GrpcServer.ListenAsync(options.Socket, routes, logs).ConfigureAwait(false);
         await using LocalHttpServer? http = await LocalHttpServer.StartAsync(options, identity, new VolumesReporter(options, store, pools, stats), logs).ConfigureAwait(false);
         foreach (PoolMount mount in mounts) mount.Open();
-        snapshots.Reconcile();
-        string[] left = [.. making.Reconcile(), .. new Reconciler(store, pools, steps).Run()];
+        var reconciler = new Reconciler(store, pools, steps);
+        reconciler.Thaw();
+        string[] left = [.. store.Damaged, .. snapshots.Reconcile(), .. making.Reconcile(), .. reconciler.Run()];
         foreach (string unknown in left) _log.LogWarning("{Unknown}; it is kept", unknown);
         gate.Open();
         identity.Ready = true;
@@ -86,14 +88,15 @@ internal sealed class Driver(CsiOptions options, ILoggerFactory logs)
     private NodeService CreateNode(VolumeStore store, VolumeGate gate, PoolSet pools, ToolRunner tools, VolumeStats stats, Steps steps)
     {
         var fileSystems = new FileSystems(tools);
-        var images = new ImageStaging(store, pools, new Formatter(store, fileSystems, tools, steps), fileSystems, steps);
+        var owners = new MountOwners(store, pools);
+        var images = new ImageStaging(store, pools, owners, new Formatter(store, fileSystems, tools, steps), fileSystems, steps);
         return new NodeService(
             options,
             store,
             gate,
             images,
-            new StaticStaging(store, steps),
-            new Publishing(store, pools, images.OpenImage, steps),
+            new StaticStaging(store, owners, steps),
+            new Publishing(store, pools, owners, images.OpenImage, steps),
             stats,
             new Expansion(pools, fileSystems, steps));
     }
@@ -102,6 +105,7 @@ internal sealed class Driver(CsiOptions options, ILoggerFactory logs)
     private async Task<GrpcServer?> RegisterAsync(TaskCompletionSource<bool> end)
     {
         if (options.RegistrationFolder is not { } folder) return null;
+        Directory.CreateDirectory(folder);
         var registration = new Registration(options, _log, () => end.TrySetResult(false));
         return await GrpcServer.ListenAsync(Registration.SocketPath(folder, options.Name), registration.Routes(), logs).ConfigureAwait(false);
     }

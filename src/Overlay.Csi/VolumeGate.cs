@@ -8,13 +8,14 @@ namespace Overlay.Csi;
 /// One call at a time on a volume. The same request again joins the call that runs; another one is ABORTED. What runs goes on when its
 /// clients hang up, so that a retry finds it.
 /// </summary>
-internal sealed class VolumeGate
+/// <param name="isOpen">Whether calls are let in from the start.</param>
+internal sealed class VolumeGate(bool isOpen = false)
 {
     private const int NoSpaceLeft = 28;
 
-    private readonly Dictionary<string, (IMessage? Request, Task<IMessage> Work)> _running = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, Running> _running = new(StringComparer.Ordinal);
 
-    private volatile bool _isOpen;
+    private volatile bool _isOpen = isOpen;
 
     /// <summary>Lets calls in: everything that an earlier process left is accounted for.</summary>
     public void Open() => _isOpen = true;
@@ -34,47 +35,61 @@ internal sealed class VolumeGate
         Task<IMessage> task;
         lock (_running)
         {
-            if (_running.TryGetValue(volume, out (IMessage? Request, Task<IMessage> Work) running))
+            if (_running.TryGetValue(volume, out Running? running))
             {
-                if (!request.Equals(running.Request)) throw Busy(volume);
-                task = running.Work;
+                if (running.Work is not { } same || !request.Equals(running.Request)) throw Busy(volume);
+                task = same;
             }
             else
             {
-                task = Task.Run(() => Run(volume, work), CancellationToken.None);
-                _running.Add(volume, (request, task));
+                task = StartAsync(() => Run(volume, work));
+                _running.Add(volume, new Running(request, task));
             }
         }
         return (TResponse)await task.WaitAsync(cancellation).ConfigureAwait(false);
     }
 
-    /// <summary>Keeps calls away from a second volume, for work on a first one that was let in.</summary>
+    /// <summary>Keeps calls away from a second volume or snapshot, for work on a first one that was let in.</summary>
+    /// <param name="isShared">Whether others that share it may hold it too.</param>
     /// <exception cref="GrpcException">ABORTED: a call on that volume runs.</exception>
-    public Hold HoldAlso(string volume)
+    public Hold HoldAlso(string volume, bool isShared = false)
     {
         lock (_running)
         {
-            if (!_running.TryAdd(volume, default)) throw Busy(volume);
+            if (!_running.TryGetValue(volume, out Running? running)) _running.Add(volume, new Running(null, null) { Sharers = isShared ? 1 : 0 });
+            else if (isShared && running.Sharers > 0) running.Sharers++;
+            else throw Busy(volume);
         }
         return new Hold(this, volume);
     }
 
     private static GrpcException Busy(string volume) => new(GrpcStatusCode.Aborted, $"another call on volume {volume} is under way; try again");
 
-    private IMessage Run(string volume, Func<IMessage> work)
+    /// <summary>
+    /// Does work that waits for the kernel, disks and programs, on a thread of its own: many of them must not keep the pool's from answering.
+    /// </summary>
+    /// <exception cref="GrpcException">As the work tells. RESOURCE_EXHAUSTED, INTERNAL: the kernel refused.</exception>
+    public static Task<T> StartAsync<T>(Func<T> work) =>
+        Task.Factory.StartNew(() => Translate(work), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+
+    private static T Translate<T>(Func<T> work)
     {
         try
         {
             return work();
         }
-        catch (LinuxException exception)
+        catch (Exception exception) when (exception is LinuxException or IOException or UnauthorizedAccessException)
         {
-            throw new GrpcException(exception.IsNoSpace ? GrpcStatusCode.ResourceExhausted : GrpcStatusCode.Internal, exception.Message, exception);
+            bool isNoSpace = exception is LinuxException { IsNoSpace: true } || exception.HResult == NoSpaceLeft;
+            throw new GrpcException(isNoSpace ? GrpcStatusCode.ResourceExhausted : GrpcStatusCode.Internal, exception.Message, exception);
         }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+    }
+
+    private IMessage Run(string volume, Func<IMessage> work)
+    {
+        try
         {
-            throw new GrpcException(
-                exception.HResult == NoSpaceLeft ? GrpcStatusCode.ResourceExhausted : GrpcStatusCode.Internal, exception.Message, exception);
+            return work();
         }
         finally
         {
@@ -84,7 +99,21 @@ internal sealed class VolumeGate
 
     private void Release(string volume)
     {
-        lock (_running) _running.Remove(volume);
+        lock (_running)
+        {
+            if (_running[volume] is { Sharers: > 1 } shared) shared.Sharers--;
+            else _running.Remove(volume);
+        }
+    }
+
+    /// <summary>What keeps others from a volume: a call with its request, or holds of other calls.</summary>
+    private sealed class Running(IMessage? request, Task<IMessage>? work)
+    {
+        public IMessage? Request => request;
+
+        public Task<IMessage>? Work => work;
+
+        public int Sharers { get; set; }
     }
 
     /// <summary>Lets calls on the volume in again when it is disposed.</summary>

@@ -48,6 +48,9 @@ public sealed class LinuxException : Exception
     /// <summary>True when the file system is damaged (EUCLEAN).</summary>
     public bool IsDamaged => Errno == Interop.Errno.EUCLEAN;
 
+    /// <summary>True when a device cannot be read or written (EIO).</summary>
+    public bool IsUnreadable => Errno == Interop.Errno.EIO;
+
     /// <summary>The C library's words for an error number, and the number.</summary>
     internal static string Describe(int errno) => $"{Marshal.GetPInvokeErrorMessage(errno)} (errno {errno})";
 

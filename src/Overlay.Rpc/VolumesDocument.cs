@@ -5,12 +5,15 @@ namespace Overlay.Rpc;
 /// <param name="Node">Name of the node.</param>
 /// <param name="Pools">Where the volumes of this node are made.</param>
 /// <param name="Volumes">By identifier.</param>
-public sealed record VolumesDocument(string Driver, string Node, IReadOnlyList<PoolStatus> Pools, IReadOnlyList<VolumeStatus> Volumes);
+/// <param name="Damaged">A line for each record that cannot be read: its volume is kept, and not used.</param>
+public sealed record VolumesDocument(
+    string Driver, string Node, IReadOnlyList<PoolStatus> Pools, IReadOnlyList<VolumeStatus> Volumes, IReadOnlyList<string> Damaged);
 
 /// <param name="Name">As StorageClasses write it.</param>
 /// <param name="Folder">Where its images are.</param>
 /// <param name="AvailableBytes">That new volumes can have.</param>
-public sealed record PoolStatus(string Name, string Folder, long AvailableBytes);
+/// <param name="Abnormal">What is wrong; null where nothing is.</param>
+public sealed record PoolStatus(string Name, string Folder, long AvailableBytes, string? Abnormal);
 
 /// <param name="Id">Volume handle.</param>
 /// <param name="Name">Name it was made under: that of the PersistentVolume as a rule.</param>
@@ -37,4 +40,5 @@ public sealed record VolumeStatus(
 /// <param name="Pod">Namespace and name, where the kubelet told (<c>podInfoOnMount</c>).</param>
 /// <param name="PodUid">As the target's path tells it; null where it is no path of the kubelet's.</param>
 /// <param name="Target">Path at which the volume is published.</param>
-public sealed record VolumeUser(string? Pod, string? PodUid, string Target, bool IsReadOnly);
+/// <param name="Addresses">Of the pod, with prefix lengths, where overlayd wired it; overlay-csi itself leaves them out.</param>
+public sealed record VolumeUser(string? Pod, string? PodUid, string Target, bool IsReadOnly, IReadOnlyList<string>? Addresses = null);

@@ -23,12 +23,22 @@ public sealed class CodeTests(DriverProcess driver) : IClassFixture<DriverProces
             driver.StageAsync("vol", Ext4, path: "relative"),
             driver.StageAsync("vol", Ext4, path: "/"),
             driver.StageAsync("vol", Ext4, path: driver.Folder),
+            driver.StageAsync("vol", Ext4, path: $"{driver.Pool}/volume"),
+            driver.StageAsync("vol", Ext4, path: $"{driver.State}/volume"),
+            driver.StageAsync("vol", Ext4, path: $"{path}\0"),
+            driver.StageAsync("vol", Calls.Mount(new string('t', 129))),
+            driver.StageAsync("vol", Calls.Mount("ext4", Mode.SingleNodeWriter, new string('f', 4097))),
+            driver.StageAsync("vol", Ext4, context: new Dictionary<string, string> { ["key"] = new string('c', 4096) }),
             driver.StageAsync(new string('v', 129), Ext4),
             driver.UnstageAsync("", path),
             driver.UnstageAsync("vol", ""),
             driver.PublishAsync("", path, Ext4),
             driver.PublishAsync("vol", "", Ext4),
             driver.PublishAsync("vol", $"{driver.Folder}/a/../b", Ext4),
+            driver.PublishAsync("vol", $"{driver.Folder}/{new string('p', 4096)}", Ext4),
+            driver.PublishAsync("vol", $"{path}/", Ext4, staging: path),
+            driver.PublishAsync("vol", $"{path}/inside", Ext4, staging: path),
+            driver.PublishAsync("vol", path, Ext4, staging: $"{path}/inside"),
             driver.CallAsync<NodePublishVolumeRequest, NodePublishVolumeResponse>(
                 "Node", "NodePublishVolume", new NodePublishVolumeRequest { VolumeId = "vol", StagingTargetPath = path, TargetPath = path }),
             driver.UnpublishAsync("", path),
@@ -56,7 +66,9 @@ public sealed class CodeTests(DriverProcess driver) : IClassFixture<DriverProces
         await Calls.RefusedAsync(GrpcStatusCode.NotFound, driver.StageAsync("vol-none", Ext4));
         await Calls.RefusedAsync(GrpcStatusCode.NotFound, driver.PublishAsync("vol-none", path, Ext4));
         await Calls.RefusedAsync(GrpcStatusCode.NotFound, driver.StatsAsync("vol-none", path));
+        await Calls.RefusedAsync(GrpcStatusCode.NotFound, driver.StatsAsync("vol-none", $"{path}\0"));
         await Calls.RefusedAsync(GrpcStatusCode.NotFound, driver.ExpandNodeAsync("vol-none", path, 1));
+        await Calls.RefusedAsync(GrpcStatusCode.NotFound, driver.CreateAsync(Calls.Request("of-itself", Ext4, 32).From(volume: VolumeId.OfVolume("of-itself"))));
         await Calls.RefusedAsync(GrpcStatusCode.NotFound, driver.ExpandAsync("vol-none", 1));
         await Calls.RefusedAsync(GrpcStatusCode.NotFound, driver.SnapshotAsync("of-none", "vol-none"));
         await Calls.RefusedAsync(GrpcStatusCode.NotFound, driver.CreateAsync(Calls.Request("from-none", Ext4, 32).From(snapshot: "snap-none")));
@@ -155,9 +167,13 @@ public sealed class CodeTests(DriverProcess driver) : IClassFixture<DriverProces
     [InlineData("ext4", "-E", "-E")]
     [InlineData("xfs", "-l logdev=/dev/sda", "-l")]
     [InlineData("block", "-m 1", "block")]
+    [InlineData("ext4", "-b 1000", "mkfs.ext4: ")]
+    [InlineData("xfs", "-m uuid=11111111-2222-4333-8444-555555555555", "-m")]
+    [InlineData("xfs", "-i maxpct=900", "mkfs.xfs: ")]
+    [InlineData("btrfs", "-n 3", "mkfs.btrfs: ")]
     public async Task CreateVolume_WithMkfsOptions_TakesThoseThatShapeTheFileSystem(string kind, string options, string? refused)
     {
-        CreateVolumeRequest request = Calls.Request($"mkfs-{kind}-{options.Length}", Calls.Of(kind), kind == "xfs" ? 320 : 32);
+        CreateVolumeRequest request = Calls.Request($"mkfs-{kind}-{options.Length}", Calls.Of(kind), kind == "xfs" ? 320 : kind == "btrfs" ? 160 : 32);
         request.Parameters["mkfsOptions"] = options;
         if (refused is not null)
         {

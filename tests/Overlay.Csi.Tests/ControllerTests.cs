@@ -33,6 +33,10 @@ public sealed class ControllerTests : IAsyncLifetime
     [InlineData("mode")]
     [InlineData("type")]
     [InlineData("reservation")]
+    [InlineData("limit")]
+    [InlineData("topology")]
+    [InlineData("source")]
+    [InlineData("mkfs")]
     public async Task CreateVolume_OfTheSameNameButDifferent_IsAlreadyExists(string difference)
     {
         await _driver.CreateAsync(Request("claim"));
@@ -41,6 +45,11 @@ public sealed class ControllerTests : IAsyncLifetime
         if (difference == "mode") other.VolumeCapabilities[0].AccessMode.Mode = Mode.SingleNodeSingleWriter;
         if (difference == "type") other.VolumeCapabilities[0].Mount.FsType = "btrfs";
         if (difference == "reservation") other.Parameters["reservation"] = "reserved";
+
+        if (difference == "limit") other.CapacityRange = new CapacityRange { LimitBytes = 32 * MiB };
+        if (difference == "topology") other.AccessibilityRequirements = Requirement("node-b");
+        if (difference == "source") other.From(snapshot: "snap-none");
+        if (difference == "mkfs") other.Parameters["mkfsOptions"] = "-m 0";
 
         await RefusedAsync(GrpcStatusCode.AlreadyExists, _driver.CreateAsync(other));
     }
@@ -76,6 +85,26 @@ public sealed class ControllerTests : IAsyncLifetime
 
         Assert.Empty(Directory.GetFiles(_driver.Pool));
         Assert.Empty(Directory.GetFiles(_driver.State, "*.json"));
+    }
+
+    [Fact]
+    public async Task CreateVolume_WithTheTypeAsParameter_TakesItWhereTheCapabilitiesLeaveItOpen()
+    {
+        CreateVolumeRequest request = Request("claim");
+        request.VolumeCapabilities[0].Mount.FsType = "";
+        request.CapacityRange.RequiredBytes = 320 * MiB;
+        request.Parameters["fsType"] = "xfs";
+        Volume volume = (await _driver.CreateAsync(request)).Volume;
+
+        VolumeCapability xfs = request.VolumeCapabilities[0].Clone();
+        xfs.Mount.FsType = "xfs";
+        Assert.NotNull((await ValidateAsync(volume.VolumeId, xfs)).Confirmed);
+        Assert.NotNull((await ValidateAsync(volume.VolumeId, request.VolumeCapabilities[0])).Confirmed);
+        Assert.Null((await ValidateAsync(volume.VolumeId, Request("claim").VolumeCapabilities[0])).Confirmed);
+        request.VolumeCapabilities[0].Mount.FsType = "btrfs";
+        await RefusedAsync(GrpcStatusCode.InvalidArgument, _driver.CreateAsync(request));
+        request.Parameters["fsType"] = "ntfs";
+        await RefusedAsync(GrpcStatusCode.InvalidArgument, _driver.CreateAsync(request));
     }
 
     [Fact]
@@ -156,8 +185,13 @@ public sealed class ControllerTests : IAsyncLifetime
 
         await RefusedAsync(GrpcStatusCode.FailedPrecondition, _driver.CreateAsync(Request("claim")));
 
-        await _driver.DeleteAsync(volume.VolumeId);
+        GrpcException refused = await RefusedAsync(GrpcStatusCode.FailedPrecondition, _driver.DeleteAsync(volume.VolumeId));
+        Assert.Contains(ImageOf(volume), refused.Message, StringComparison.Ordinal);
+        Assert.Contains($"image {ImageOf(volume)} has no record; it is kept", _driver.Log, StringComparison.Ordinal);
         Assert.Equal("precious", File.ReadAllText(ImageOf(volume)));
+        File.Delete(ImageOf(volume));
+        await _driver.DeleteAsync(volume.VolumeId);
+        await _driver.CreateAsync(Request("claim"));
     }
 
     [Theory]

@@ -19,7 +19,9 @@ public sealed class CrashTests : IAsyncLifetime
     public async Task InitializeAsync() => _driver = await DriverProcess.StartAsync(driver =>
     {
         driver.CrashFile = $"{driver.Folder}/crash";
-        driver.Pools.Insert(0, $"fast=image:{driver.Folder}/fast.img,1Gi");
+        driver.Pools.Insert(0, $"fast=image:{driver.Folder}/fast.img,3Gi");
+        driver.More.AddRange(["--allow", $"directory:{driver.Folder}/shared", "--allow", "tmpfs:16Mi"]);
+        Directory.CreateDirectory($"{driver.Folder}/shared");
     });
 
     public async Task DisposeAsync() => await _driver.DisposeAsync();
@@ -86,6 +88,123 @@ public sealed class CrashTests : IAsyncLifetime
         await _driver.UnpublishAsync(volume, target);
         await AtEachStepAsync(() => _driver.UnstageAsync(volume), () => _driver.StageAsync(volume, Raw));
         await _driver.DeleteAsync(volume);
+        _driver.AssertClean();
+    }
+
+    [Theory]
+    [InlineData("xfs", 320)]
+    [InlineData("btrfs", 160)]
+    public async Task Growth_KilledBeforeEachStep_ReachesThePodWhenRepeated(string type, int size)
+    {
+        VolumeCapability capability = Calls.Mount(type);
+        CreateVolumeRequest request = Calls.Request($"grow-{type}", capability, size, "fast");
+        request.Parameters["reservation"] = "reserved";
+        string volume = VolumeId.OfVolume(request.Name), target = _driver.Target(volume, "pod");
+        await AtEachStepAsync(() => _driver.CreateAsync(request), () => _driver.DeleteAsync(volume));
+        await _driver.UseAsync(volume, capability);
+        File.WriteAllText(_driver.In($"{target}/file"), "kept");
+        // xfs counts its log as taken.
+        long bytes = size * Calls.MiB, slack = (type == "xfs" ? 96 : 16) * Calls.MiB;
+        long Grown() => bytes += 64 * Calls.MiB;
+        await _driver.ExpandAsync(volume, Grown());
+        await AtEachStepAsync(() => _driver.ExpandNodeAsync(volume, target, bytes), () => _driver.ExpandAsync(volume, Grown()));
+        Assert.InRange((await _driver.StatsAsync(volume, target)).Usage[0].Total, bytes - slack, bytes);
+        // Grown while it was nowhere: the next staging does it.
+        await _driver.ReleaseAsync(volume);
+        await _driver.ExpandAsync(volume, Grown());
+        await AtEachStepAsync(() => _driver.StageAsync(volume, capability), async () =>
+        {
+            await _driver.UnstageAsync(volume);
+            await _driver.ExpandAsync(volume, Grown());
+        });
+        await _driver.PublishAsync(volume, target, capability);
+        Assert.InRange((await _driver.StatsAsync(volume, target)).Usage[0].Total, bytes - slack, bytes);
+        Assert.Equal("kept", File.ReadAllText(_driver.In($"{target}/file")));
+        await _driver.ReleaseAsync(volume);
+        await _driver.DeleteAsync(volume);
+        _driver.AssertClean();
+    }
+
+    [Theory]
+    [InlineData("directory")]
+    [InlineData("tmpfs")]
+    public async Task StaticVolume_KilledBeforeEachStep_IsMountedOnceAndReleased(string kind)
+    {
+        VolumeCapability capability = Calls.Mount("", VolumeCapability.Types.AccessMode.Types.Mode.SingleNodeMultiWriter);
+        string target = _driver.Target(kind, "pod");
+        Dictionary<string, string> attributes = new() { ["type"] = kind };
+        if (kind == "tmpfs") attributes["size"] = "16Mi";
+        else attributes["source"] = $"{_driver.Folder}/shared";
+        await AtEachStepAsync(() => _driver.StageAsync(kind, capability, context: attributes), () => _driver.UnstageAsync(kind));
+        await AtEachStepAsync(() => _driver.PublishAsync(kind, target, capability), () => _driver.UnpublishAsync(kind, target));
+        File.WriteAllText(_driver.In($"{target}/file"), "kept");
+        Assert.Equal([target, _driver.Staging(kind)], _driver.Mounts().Order(StringComparer.Ordinal));
+        await AtEachStepAsync(() => _driver.UnpublishAsync(kind, target), () => _driver.PublishAsync(kind, target, capability));
+        Assert.Equal("kept", File.ReadAllText(_driver.In($"{_driver.Staging(kind)}/file")));
+        await AtEachStepAsync(() => _driver.UnstageAsync(kind), () => _driver.StageAsync(kind, capability, context: attributes));
+        if (kind == "directory") Assert.Equal("kept", File.ReadAllText($"{_driver.Folder}/shared/file"));
+        _driver.AssertClean();
+        Assert.InRange(_crashes, 8, 100);
+    }
+
+    [Fact]
+    public async Task Copies_KilledBeforeEachStep_AreOfOneMomentWhenRepeated()
+    {
+        VolumeCapability[] kinds = [Capability, Raw];
+        foreach (VolumeCapability capability in kinds)
+        {
+            // In a pool that cannot share blocks writers wait for all of the copy.
+            string name = $"copies-{Capabilities.KindOf(capability)}", volume = await _driver.CreateIdAsync(Calls.Request(name, capability, 32));
+            string target = await _driver.UseAsync(volume, capability);
+            if (capability == Capability) File.WriteAllText(_driver.In($"{target}/file"), "kept");
+            else _driver.Check("sh", "-c", $"printf kept | dd of={target} conv=fsync status=none");
+            if (capability == Raw) await _driver.UnpublishAsync(volume, target);
+            CreateVolumeRequest request = Calls.Request($"{name}-clone", capability, 32).From(volume: volume);
+            string clone = VolumeId.OfVolume(request.Name);
+            await AtEachStepAsync(() => _driver.CreateAsync(request), () => _driver.DeleteAsync(clone));
+            string snapshot = VolumeId.OfSnapshot(name);
+            await AtEachStepAsync(() => _driver.SnapshotAsync(name, volume), () => _driver.DeleteSnapshotAsync(snapshot));
+            // Nothing stays frozen.
+            if (capability == Capability) await Task.Run(() => File.WriteAllText(_driver.In($"{target}/later"), "later")).WaitAsync(DriverProcess.Patience);
+            string copy = await _driver.UseAsync(clone, capability, "clone");
+            Assert.Equal("kept", capability == Raw ? _driver.Check("head", "--bytes", "4", copy).Output : File.ReadAllText(_driver.In($"{copy}/file")));
+            Assert.False(capability == Capability && File.Exists(_driver.In($"{copy}/later")));
+            await _driver.ReleaseAsync(clone, "clone");
+            await _driver.ReleaseAsync(volume);
+            foreach (string one in new[] { clone, volume }) await _driver.DeleteAsync(one);
+            await _driver.DeleteSnapshotAsync(snapshot);
+        }
+        _driver.AssertClean();
+    }
+
+    [Fact]
+    public async Task Snapshot_KilledWhileTheFileSystemIsFrozen_IsThawedAtStart()
+    {
+        string volume = await _driver.CreateIdAsync(Calls.Request("frozen", Capability, 32, "fast"));
+        string target = await _driver.UseAsync(volume, Capability);
+        File.WriteAllText(_driver.In($"{target}/file"), "before");
+        foreach (bool isClone in new[] { false, true })
+        {
+            CreateVolumeRequest request = Calls.Request("frozen-clone", Capability, 32, "fast").From(volume: volume);
+            Func<Task> call = isClone ? () => _driver.CreateAsync(request) : () => _driver.SnapshotAsync("frozen", volume);
+            File.WriteAllText(_driver.CrashFile!, $"{Guid.NewGuid()} copy");
+            await Assert.ThrowsAsync<GrpcException>(call);
+            File.Delete(_driver.CrashFile!);
+            await _driver.EndedAsync();
+            Assert.Contains("busy", _driver.Run("fsfreeze", "--freeze", target).Errors, StringComparison.Ordinal);
+
+            await _driver.RunAsync();
+
+            Assert.Equal(isClone ? 2 : 1, _driver.Log.Split("its file system was frozen; it was thawed").Length - 1);
+            await Task.Run(() => File.WriteAllText(_driver.In($"{target}/file"), "after")).WaitAsync(DriverProcess.Patience);
+            await call();
+        }
+        string clone = VolumeId.OfVolume("frozen-clone");
+        Assert.Equal("after", File.ReadAllText(_driver.In($"{await _driver.UseAsync(clone, Capability, "clone")}/file")));
+        await _driver.ReleaseAsync(clone, "clone");
+        await _driver.ReleaseAsync(volume);
+        foreach (string one in new[] { clone, volume }) await _driver.DeleteAsync(one);
+        await _driver.DeleteSnapshotAsync(VolumeId.OfSnapshot("frozen"));
         _driver.AssertClean();
     }
 

@@ -4,7 +4,7 @@ using Microsoft.Extensions.Logging;
 namespace Overlay.Csi.Tests;
 
 /// <summary>
-/// The driver itself, in this test program, whose log kills the process (SIGKILL) before a step is taken: the one that a file numbers. The
+/// The driver itself, in this test program, whose log kills the process (SIGKILL) before a step is taken: the one that a file numbers or names. The
 /// count starts anew whenever the file's text changes; without the file all goes on.
 /// </summary>
 internal static class CrashingDriver
@@ -36,7 +36,9 @@ internal static class CrashingDriver
             {
                 string text = File.ReadAllText(file);
                 if (text != _text) (_text, _steps) = (text, 0);
-                if (++_steps != int.Parse(text.Split(' ')[1], System.Globalization.CultureInfo.InvariantCulture)) return;
+                string which = text[(text.IndexOf(' ', StringComparison.Ordinal) + 1)..];
+                _steps++;
+                if (which != _steps.ToString(System.Globalization.CultureInfo.InvariantCulture) && !formatter(state, exception).EndsWith($": {which}", StringComparison.Ordinal)) return;
                 Process.GetCurrentProcess().Kill();
                 Thread.Sleep(Timeout.Infinite);
             }

@@ -15,9 +15,6 @@ public sealed class DriverProcess : IAsyncLifetime, IAsyncDisposable
 
     public static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
-    /// <summary>What the driver runs with: fewer capabilities than root has.</summary>
-    private const string Capabilities = "-all,+sys_admin,+sys_ptrace,+sys_resource,+dac_override,+dac_read_search,+fowner,+chown,+kill";
-
     private readonly Process _namespace;
     private readonly StringBuilder _log = new();
     private readonly HashSet<string> _images = [];
@@ -52,6 +49,9 @@ public sealed class DriverProcess : IAsyncLifetime, IAsyncDisposable
     public List<string> More { get; } = [];
 
     public List<string> Pools { get; } = [];
+
+    /// <summary>What the driver runs with: fewer capabilities than root has.</summary>
+    public string Capabilities { get; set; } = "-all,+sys_admin,+sys_ptrace,+sys_resource,+dac_override,+dac_read_search,+fowner,+chown,+kill";
 
     public IReadOnlyList<string> NodeOptions { get; set; } = ["--node-id", Node];
 
@@ -95,7 +95,10 @@ public sealed class DriverProcess : IAsyncLifetime, IAsyncDisposable
     Task IAsyncLifetime.DisposeAsync() => DisposeAsync().AsTask();
 
     /// <summary>Starts it, again after <see cref="KillAsync"/>, and waits until it is ready.</summary>
-    public async Task RunAsync()
+    public async Task RunAsync() => Assert.True(await TryRunAsync(), $"the driver ended: {Log}");
+
+    /// <summary>As <see cref="RunAsync"/>; false where it ends before it is ready.</summary>
+    public async Task<bool> TryRunAsync()
     {
         _process = Launch();
         Channel = GrpcChannel.ToSocket(Socket);
@@ -104,11 +107,15 @@ public sealed class DriverProcess : IAsyncLifetime, IAsyncDisposable
         {
             try
             {
-                if ((await Channel.CallAsync(Method<ProbeRequest, ProbeResponse>("Identity", "Probe"), new ProbeRequest(), Patience)).Ready == true) return;
+                if ((await Channel.CallAsync(Method<ProbeRequest, ProbeResponse>("Identity", "Probe"), new ProbeRequest(), Patience)).Ready == true) return true;
             }
-            catch (GrpcException exception) when (exception.Status == GrpcStatusCode.Unavailable)
+            catch (GrpcException exception) when (exception.Status is GrpcStatusCode.Unavailable or GrpcStatusCode.Cancelled or GrpcStatusCode.Internal)
             {
-                Assert.False(_process.HasExited, $"the driver ended: {Log}");
+                if (_process.HasExited)
+                {
+                    await EndedAsync();
+                    return false;
+                }
             }
             Assert.True(Stopwatch.GetElapsedTime(start) < Patience, $"the driver does not get ready: {Log}");
             await Task.Delay(20);
@@ -175,6 +182,10 @@ public sealed class DriverProcess : IAsyncLifetime, IAsyncDisposable
 
     /// <summary>Runs a program that has to succeed in the driver's mount namespace.</summary>
     public ProgramRun Check(params string[] command) => ProgramRun.Check("nsenter", [$"--mount=/proc/{_namespace.Id}/ns/mnt", "--", .. command]);
+
+    /// <summary>Starts a program in the driver's mount namespace, and leaves it running.</summary>
+    public Process Start(params string[] command) => Process.Start(
+        new ProcessStartInfo("nsenter", [$"--mount=/proc/{_namespace.Id}/ns/mnt", "--", .. command]) { RedirectStandardOutput = true })!;
 
     /// <summary>Mounts in the driver's folder, as the driver sees them; without those of its pools.</summary>
     public string[] Mounts() =>

@@ -80,6 +80,42 @@ public sealed class FaultTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Calls_OnTwentyVolumesAtOnce_LeadEachThroughItsLife()
+    {
+        async Task<string> LiveAsync(int number)
+        {
+            string volume = await _driver.CreateIdAsync(Calls.Request($"parallel-{number}", Ext4, 32));
+            string target = await _driver.UseAsync(volume, Ext4);
+            await File.WriteAllTextAsync(_driver.In($"{target}/number"), $"{number}");
+            await _driver.UnpublishAsync(volume, target);
+            await _driver.PublishAsync(volume, target, Ext4);
+            Assert.Equal($"{number}", await File.ReadAllTextAsync(_driver.In($"{target}/number")));
+            await _driver.ReleaseAsync(volume);
+            await _driver.DeleteAsync(volume);
+            return volume;
+        }
+        await _driver.KillAsync();
+        _driver.More[^1] = "60";
+        await _driver.RunAsync();
+
+        string[] volumes = await Task.WhenAll(Enumerable.Range(0, 20).Select(LiveAsync));
+
+        Assert.Equal(20, volumes.Distinct().Count());
+        _driver.AssertClean();
+    }
+
+    [Fact]
+    public async Task Restores_OfOneSnapshotAtOnce_AreAllMade()
+    {
+        string volume = await _driver.CreateIdAsync(Calls.Request("restored", Ext4, 32));
+        Snapshot snapshot = await _driver.SnapshotAsync("restored", volume);
+
+        await Task.WhenAll(Enumerable.Range(0, 10).Select(number => _driver.CreateAsync(Calls.Request($"restored-{number}", Ext4, 32).From(snapshot: snapshot.SnapshotId))));
+
+        Assert.Equal(12, Directory.GetFiles(_driver.Pool).Length);
+    }
+
+    [Fact]
     public async Task Unpublish_OfATargetThatIsBusy_NamesWhoHasItAndWorksLater()
     {
         string volume = await _driver.CreateIdAsync(Calls.Request("busy", Ext4, 32));
@@ -150,6 +186,34 @@ public sealed class FaultTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Volumes_AfterTheMachineStartedAnew_AreStagedAgain()
+    {
+        string volume = await _driver.CreateIdAsync(Calls.Request("reboot", Ext4, 32)), raw = await _driver.CreateIdAsync(Calls.Request("reboot-raw", Calls.Block(), 8));
+        string target = await _driver.UseAsync(volume, Ext4);
+        await _driver.UseAsync(raw, Calls.Block());
+        File.WriteAllText(_driver.In($"{target}/file"), "kept");
+        await _driver.KillAsync();
+        foreach (string mount in _driver.Mounts().Reverse()) _driver.Check("umount", mount);
+        foreach (string loop in _driver.Loops()) ProgramRun.Check("losetup", "--detach", loop);
+        await _driver.RunAsync();
+
+        Assert.False(Directory.Exists(target));
+        foreach (string one in new[] { volume, raw })
+        {
+            Assert.Contains("\"staging\": null", File.ReadAllText($"{_driver.State}/{one}.json"), StringComparison.Ordinal);
+            await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, _driver.PublishAsync(one, _driver.Target(one, "pod"), one == raw ? Calls.Block() : Ext4));
+        }
+        Assert.Equal("kept", File.ReadAllText(_driver.In($"{await _driver.UseAsync(volume, Ext4)}/file")));
+        await _driver.UseAsync(raw, Calls.Block());
+        foreach (string one in new[] { volume, raw })
+        {
+            await _driver.ReleaseAsync(one);
+            await _driver.DeleteAsync(one);
+        }
+        _driver.AssertClean();
+    }
+
+    [Fact]
     public async Task Pool_ThatIsFull_GivesResourceExhaustedAndLosesNothing()
     {
         await _driver.KillAsync();
@@ -179,6 +243,41 @@ public sealed class FaultTests : IAsyncLifetime
         await _driver.DeleteAsync(volume);
         await _driver.KillAsync();
         _driver.Check("umount", small);
+    }
+
+    [Fact]
+    public async Task Calls_WhileTheDriverIsStarting_AreUnavailableAndProbeTellsNotReady()
+    {
+        await _driver.KillAsync();
+        string mkfs = $"{_driver.Programs}/mkfs.xfs", go = $"{_driver.Folder}/go";
+        File.WriteAllText(mkfs, $"#!/bin/sh\nuntil [ -e {go} ]; do sleep 0.02; done\nexec /usr/sbin/mkfs.xfs \"$@\"\n");
+        File.SetUnixFileMode(mkfs, UnixFileMode.UserRead | UnixFileMode.UserExecute);
+        _driver.Pools.Add($"late=image:{_driver.Folder}/late.img,320Mi");
+        _driver.More[^1] = "60";
+        Task start = _driver.RunAsync();
+        bool? ready = null;
+        for (long begin = Stopwatch.GetTimestamp(); ready is null && Stopwatch.GetElapsedTime(begin) < DriverProcess.Patience; await Task.Delay(20))
+        {
+            try
+            {
+                ready = (await _driver.CallAsync<ProbeRequest, ProbeResponse>("Identity", "Probe", new ProbeRequest())).Ready;
+            }
+            catch (GrpcException exception) when (exception.Status == GrpcStatusCode.Unavailable)
+            {
+                // It does not listen yet.
+            }
+        }
+        Assert.False(ready);
+        await Calls.RefusedAsync(GrpcStatusCode.Unavailable, _driver.CreateAsync(Calls.Request("early", Ext4, 32)));
+        await Calls.RefusedAsync(GrpcStatusCode.Unavailable, _driver.UnpublishAsync("vol-none", $"{_driver.Folder}/early"));
+        await Calls.RefusedAsync(GrpcStatusCode.Unavailable, _driver.StatsAsync("vol-none", $"{_driver.Folder}/early"));
+        Assert.False(File.Exists(_driver.RegistrationSocket), "the kubelet is told before the driver is ready");
+
+        File.WriteAllText(go, "");
+        await start;
+        await _driver.CreateAsync(Calls.Request("early", Ext4, 32));
+        Assert.True(File.Exists(_driver.RegistrationSocket));
+        await _driver.TerminateAsync();
     }
 
     [Fact]

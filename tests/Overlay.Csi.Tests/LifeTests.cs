@@ -98,6 +98,31 @@ public sealed class LifeTests(DriverProcess driver) : IClassFixture<DriverProces
     }
 
     [Fact]
+    public async Task Expansion_OfAnExt4ThatTheKernelDoesNotGrowInPlace_TellsTheRemedyAndIsDoneByTheNextStaging()
+    {
+        // Without CAP_SYS_RESOURCE the kernel refuses, as it does in a container that has none.
+        await using DriverProcess lesser = await DriverProcess.StartAsync(one => one.Capabilities = one.Capabilities.Replace(",+sys_resource", "", StringComparison.Ordinal));
+        VolumeCapability capability = Calls.Mount("ext4");
+        string volume = await lesser.CreateIdAsync(Calls.Request("grow-later", capability, 48));
+        string target = await lesser.UseAsync(volume, capability);
+        File.WriteAllText(lesser.In($"{target}/file"), "kept");
+        await lesser.ExpandAsync(volume, 96 * Calls.MiB);
+
+        GrpcException refused = await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, lesser.ExpandNodeAsync(volume, target, 96 * Calls.MiB));
+        Assert.Contains("it grows when it is staged the next time: delete its pods", refused.Message, StringComparison.Ordinal);
+        Assert.InRange(BytesOf(await lesser.StatsAsync(volume, target)).Total, 1, 48 * Calls.MiB);
+        Assert.Equal("kept", File.ReadAllText(lesser.In($"{target}/file")));
+
+        await lesser.ReleaseAsync(volume);
+        await lesser.UseAsync(volume, capability);
+        Assert.Equal(96 * Calls.MiB, (await lesser.ExpandNodeAsync(volume, target, 96 * Calls.MiB)).CapacityBytes);
+        Assert.InRange(BytesOf(await lesser.StatsAsync(volume, target)).Total, 72 * Calls.MiB, 96 * Calls.MiB);
+        Assert.Equal("kept", File.ReadAllText(lesser.In($"{target}/file")));
+        await lesser.ReleaseAsync(volume);
+        await lesser.DeleteAsync(volume);
+    }
+
+    [Fact]
     public async Task Publication_ForReaders_CannotBeWritten()
     {
         VolumeCapability capability = Calls.Mount("ext4", Mode.SingleNodeMultiWriter);

@@ -70,6 +70,57 @@ public sealed class PoolTests
         }
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Pool_WhoseDriverIsKilledBeforeEachStepOfItsMaking_IsMadeByTheNextOne(bool isDevice)
+    {
+        bool isThrough = false;
+        int crashes = 0;
+        for (int step = 1; !isThrough; step++)
+        {
+            await using var driver = new DriverProcess();
+            string? device = isDevice ? Attach(driver, 512) : null;
+            try
+            {
+                driver.CrashFile = $"{driver.Folder}/crash";
+                driver.Pools.Insert(0, isDevice ? $"made=device:{device}" : $"made=image:{driver.Folder}/made.img,320Mi");
+                File.WriteAllText(driver.CrashFile, $"{Guid.NewGuid()} {step}");
+                isThrough = await driver.TryRunAsync();
+                File.Delete(driver.CrashFile);
+                if (!isThrough)
+                {
+                    crashes++;
+                    await driver.RunAsync();
+                }
+                VolumeCapability capability = Calls.Mount("ext4");
+                string volume = await driver.CreateIdAsync(Calls.Request("in-pool", capability, 32, "made"));
+                await driver.UseAsync(volume, capability);
+                await driver.ReleaseAsync(volume);
+                await driver.TerminateAsync();
+                Assert.DoesNotContain("/pools/made", driver.Check("cat", "/proc/self/mountinfo").Output, StringComparison.Ordinal);
+            }
+            finally
+            {
+                if (device is not null) ProgramRun.Check("losetup", "--detach", device);
+            }
+        }
+        Assert.InRange(crashes, 2, 10);
+    }
+
+    [Fact]
+    public async Task Pool_OfAnotherDriver_IsRefused()
+    {
+        await using DriverProcess first = await DriverProcess.StartAsync();
+        await using var second = new DriverProcess();
+        second.Pools[0] = $"images={first.Pool}";
+
+        Assert.False(await second.TryRunAsync());
+        Assert.Contains($"another driver has {first.Pool}", second.Log, StringComparison.Ordinal);
+        await first.KillAsync();
+        await second.RunAsync();
+    }
+
     [Fact]
     public async Task ImagePool_OfALargerSize_Grows()
     {

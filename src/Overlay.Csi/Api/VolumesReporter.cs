@@ -13,8 +13,21 @@ internal sealed partial class VolumesReporter(CsiOptions options, VolumeStore st
     public VolumesDocument Report() => new(
         options.Name,
         options.NodeId,
-        [.. pools.All.Select(pool => new PoolStatus(pool.Name, pool.Folder, pool.Available(store.Images)))],
-        [.. store.All.Select(Describe)]);
+        [.. pools.All.Select(Describe)],
+        [.. store.All.Select(Describe)],
+        [.. store.Damaged]);
+
+    private PoolStatus Describe(DirectoryPool pool)
+    {
+        try
+        {
+            return new PoolStatus(pool.Name, pool.Folder, pool.Available(store.Images), null);
+        }
+        catch (Exception exception) when (exception is LinuxException or IOException or UnauthorizedAccessException)
+        {
+            return new PoolStatus(pool.Name, pool.Folder, 0, exception.Message);
+        }
+    }
 
     private VolumeStatus Describe(VolumeRecord record) => new(
         record.Id,
@@ -22,11 +35,24 @@ internal sealed partial class VolumesReporter(CsiOptions options, VolumeStore st
         record.Pool,
         record.Static?.Kind ?? record.Kind,
         record.CapacityBytes,
-        record.Static is null ? pools.Find(record.Pool)?.Occupied(record.Id) ?? 0 : 0,
+        record.Static is null ? Occupied(record) : 0,
         [.. store.Snapshots.All.Where(snapshot => snapshot.Volume == record.Id).Select(snapshot => snapshot.Id)],
         record.Staging?.Path,
         WrongWith(record),
         [.. record.Publications.Select(publication => new VolumeUser(publication.Pod, PodOf(publication.Target), publication.Target, publication.IsReadOnly))]);
+
+    private long Occupied(VolumeRecord record)
+    {
+        try
+        {
+            return pools.Find(record.Pool)?.Occupied(record.Id) ?? 0;
+        }
+        catch (LinuxException)
+        {
+            // Its condition tells.
+            return 0;
+        }
+    }
 
     private string? WrongWith(VolumeRecord record)
     {
@@ -34,7 +60,7 @@ internal sealed partial class VolumesReporter(CsiOptions options, VolumeStore st
         {
             return stats.Wrong(record);
         }
-        catch (LinuxException exception)
+        catch (Exception exception) when (exception is LinuxException or IOException or UnauthorizedAccessException)
         {
             return exception.Message;
         }

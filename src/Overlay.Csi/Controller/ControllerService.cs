@@ -9,7 +9,7 @@ namespace Overlay.Csi.Controller;
 
 /// <summary>Volumes and snapshots of this node's pools. Each call is checked here, and let in one at a time a volume.</summary>
 internal sealed class ControllerService(
-    NodeTopology topology, PoolSet pools, VolumeGate gate, VolumeMaking volumes, VolumeListing listing, SnapshotMaking snapshots)
+    PoolSet pools, VolumeGate gate, VolumeMaking volumes, VolumeListing listing, SnapshotMaking snapshots)
 {
     /// <summary>What the snapshotter's <c>--extra-create-metadata</c> adds.</summary>
     private const string SnapshotMetadata = "csi.storage.k8s.io/volumesnapshot";
@@ -18,20 +18,20 @@ internal sealed class ControllerService(
     {
         var service = CsiReflection.Descriptor.FindTypeByName<ServiceDescriptor>("Controller");
         routes
-            .Unary(
+            .Checked(
                 new GrpcMethod<ControllerGetCapabilitiesRequest, ControllerGetCapabilitiesResponse>(service, "ControllerGetCapabilities"),
                 (_, _) => Task.FromResult(Offered()))
-            .Unary(new GrpcMethod<CreateVolumeRequest, CreateVolumeResponse>(service, "CreateVolume"), CreateAsync)
-            .Unary(new GrpcMethod<DeleteVolumeRequest, DeleteVolumeResponse>(service, "DeleteVolume"), DeleteAsync)
-            .Unary(new GrpcMethod<ControllerExpandVolumeRequest, ControllerExpandVolumeResponse>(service, "ControllerExpandVolume"), ExpandAsync)
-            .Unary(
+            .Checked(new GrpcMethod<CreateVolumeRequest, CreateVolumeResponse>(service, "CreateVolume"), CreateAsync)
+            .Checked(new GrpcMethod<DeleteVolumeRequest, DeleteVolumeResponse>(service, "DeleteVolume"), DeleteAsync)
+            .Checked(new GrpcMethod<ControllerExpandVolumeRequest, ControllerExpandVolumeResponse>(service, "ControllerExpandVolume"), ExpandAsync)
+            .Checked(
                 new GrpcMethod<ValidateVolumeCapabilitiesRequest, ValidateVolumeCapabilitiesResponse>(service, "ValidateVolumeCapabilities"),
                 (request, _) => Tell(listing.Validate, request))
-            .Unary(new GrpcMethod<ListVolumesRequest, ListVolumesResponse>(service, "ListVolumes"), (request, _) => Tell(listing.List, request))
-            .Unary(new GrpcMethod<GetCapacityRequest, GetCapacityResponse>(service, "GetCapacity"), (request, _) => Tell(listing.Capacity, request))
-            .Unary(new GrpcMethod<CreateSnapshotRequest, CreateSnapshotResponse>(service, "CreateSnapshot"), CreateSnapshotAsync)
-            .Unary(new GrpcMethod<DeleteSnapshotRequest, DeleteSnapshotResponse>(service, "DeleteSnapshot"), DeleteSnapshotAsync)
-            .Unary(new GrpcMethod<ListSnapshotsRequest, ListSnapshotsResponse>(service, "ListSnapshots"), (request, _) => Tell(listing.ListSnapshots, request));
+            .Checked(new GrpcMethod<ListVolumesRequest, ListVolumesResponse>(service, "ListVolumes"), (request, _) => Tell(listing.List, request))
+            .Checked(new GrpcMethod<GetCapacityRequest, GetCapacityResponse>(service, "GetCapacity"), (request, _) => Tell(listing.Capacity, request))
+            .Checked(new GrpcMethod<CreateSnapshotRequest, CreateSnapshotResponse>(service, "CreateSnapshot"), CreateSnapshotAsync)
+            .Checked(new GrpcMethod<DeleteSnapshotRequest, DeleteSnapshotResponse>(service, "DeleteSnapshot"), DeleteSnapshotAsync)
+            .Checked(new GrpcMethod<ListSnapshotsRequest, ListSnapshotsResponse>(service, "ListSnapshots"), (request, _) => Tell(listing.ListSnapshots, request));
     }
 
     private static ControllerGetCapabilitiesResponse Offered()
@@ -51,9 +51,10 @@ internal sealed class ControllerService(
     {
         VolumeId.Check("name", request.Name);
         Capabilities.Check(request.VolumeCapabilities);
-        if (Capabilities.Refusal(request.VolumeCapabilities) is { } refusal) throw Invalid(refusal);
         if (request.MutableParameters.Count > 0) throw Invalid("mutable_parameters: there are none");
         VolumeParameters parameters = VolumeParameters.Parse(request.Parameters);
+        Capabilities.Choose(request.VolumeCapabilities, parameters.FileSystem);
+        if (Capabilities.Refusal(request.VolumeCapabilities) is { } refusal) throw Invalid(refusal);
         if (parameters.Pool is { } name && pools.Find(name) is null)
         {
             throw Invalid($"parameter pool '{name}': there are {string.Join(", ", pools.All.Select(pool => pool.Name))}");
@@ -61,10 +62,6 @@ internal sealed class ControllerService(
         if (Formatting.MkfsOptions.Refusal(Capabilities.KindOf(request.VolumeCapabilities[0]), parameters.MkfsOptions) is { } wrong)
         {
             throw Invalid($"parameter mkfsOptions: {wrong}");
-        }
-        if (!topology.IsHere(request.AccessibilityRequirements))
-        {
-            throw new GrpcException(GrpcStatusCode.ResourceExhausted, $"accessibility_requirements: the pools here reach {topology.Key}={topology.Node} only");
         }
         string id = VolumeId.OfVolume(request.Name);
         return await gate.RunAsync(id, request, () => volumes.Create(id, request, parameters), call.Cancellation).ConfigureAwait(false);
@@ -105,7 +102,7 @@ internal sealed class ControllerService(
     private Task<TResponse> Tell<TRequest, TResponse>(Func<TRequest, TResponse> tell, TRequest request)
     {
         gate.CheckOpen();
-        return Task.Run(() => tell(request));
+        return VolumeGate.StartAsync(() => tell(request));
     }
 
     private static GrpcException Invalid(string message) => new(GrpcStatusCode.InvalidArgument, message);

@@ -35,11 +35,9 @@ internal sealed class VolumeListing(NodeTopology topology, VolumeStore store, Po
         Capabilities.Check(request.VolumeCapabilities);
         if (store.Find(request.VolumeId) is not { Phase: VolumePhase.Ready, Static: null } record)
         {
-            throw new GrpcException(GrpcStatusCode.NotFound, $"there is no volume {request.VolumeId} here");
+            throw store.NotThere(request.VolumeId);
         }
-        string asked = Capabilities.Notation(request.VolumeCapabilities);
-        string? refusal = Capabilities.Refusal(request.VolumeCapabilities);
-        if (refusal is null && asked.Split(',').Except(record.Made.Split(',')).Any()) refusal = $"the volume is {record.Made}, not {asked}";
+        string? refusal = request.VolumeCapabilities.Select(capability => Capabilities.Excess(record.Made, capability)).FirstOrDefault(excess => excess is not null);
         return refusal is not null
             ? new ValidateVolumeCapabilitiesResponse { Message = refusal }
             : new ValidateVolumeCapabilitiesResponse
@@ -83,13 +81,14 @@ internal sealed class VolumeListing(NodeTopology topology, VolumeStore store, Po
     public GetCapacityResponse Capacity(GetCapacityRequest request)
     {
         long smallest = VolumeRecord.BlockBytes;
+        VolumeParameters parameters = VolumeParameters.Parse(request.Parameters);
         if (request.VolumeCapabilities.Count > 0)
         {
             Capabilities.Check(request.VolumeCapabilities);
+            Capabilities.Choose(request.VolumeCapabilities, parameters.FileSystem);
             if (Capabilities.Refusal(request.VolumeCapabilities) is not null) return new GetCapacityResponse();
             smallest = Capabilities.Smallest(request.VolumeCapabilities);
         }
-        VolumeParameters parameters = VolumeParameters.Parse(request.Parameters);
         DirectoryPool pool = pools.Find(parameters.Pool)
             ?? throw Invalid($"parameter pool '{parameters.Pool}': there are {string.Join(", ", pools.All.Select(one => one.Name))}");
         if (request.AccessibleTopology is { } asked && !topology.IsHere(asked)) return new GetCapacityResponse();

@@ -1,3 +1,5 @@
+using Overlay.Csi.Formatting;
+using Overlay.Csi.Node;
 using Overlay.Csi.Pools;
 using Overlay.Csi.Protos;
 using Overlay.Csi.Snapshots;
@@ -8,7 +10,8 @@ using Overlay.Rpc.Grpc;
 namespace Overlay.Csi.Controller;
 
 /// <summary>Makes, grows and removes the images of volumes. The caller holds the volume's gate.</summary>
-internal sealed class VolumeMaking(VolumeStore store, PoolSet pools, SpaceLedger ledger, VolumeSources sources, VolumeListing listing, Steps steps)
+internal sealed class VolumeMaking(
+    NodeTopology topology, VolumeStore store, PoolSet pools, SpaceLedger ledger, VolumeSources sources, FileSystems fileSystems, VolumeListing listing, Steps steps)
 {
     private const long DefaultBytes = 1L << 30;
 
@@ -22,16 +25,18 @@ internal sealed class VolumeMaking(VolumeStore store, PoolSet pools, SpaceLedger
             {
                 left.Add($"volume {record.Id} is of pool {record.Pool}, which is not configured");
             }
-            else if (record.Phase == VolumePhase.Deleting && pool.HeldBecause(record.Image) is null)
+            else if (Reconciler.Try($"volume {record.Id}", () => Finish(pool, record)) is { } problem)
             {
-                Remove(pool, record);
-            }
-            else if (record.GrowingTo > 0 && pool.Holds(record.Id))
-            {
-                Grow(pool, record);
+                left.Add(problem);
             }
         }
         return left;
+    }
+
+    private void Finish(DirectoryPool pool, VolumeRecord record)
+    {
+        if (record.Phase == VolumePhase.Deleting && pool.HeldBecause(record.Image, pools.LabelOf(record.Id)) is null) Remove(pool, record);
+        else if (record.GrowingTo > 0 && pool.Holds(record.Id)) Grow(pool, record);
     }
 
     /// <exception cref="GrpcException">As CSI tells for CreateVolume.</exception>
@@ -49,7 +54,15 @@ internal sealed class VolumeMaking(VolumeStore store, PoolSet pools, SpaceLedger
             CheckSame(record, request, shape, parameters, origin);
             if (record.Phase == VolumePhase.Ready) return new CreateVolumeResponse { Volume = listing.Describe(record) };
         }
-        using VolumeSource? source = sources.Open(request.VolumeContentSource, Capabilities.KindOf(request.VolumeCapabilities[0]));
+        else if (!topology.IsHere(request.AccessibilityRequirements))
+        {
+            throw new GrpcException(GrpcStatusCode.ResourceExhausted, $"accessibility_requirements: the pools here reach {topology.Key}={topology.Node} only");
+        }
+        else
+        {
+            store.CheckUndamaged(id);
+        }
+        using VolumeSource? source = sources.Open(id, request.VolumeContentSource, Capabilities.KindOf(request.VolumeCapabilities[0]));
         if (record is null)
         {
             DirectoryPool pool = pools.Find(parameters.Pool ?? source?.Image.Pool)!;
@@ -65,22 +78,28 @@ internal sealed class VolumeMaking(VolumeStore store, PoolSet pools, SpaceLedger
                 throw new GrpcException(
                     GrpcStatusCode.FailedPrecondition, $"pool {pool.Name} holds an image of volume {id} without a record; it is kept: restore its record, or move it away");
             }
+            if (record.MkfsOptions.Length > 0 && source is null) CheckMkfs(record);
             steps.Next(id, "promise space");
             ledger.Promise(pool, record.CapacityBytes, () => store.Put(record));
         }
-        return new CreateVolumeResponse { Volume = listing.Describe(Finish(record, source)) };
+        return new CreateVolumeResponse { Volume = listing.Describe(MakeImage(record, source)) };
     }
 
     /// <exception cref="GrpcException">FAILED_PRECONDITION: it is in use, or its image is not the one that was made.</exception>
     public DeleteVolumeResponse Delete(string id)
     {
-        if (store.Find(id) is not { } record) return new DeleteVolumeResponse();
+        if (store.Find(id) is not { } record)
+        {
+            store.CheckUndamaged(id);
+            pools.CheckAbsent(id);
+            return new DeleteVolumeResponse();
+        }
         if (record.Static is not null) throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"volume {id} is staged at {record.Staging?.Path}; unstage it first");
         if (pools.Find(record.Pool) is not { } pool)
         {
             throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"volume {id} is of pool {record.Pool}, which is not configured");
         }
-        if (pool.HeldBecause(record.Image) is { } reason) throw new GrpcException(GrpcStatusCode.FailedPrecondition, reason);
+        if (pool.HeldBecause(record.Image, pools.LabelOf(record.Id)) is { } reason) throw new GrpcException(GrpcStatusCode.FailedPrecondition, reason);
         if (record.Phase != VolumePhase.Creating)
         {
             record = record with { Phase = VolumePhase.Deleting };
@@ -94,7 +113,7 @@ internal sealed class VolumeMaking(VolumeStore store, PoolSet pools, SpaceLedger
     /// <exception cref="GrpcException">As CSI tells for ControllerExpandVolume.</exception>
     public ControllerExpandVolumeResponse Expand(string id, long required, long limit)
     {
-        if (store.Find(id) is not { Phase: VolumePhase.Ready, Static: null } record) throw new GrpcException(GrpcStatusCode.NotFound, $"there is no volume {id} here");
+        if (store.Find(id) is not { Phase: VolumePhase.Ready, Static: null } record) throw store.NotThere(id);
         if (limit > 0 && limit < record.CapacityBytes)
         {
             throw new GrpcException(GrpcStatusCode.OutOfRange, $"limit_bytes {limit}: volume {id} has {record.CapacityBytes} bytes, and none shrinks");
@@ -131,7 +150,7 @@ internal sealed class VolumeMaking(VolumeStore store, PoolSet pools, SpaceLedger
         return record;
     }
 
-    private VolumeRecord Finish(VolumeRecord record, VolumeSource? source)
+    private VolumeRecord MakeImage(VolumeRecord record, VolumeSource? source)
     {
         DirectoryPool pool = pools.Find(record.Pool)
             ?? throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"volume {record.Id} is of pool {record.Pool}, which is not configured");
@@ -158,7 +177,20 @@ internal sealed class VolumeMaking(VolumeStore store, PoolSet pools, SpaceLedger
         store.Remove(record.Id);
     }
 
-    private static void CheckSame(VolumeRecord record, CreateVolumeRequest request, string shape, VolumeParameters parameters, string? origin)
+    /// <summary>The program tells now what it would have against its options when the volume is staged.</summary>
+    private void CheckMkfs(VolumeRecord record)
+    {
+        string trial = store.TrialPathOf(record.Id);
+        string? refusal;
+        using (var file = new FileStream(trial, FileMode.Create, FileAccess.Write, FileShare.ReadWrite, 1, FileOptions.DeleteOnClose))
+        {
+            file.SetLength(record.ImageBytes);
+            refusal = fileSystems.Refusal(record.Kind, trial, record.MkfsOptions);
+        }
+        if (refusal is not null) throw Invalid($"parameter mkfsOptions: {refusal}");
+    }
+
+    private void CheckSame(VolumeRecord record, CreateVolumeRequest request, string shape, VolumeParameters parameters, string? origin)
     {
         (long required, long limit) = Capabilities.Range(request.CapacityRange);
         string? difference =
@@ -168,6 +200,7 @@ internal sealed class VolumeMaking(VolumeStore store, PoolSet pools, SpaceLedger
             : record.Source != origin ? record.Source is null ? "no source" : $"source {record.Source}"
             : record.MkfsOptions != parameters.MkfsOptions ? $"mkfsOptions '{record.MkfsOptions}'"
             : record.Shape != shape ? record.Shape
+            : !topology.IsHere(request.AccessibilityRequirements) ? $"topology {topology.Key}={topology.Node}"
             : null;
         if (difference is not null)
         {

@@ -9,31 +9,35 @@ internal sealed class FileSystems(ToolRunner tools)
     /// <summary>Exit codes of e2fsck below this mean that the file system is sound now.</summary>
     private const int FsckErrorsLeft = 4;
 
-    /// <param name="overwrites">Whether an earlier run of the same was cut short: without it, a signature stops the programs.</param>
+    /// <summary>Makes a file system, whatever is on the device: the caller knows that it may be overwritten.</summary>
     /// <param name="keepsSpace">Whether the device's space stays taken instead of being given back first.</param>
     /// <exception cref="GrpcException">INTERNAL: the program failed. DEADLINE_EXCEEDED: it was killed.</exception>
-    public void Make(string type, string device, string options, bool overwrites, bool keepsSpace)
+    public void Make(string type, string device, string uuid, string options, bool keepsSpace)
     {
-        List<string> arguments = [.. options.Split(' ', StringSplitOptions.RemoveEmptyEntries)];
-        switch (type)
+        List<string> arguments = ["-q", .. options.Split(' ', StringSplitOptions.RemoveEmptyEntries)];
+        if (type == "ext4")
         {
-            case "ext4":
-                arguments.Add("-q");
-                if (keepsSpace) arguments.AddRange(["-E", "nodiscard"]);
-                if (overwrites) arguments.Add("-F");
-                break;
-            case "xfs":
-                arguments.Add("-q");
-                if (keepsSpace) arguments.Add("-K");
-                if (overwrites) arguments.Add("-f");
-                break;
-            default:
-                arguments.Add("-q");
-                if (keepsSpace) arguments.Add("-K");
-                if (overwrites) arguments.Add("-f");
-                break;
+            // Of several extended options, the last alone counts.
+            int extended = arguments.LastIndexOf("-E") + 1;
+            if (keepsSpace && extended > 0) arguments[extended] += ",nodiscard";
+            else if (keepsSpace) arguments.AddRange(["-E", "nodiscard"]);
+            arguments.AddRange(["-F", "-U", uuid]);
+        }
+        else
+        {
+            if (keepsSpace) arguments.Add("-K");
+            arguments.AddRange(type == "xfs" ? ["-f", "-m", $"uuid={uuid}"] : ["-f", "-U", uuid]);
         }
         tools.Check($"mkfs.{type}", [.. arguments, device]);
+    }
+
+    /// <summary>What the program has against its options for a device of that size; null where it has nothing.</summary>
+    /// <param name="file">Empty and of that size. Where the program has no trial, it makes its file system there.</param>
+    public string? Refusal(string type, string file, string options)
+    {
+        string[] trial = type switch { "ext4" => ["-n", "-F"], "xfs" => ["-N", "-f"], _ => ["-f"] };
+        ToolResult result = tools.Run($"mkfs.{type}", [.. options.Split(' ', StringSplitOptions.RemoveEmptyEntries), "-q", .. trial, file]);
+        return result.ExitCode == 0 ? null : $"mkfs.{type}: {(result.Errors.Length > 0 ? result.Errors : $"ended with {result.ExitCode}")}";
     }
 
     /// <summary>Repairs what can be without losing anything. xfs and btrfs do so when they are mounted.</summary>

@@ -34,7 +34,7 @@ internal static class Signatures
         {
             long? data = ImageFile.FirstData(device);
             string? known = Superblock.Read(device) is { } superblock
-                ? $"{(superblock.Type == "btrfs" ? "a" : "an")} {superblock.Type} file system (UUID {superblock.Uuid})"
+                ? Describe(superblock)
                 : OfTable(device);
             string? probed = Probe(device, tools);
             return known is not null || probed is not null ? string.Join(", ", new[] { known, probed }.OfType<string>())
@@ -46,6 +46,27 @@ internal static class Signatures
             return $"what cannot be read ({exception.Message})";
         }
     }
+
+    /// <summary>
+    /// What is there beside parts of a file system of that type and UUID; null where nothing is known to be. Bytes without a signature count as such
+    /// parts.
+    /// </summary>
+    public static string? FindOther(FileDescriptor device, ToolRunner tools, string type, string uuid)
+    {
+        try
+        {
+            if (Superblock.Read(device) is { } superblock) return superblock.Type == type && superblock.Uuid == uuid ? null : Describe(superblock);
+            string? known = OfTable(device), probed = Probe(device, tools);
+            return known is null && (probed is null || probed.Contains($"TYPE={type}", StringComparison.Ordinal)) ? null : known ?? probed;
+        }
+        catch (LinuxException exception)
+        {
+            return $"what cannot be read ({exception.Message})";
+        }
+    }
+
+    private static string Describe(Superblock superblock) =>
+        $"{(superblock.Type == "btrfs" ? "a" : "an")} {superblock.Type} file system (UUID {superblock.Uuid})";
 
     private static string? OfTable(FileDescriptor device)
     {

@@ -24,7 +24,7 @@ internal sealed class Expansion(PoolSet pools, FileSystems fileSystems, Steps st
         {
             throw new GrpcException(GrpcStatusCode.OutOfRange, $"volume {record.Id} has {record.CapacityBytes} bytes, not {required} to {limit}; the controller grows it first");
         }
-        Attachment attachment = Attachment.Of(pools.ImageOf(record.Id, record));
+        Attachment attachment = pools.AttachmentOf(record.Id, record);
         string canonical = MountTable.Canonical(path);
         bool isStagedBlock = record.Kind == "block" && record.Staging is { } staging && MountTable.Canonical(staging.Path) == canonical;
         MountEntry? mount = attachment.Mounts.LastOrDefault(mount => mount.Target == canonical);

@@ -19,11 +19,16 @@ internal sealed class Formatter(VolumeStore store, FileSystems fileSystems, Tool
     /// <exception cref="GrpcException">FAILED_PRECONDITION: the image is not blank; the message tells what was found.</exception>
     public VolumeRecord Prepare(VolumeRecord record, FileDescriptor image)
     {
-        // An earlier process wrote the mark, then began to format what it had found blank.
-        if (record.Format is not null and not { Phase: FormatPhase.Never }) return record;
+        if (record.Format is { Phase: FormatPhase.Done }) return record;
         steps.Next(record.Id, "probe");
+        if (record.Format is { Phase: FormatPhase.Formatting } begun)
+        {
+            // An earlier call found it blank, and began to make a file system of this UUID: only parts of that may be there.
+            if (Signatures.FindOther(image, tools, begun.Type, begun.Uuid) is { } other) throw NotBlank(record, other);
+            return record;
+        }
         if (Signatures.Find(image, tools) is { } found) throw NotBlank(record, found);
-        record = record with { Format = new FormatRecord(FormatPhase.Formatting, record.Kind, "") };
+        record = record with { Format = new FormatRecord(FormatPhase.Formatting, record.Kind, Guid.NewGuid().ToString()) };
         steps.Next(record.Id, "mark formatting");
         store.Put(record);
         return record;
@@ -41,11 +46,10 @@ internal sealed class Formatter(VolumeStore store, FileSystems fileSystems, Tool
             throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"{loop.Device.Path} is in use by somebody else; it is not formatted", exception);
         }
         steps.Next(record.Id, "format");
-        fileSystems.Make(record.Kind, loop.Device.Path, record.MkfsOptions, overwrites: true, keepsSpace: record.Reserved);
+        fileSystems.Make(record.Kind, loop.Device.Path, record.Format!.Uuid, record.MkfsOptions, keepsSpace: record.Reserved);
         ImageFile.Sync(loop.Descriptor);
-        Superblock made = Superblock.Read(loop.Descriptor)
-            ?? throw new GrpcException(GrpcStatusCode.Internal, $"mkfs.{record.Kind} made no file system that can be read");
-        record = record with { Format = new FormatRecord(FormatPhase.Done, record.Kind, made.Uuid) };
+        record = record with { Format = record.Format with { Phase = FormatPhase.Done } };
+        Verify(record, loop.Descriptor);
         steps.Next(record.Id, "mark formatted");
         store.Put(record);
         return record;

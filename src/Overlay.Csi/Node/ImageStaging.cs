@@ -11,8 +11,11 @@ using Overlay.Rpc.Grpc;
 namespace Overlay.Csi.Node;
 
 /// <summary>Takes the image of a volume to a loop device and its file system to the staging path; and back.</summary>
-internal sealed class ImageStaging(VolumeStore store, PoolSet pools, Formatter formatter, FileSystems fileSystems, Steps steps)
+internal sealed class ImageStaging(VolumeStore store, PoolSet pools, MountOwners owners, Formatter formatter, FileSystems fileSystems, Steps steps)
 {
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(5);
+
     /// <summary>Does what is missing of it. The caller holds the volume's gate and checked the capability.</summary>
     /// <exception cref="GrpcException">As CSI tells for NodeStageVolume.</exception>
     public void Stage(VolumeRecord record, string path, VolumeCapability capability, string arguments)
@@ -20,20 +23,21 @@ internal sealed class ImageStaging(VolumeStore store, PoolSet pools, Formatter f
         MountOptions options = MountOptions.Parse(capability.Mount?.MountFlags ?? []);
         bool readOnly = Capabilities.IsReader(capability.AccessMode.Mode) || options.IsReadOnly;
         using FileDescriptor image = OpenImage(record);
-        Attachment attachment = Attachment.Of(FileIdentity.Of(image));
+        Attachment attachment = pools.AttachmentOf(record.Id, record);
         if (IsStaged(record, path, arguments, attachment)) return;
         if (record.Reserved) Reserve(record, image, options);
         TargetPath.Make(path, isFile: false);
         record = record with { Staging = new StagingRecord(path, arguments, readOnly) };
-        if (record.Kind == "block")
+        bool isStaged = false;
+        try
         {
-            steps.Next(record.Id, "record staging");
-            store.Put(record);
-            AttachBlock(record, image, readOnly);
+            if (record.Kind == "block") AttachBlock(record, image, readOnly);
+            else Mount(record, image, path, options, readOnly);
+            isStaged = true;
         }
-        else
+        finally
         {
-            Mount(record, image, path, options, readOnly);
+            if (!isStaged) Forget(record.Id);
         }
     }
 
@@ -41,26 +45,20 @@ internal sealed class ImageStaging(VolumeStore store, PoolSet pools, Formatter f
     /// <exception cref="GrpcException">FAILED_PRECONDITION: it is published still. UNAVAILABLE: it is in use.</exception>
     public void Unstage(string id, VolumeRecord? record, string path)
     {
-        FileIdentity? image = pools.ImageOf(id, record);
-        Attachment attachment = Attachment.Of(image);
+        Attachment attachment = pools.AttachmentOf(id, record);
         string canonical = MountTable.Canonical(path);
-        string[] published = [.. attachment.Mounts.Where(mount => mount.Target != canonical).Select(mount => mount.Target).Distinct()];
+        if (record?.Staging is { } staging && MountTable.Canonical(staging.Path) != canonical && MountTable.At(path).Count == 0) return;
+        string[] published = [.. attachment.OwnMounts.Where(mount => mount.Target != canonical).Select(mount => mount.Target).Distinct()];
         if (published.Length > 0)
         {
             throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"volume {id} is mounted at {string.Join(", ", published)}; unpublish it first");
         }
-        if (attachment.At(path) is { IsReadOnly: false })
-        {
-            steps.Next(id, "sync");
-            Flush(id, path);
-        }
+        owners.Check(id, record, path);
+        if (attachment.At(path) is { IsReadOnly: false }) Flush(id, path);
         steps.Next(id, "unmount");
         TargetPath.Unmount(path);
-        foreach (LoopDevice loop in Attachment.Of(image).Loops) Detach(id, loop);
-        if (Attachment.Of(image).Loops is [var left, ..])
-        {
-            throw new GrpcException(GrpcStatusCode.Unavailable, $"{left.Path} still has the image of volume {id}: another mount namespace or a process holds it; it is tried again");
-        }
+        foreach (LoopDevice loop in pools.AttachmentOf(id, record).Own) Detach(id, loop);
+        WaitUntilDetached(id, record);
         if (record is { Staging: not null })
         {
             steps.Next(id, "forget staging");
@@ -93,6 +91,16 @@ internal sealed class ImageStaging(VolumeStore store, PoolSet pools, Formatter f
         throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"{path} {wrong}; it is kept as it is: restore the image that was made");
     }
 
+    /// <summary>A device that is let go stays as long as anybody who lists devices has it open, which is soon over.</summary>
+    private void WaitUntilDetached(string id, VolumeRecord? record)
+    {
+        for (long start = Environment.TickCount64; pools.AttachmentOf(id, record).Own.FirstOrDefault() is { } left; Thread.Sleep(Pause))
+        {
+            if (Environment.TickCount64 - start < Patience.TotalMilliseconds) continue;
+            throw new GrpcException(GrpcStatusCode.Unavailable, $"{left.Path} still has the image of volume {id}: another mount namespace or a process holds it; it is tried again");
+        }
+    }
+
     private static bool IsStaged(VolumeRecord record, string path, string arguments, Attachment attachment)
     {
         string canonical = MountTable.Canonical(path);
@@ -105,15 +113,16 @@ internal sealed class ImageStaging(VolumeStore store, PoolSet pools, Formatter f
         {
             throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"volume {record.Id} is staged at {other.Target}; unstage it first");
         }
-        if (attachment.At(path) is not null || (isBlock && record.Staging is not null && attachment.Loops.Any(loop => !loop.IsReadOnly)))
+        if (attachment.At(path) is not null || (isBlock && record.Staging is { } block && attachment.Own.Any(loop => loop.IsReadOnly == block.IsReadOnly)))
         {
             return record.Staging is not { } staged || (staged.Arguments == arguments && MountTable.Canonical(staged.Path) == canonical) ? true
                 : throw new GrpcException(GrpcStatusCode.AlreadyExists, $"volume {record.Id} is staged at {staged.Path} with another capability or other mount flags");
         }
-        if (attachment.Loops.Count > 0 && !(isBlock && record.Staging is not null))
+        LoopDevice[] others = [.. isBlock ? attachment.Others : attachment.Loops];
+        if (others.Length > 0)
         {
             throw new GrpcException(
-                GrpcStatusCode.FailedPrecondition, $"the image of volume {record.Id} is in use by {string.Join(", ", attachment.Loops.Select(loop => loop.Path))}, which this driver does not know; detach it");
+                GrpcStatusCode.FailedPrecondition, $"the image of volume {record.Id} is in use by {string.Join(", ", others.Select(loop => loop.Path))}, which this driver does not know; detach it");
         }
         return false;
     }
@@ -138,10 +147,19 @@ internal sealed class ImageStaging(VolumeStore store, PoolSet pools, Formatter f
         }
     }
 
+    /// <summary>What was recorded before a step that failed: what is attached or mounted stays on record.</summary>
+    private void Forget(string id)
+    {
+        if (store.Find(id) is not { Staging: not null } record || pools.AttachmentOf(id, record).Own.Any()) return;
+        store.Put(record with { Staging = null });
+    }
+
     private void AttachBlock(VolumeRecord record, FileDescriptor image, bool readOnly)
     {
+        steps.Next(record.Id, "record staging");
+        store.Put(record);
         steps.Next(record.Id, "attach");
-        using AttachedLoop loop = LoopDevices.Attach(image, readOnly, autoClear: false);
+        using AttachedLoop loop = LoopDevices.Attach(image, readOnly, autoClear: false, pools.LabelOf(record.Id));
         steps.Next(record.Id, "staged");
     }
 
@@ -152,7 +170,7 @@ internal sealed class ImageStaging(VolumeStore store, PoolSet pools, Formatter f
     {
         record = formatter.Prepare(record, image);
         steps.Next(record.Id, "attach");
-        using AttachedLoop loop = LoopDevices.Attach(image, readOnly && record.Format is { Phase: FormatPhase.Done }, autoClear: true);
+        using AttachedLoop loop = LoopDevices.Attach(image, readOnly && record.Format is { Phase: FormatPhase.Done }, autoClear: true, pools.LabelOf(record.Id));
         string device = loop.Device.Path;
         long length = ImageFile.Length(loop.Descriptor);
         if (length != record.ImageBytes)
@@ -183,7 +201,7 @@ internal sealed class ImageStaging(VolumeStore store, PoolSet pools, Formatter f
         }
         List<KeyValuePair<string, string?>> all = [.. options.FileSystem, .. Implied(record, readOnly)];
         steps.Next(record.Id, "mount");
-        using (DetachedMount mount = MountDevice(record.Kind, device, all, readOnly ? options.Attributes | MountAttributes.ReadOnly : options.Attributes))
+        using (DetachedMount mount = MountDevice(record.Kind, device, all, options.FileSystem.Count > 0, readOnly ? options.Attributes | MountAttributes.ReadOnly : options.Attributes))
         {
             steps.Next(record.Id, "move mount");
             mount.MoveTo(path);
@@ -210,7 +228,9 @@ internal sealed class ImageStaging(VolumeStore store, PoolSet pools, Formatter f
         else yield return new("rescue", "nologreplay");
     }
 
-    private static DetachedMount MountDevice(string type, string device, IEnumerable<KeyValuePair<string, string?>> options, MountAttributes attributes)
+    /// <param name="hasFlags">Whether the options hold any that were asked for.</param>
+    private static DetachedMount MountDevice(
+        string type, string device, IEnumerable<KeyValuePair<string, string?>> options, bool hasFlags, MountAttributes attributes)
     {
         try
         {
@@ -220,7 +240,7 @@ internal sealed class ImageStaging(VolumeStore store, PoolSet pools, Formatter f
         {
             throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"the kernel has no {type}: load its module, or use another fsType", exception);
         }
-        catch (LinuxException exception) when (exception.IsDamaged)
+        catch (LinuxException exception) when (exception.IsDamaged || exception.IsUnreadable || (exception.IsInvalid && !hasFlags))
         {
             throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"the {type} is damaged ({exception.Message}); copy the image, then repair it", exception);
         }
@@ -239,8 +259,11 @@ internal sealed class ImageStaging(VolumeStore store, PoolSet pools, Formatter f
     /// <summary>What cannot be written any more is lost with or without the mount: it must not keep the volume here for ever.</summary>
     private void Flush(string id, string path)
     {
+        steps.Next(id, "sync");
         try
         {
+            // One that is frozen would outlive its last mount, and keep the device.
+            if (FileSystemState.Thaw(path)) steps.Warn(id, "its file system was frozen; it was thawed");
             FileSystemState.Sync(path);
         }
         catch (LinuxException exception)

@@ -22,28 +22,30 @@ internal sealed class NodeService(
     private const string PodName = "csi.storage.k8s.io/pod.name";
     private const string PodNamespace = "csi.storage.k8s.io/pod.namespace";
 
-    private readonly TargetPath _paths = new(
-        [options.StateFolder, options.Socket, .. options.Pools.Select(pool => pool.Folder)]);
+    private readonly TargetPath _paths = new([options.StateFolder, .. options.Pools.Select(pool => pool.Folder)], options.Socket);
+
+    /// <summary>One call for the same figures at a time: a file system that does not answer keeps one waiting, not each that asks.</summary>
+    private readonly VolumeGate _asking = new(isOpen: true);
 
     public void AddTo(GrpcRoutes routes)
     {
         var service = CsiReflection.Descriptor.FindTypeByName<ServiceDescriptor>("Node");
         routes
-            .Unary(
+            .Checked(
                 new GrpcMethod<NodeGetCapabilitiesRequest, NodeGetCapabilitiesResponse>(service, "NodeGetCapabilities"),
                 (_, _) => Task.FromResult(Offered()))
-            .Unary(new GrpcMethod<NodeGetInfoRequest, NodeGetInfoResponse>(service, "NodeGetInfo"), (_, _) => Task.FromResult(new NodeGetInfoResponse
+            .Checked(new GrpcMethod<NodeGetInfoRequest, NodeGetInfoResponse>(service, "NodeGetInfo"), (_, _) => Task.FromResult(new NodeGetInfoResponse
             {
                 NodeId = options.NodeId,
                 MaxVolumesPerNode = options.MaxVolumes,
                 AccessibleTopology = new Topology { Segments = { [options.TopologyKey] = options.NodeId } },
             }))
-            .Unary(new GrpcMethod<NodeStageVolumeRequest, NodeStageVolumeResponse>(service, "NodeStageVolume"), StageAsync)
-            .Unary(new GrpcMethod<NodeUnstageVolumeRequest, NodeUnstageVolumeResponse>(service, "NodeUnstageVolume"), UnstageAsync)
-            .Unary(new GrpcMethod<NodePublishVolumeRequest, NodePublishVolumeResponse>(service, "NodePublishVolume"), PublishAsync)
-            .Unary(new GrpcMethod<NodeUnpublishVolumeRequest, NodeUnpublishVolumeResponse>(service, "NodeUnpublishVolume"), UnpublishAsync)
-            .Unary(new GrpcMethod<NodeGetVolumeStatsRequest, NodeGetVolumeStatsResponse>(service, "NodeGetVolumeStats"), StatsAsync)
-            .Unary(new GrpcMethod<NodeExpandVolumeRequest, NodeExpandVolumeResponse>(service, "NodeExpandVolume"), ExpandAsync);
+            .Checked(new GrpcMethod<NodeStageVolumeRequest, NodeStageVolumeResponse>(service, "NodeStageVolume"), StageAsync)
+            .Checked(new GrpcMethod<NodeUnstageVolumeRequest, NodeUnstageVolumeResponse>(service, "NodeUnstageVolume"), UnstageAsync)
+            .Checked(new GrpcMethod<NodePublishVolumeRequest, NodePublishVolumeResponse>(service, "NodePublishVolume"), PublishAsync)
+            .Checked(new GrpcMethod<NodeUnpublishVolumeRequest, NodeUnpublishVolumeResponse>(service, "NodeUnpublishVolume"), UnpublishAsync)
+            .Checked(new GrpcMethod<NodeGetVolumeStatsRequest, NodeGetVolumeStatsResponse>(service, "NodeGetVolumeStats"), StatsAsync)
+            .Checked(new GrpcMethod<NodeExpandVolumeRequest, NodeExpandVolumeResponse>(service, "NodeExpandVolume"), ExpandAsync);
     }
 
     private static NodeGetCapabilitiesResponse Offered()
@@ -62,7 +64,7 @@ internal sealed class NodeService(
     private Task<NodeStageVolumeResponse> StageAsync(NodeStageVolumeRequest request, GrpcCall call)
     {
         VolumeId.Check("volume_id", request.VolumeId);
-        _paths.Check("staging_target_path", request.StagingTargetPath);
+        request.StagingTargetPath = _paths.Check("staging_target_path", request.StagingTargetPath);
         Capabilities.Check("volume_capability", request.VolumeCapability);
         return gate.RunAsync(request.VolumeId, request, () => Stage(request), call.Cancellation);
     }
@@ -97,7 +99,7 @@ internal sealed class NodeService(
     private Task<NodeUnstageVolumeResponse> UnstageAsync(NodeUnstageVolumeRequest request, GrpcCall call)
     {
         VolumeId.Check("volume_id", request.VolumeId);
-        _paths.Check("staging_target_path", request.StagingTargetPath);
+        request.StagingTargetPath = _paths.Check("staging_target_path", request.StagingTargetPath);
         return gate.RunAsync(
             request.VolumeId,
             request,
@@ -114,10 +116,11 @@ internal sealed class NodeService(
     private Task<NodePublishVolumeResponse> PublishAsync(NodePublishVolumeRequest request, GrpcCall call)
     {
         VolumeId.Check("volume_id", request.VolumeId);
-        _paths.Check("target_path", request.TargetPath);
+        request.TargetPath = _paths.Check("target_path", request.TargetPath);
         Capabilities.Check("volume_capability", request.VolumeCapability);
         if (request.StagingTargetPath.Length == 0) throw new GrpcException(GrpcStatusCode.FailedPrecondition, "staging_target_path is missing: volumes are staged first");
-        _paths.Check("staging_target_path", request.StagingTargetPath);
+        request.StagingTargetPath = _paths.Check("staging_target_path", request.StagingTargetPath);
+        TargetPath.CheckApart(request.StagingTargetPath, request.TargetPath);
         return gate.RunAsync(request.VolumeId, request, () => Publish(request), call.Cancellation);
     }
 
@@ -145,7 +148,7 @@ internal sealed class NodeService(
     private Task<NodeUnpublishVolumeResponse> UnpublishAsync(NodeUnpublishVolumeRequest request, GrpcCall call)
     {
         VolumeId.Check("volume_id", request.VolumeId);
-        _paths.Check("target_path", request.TargetPath);
+        request.TargetPath = _paths.Check("target_path", request.TargetPath);
         return gate.RunAsync(
             request.VolumeId,
             request,
@@ -160,15 +163,15 @@ internal sealed class NodeService(
     private Task<NodeGetVolumeStatsResponse> StatsAsync(NodeGetVolumeStatsRequest request, GrpcCall call)
     {
         VolumeId.Check("volume_id", request.VolumeId);
-        if (request.VolumePath.Length == 0) throw Invalid("volume_path is missing");
+        CheckVolumePath(request.VolumeId, request.VolumePath);
         gate.CheckOpen();
-        return Task.Run(() => stats.At(request.VolumeId, request.VolumePath), call.Cancellation);
+        return _asking.RunAsync($"{request.VolumeId} {request.VolumePath}", request, () => stats.At(request.VolumeId, request.VolumePath), call.Cancellation);
     }
 
     private Task<NodeExpandVolumeResponse> ExpandAsync(NodeExpandVolumeRequest request, GrpcCall call)
     {
         VolumeId.Check("volume_id", request.VolumeId);
-        if (request.VolumePath.Length == 0) throw Invalid("volume_path is missing");
+        CheckVolumePath(request.VolumeId, request.VolumePath);
         (long required, long limit) = Capabilities.Range(request.CapacityRange);
         return gate.RunAsync(
             request.VolumeId,
@@ -177,12 +180,16 @@ internal sealed class NodeService(
             call.Cancellation);
     }
 
+    private static void CheckVolumePath(string id, string path)
+    {
+        if (path.Length == 0) throw Invalid("volume_path is missing");
+        if (path.Contains('\0', StringComparison.Ordinal)) throw new GrpcException(GrpcStatusCode.NotFound, $"volume {id} is at no volume_path with a zero byte");
+    }
+
     /// <summary>What was asked for, without what may be secret in it being readable.</summary>
     private static string DigestOf(VolumeCapability capability) => VolumeId.Digest(capability.ToByteArray());
 
     private static GrpcException Invalid(string message) => new(GrpcStatusCode.InvalidArgument, message);
 
-    private VolumeRecord Find(string id) => store.Find(id) is { Phase: VolumePhase.Ready } record
-        ? record
-        : throw new GrpcException(GrpcStatusCode.NotFound, $"there is no volume {id} here");
+    private VolumeRecord Find(string id) => store.Find(id) is { Phase: VolumePhase.Ready } record ? record : throw store.NotThere(id);
 }

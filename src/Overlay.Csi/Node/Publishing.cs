@@ -16,7 +16,7 @@ internal sealed record PublishOrder(
     string Staging, string Target, VolumeCapability Capability, bool IsReadOnly, string Arguments, string? Pod);
 
 /// <summary>Takes a staged volume to where a pod finds it; and back.</summary>
-internal sealed class Publishing(VolumeStore store, PoolSet pools, Func<VolumeRecord, FileDescriptor> openImage, Steps steps)
+internal sealed class Publishing(VolumeStore store, PoolSet pools, MountOwners owners, Func<VolumeRecord, FileDescriptor> openImage, Steps steps)
 {
     /// <exception cref="GrpcException">As CSI tells for NodePublishVolume.</exception>
     public void Publish(VolumeRecord record, PublishOrder order)
@@ -24,15 +24,15 @@ internal sealed class Publishing(VolumeStore store, PoolSet pools, Func<VolumeRe
         bool isBlock = order.Capability.Block is not null;
         MountOptions options = MountOptions.Parse(order.Capability.Mount?.MountFlags ?? []);
         bool readOnly = order.IsReadOnly || options.IsReadOnly || Capabilities.IsReader(order.Capability.AccessMode.Mode);
-        Attachment attachment = Attachment.Of(record.Static is null ? pools.ImageOf(record.Id, record) : null);
+        Attachment attachment = pools.AttachmentOf(record.Id, record);
         MountEntry? staged = isBlock ? null : StagedAt(record, order.Staging, attachment);
-        LoopDevice? device = isBlock ? attachment.Loops.FirstOrDefault(loop => !loop.IsReadOnly) ?? (attachment.Loops.Count > 0 ? attachment.Loops[0] : null) : null;
+        LoopDevice? device = isBlock ? attachment.Own.FirstOrDefault(loop => !loop.IsReadOnly) ?? attachment.Own.FirstOrDefault() : null;
         bool isStagedThere = record.Staging is { } staging && MountTable.Canonical(staging.Path) == MountTable.Canonical(order.Staging);
         if (isBlock ? device is null || !isStagedThere : staged is null)
         {
             throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"volume {record.Id} is not staged at {order.Staging}; nothing is published");
         }
-        if (staged is { IsReadOnly: true } && !readOnly)
+        if ((staged?.IsReadOnly ?? device!.IsReadOnly) && !readOnly)
         {
             throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"volume {record.Id} is staged for readers only");
         }
@@ -56,15 +56,16 @@ internal sealed class Publishing(VolumeStore store, PoolSet pools, Func<VolumeRe
     /// <exception cref="GrpcException">UNAVAILABLE: the target is busy. FAILED_PRECONDITION: it holds something else.</exception>
     public void Unpublish(string id, VolumeRecord? record, string target)
     {
+        owners.Check(id, record, target);
         steps.Next(id, "unmount target");
         TargetPath.Unmount(target);
         steps.Next(id, "remove target");
         TargetPath.Remove(target);
         if (record is not { Static: not null })
         {
-            Attachment attachment = Attachment.Of(pools.ImageOf(id, record));
+            Attachment attachment = pools.AttachmentOf(id, record);
             bool stagedForReaders = record?.Staging is { IsReadOnly: true };
-            foreach (LoopDevice reader in attachment.Unmounted().Where(loop => loop is { IsReadOnly: true, IsAutoClear: false } && !stagedForReaders))
+            foreach (LoopDevice reader in attachment.Unmounted.Where(loop => loop is { IsReadOnly: true, IsAutoClear: false } && !stagedForReaders))
             {
                 steps.Next(id, "detach reader");
                 LoopDevices.Detach(reader);
@@ -79,14 +80,15 @@ internal sealed class Publishing(VolumeStore store, PoolSet pools, Func<VolumeRe
     private static MountEntry? StagedAt(VolumeRecord record, string staging, Attachment attachment)
     {
         if (record.Static is null) return attachment.At(staging);
-        return record.Staging is { } known && MountTable.Canonical(known.Path) == MountTable.Canonical(staging) && MountTable.At(staging) is [.., { } top] ? top : null;
+        return record.Staging is { } known && MountTable.Canonical(known.Path) == MountTable.Canonical(staging)
+            && MountTable.At(staging) is [.., { } top] && top.Identity == known.Mount ? top : null;
     }
 
     private static bool IsPublished(VolumeRecord record, PublishOrder order, Attachment attachment, bool readOnly)
     {
         if (MountTable.At(order.Target) is not [.., { } top]) return false;
         Publication? known = record.Publications.FirstOrDefault(publication => publication.Target == order.Target);
-        if (record.Static is null ? attachment.At(order.Target) is null : known is null)
+        if (record.Static is null ? attachment.At(order.Target) is null : known is null || top.Identity != record.Staging?.Mount)
         {
             throw new GrpcException(GrpcStatusCode.AlreadyExists, $"{order.Target} has {top.Source} ({top.Type}) mounted, which is not volume {record.Id}");
         }
@@ -112,10 +114,10 @@ internal sealed class Publishing(VolumeStore store, PoolSet pools, Func<VolumeRe
     /// <summary>A device of its own that refuses to be written: a read-only mount of a node does not keep writers from the device.</summary>
     private LoopDevice ReaderOf(VolumeRecord record, Attachment attachment)
     {
-        if (attachment.Loops.FirstOrDefault(loop => loop.IsReadOnly) is { } present) return present;
+        if (attachment.Own.FirstOrDefault(loop => loop.IsReadOnly) is { } present) return present;
         steps.Next(record.Id, "attach reader");
         using FileDescriptor image = openImage(record);
-        using AttachedLoop loop = LoopDevices.Attach(image, readOnly: true, autoClear: false);
+        using AttachedLoop loop = LoopDevices.Attach(image, readOnly: true, autoClear: false, pools.LabelOf(record.Id));
         return loop.Device;
     }
 }

@@ -5,14 +5,16 @@ using Overlay.Rpc.Grpc;
 namespace Overlay.Csi.Node;
 
 /// <summary>The paths that the orchestrator names: checked, made, and cleared.</summary>
-/// <param name="own">Folders and files of the driver, which no target may be or contain.</param>
-internal sealed class TargetPath(IReadOnlyList<string> own)
+/// <param name="folders">Of the driver: no target may be one of them, contain one, or be in one.</param>
+/// <param name="socket">Of the driver: no target may be it or contain it.</param>
+internal sealed class TargetPath(IReadOnlyList<string> folders, string socket)
 {
     private const int MaxBytes = 4096;
     private const int HoldersNamed = 5;
 
+    /// <returns>The path in the one notation in which it is recorded and compared.</returns>
     /// <exception cref="GrpcException">INVALID_ARGUMENT: none, or one that cannot be.</exception>
-    public void Check(string field, string path)
+    public string Check(string field, string path)
     {
         if (path.Length == 0) throw Invalid($"{field} is missing");
         if (System.Text.Encoding.UTF8.GetByteCount(path) > MaxBytes || path.Contains('\0', StringComparison.Ordinal)
@@ -21,11 +23,23 @@ internal sealed class TargetPath(IReadOnlyList<string> own)
             throw Invalid($"{field} '{path}': give an absolute path without '.', '..' and doubled '/'");
         }
         string canonical = MountTable.Canonical(path);
-        if (canonical == "/" || own.Any(mine => mine == canonical || mine.StartsWith($"{canonical}/", StringComparison.Ordinal)))
+        if (canonical == "/" || IsIn(MountTable.Canonical(socket), canonical)
+            || folders.Select(MountTable.Canonical).Any(folder => IsIn(folder, canonical) || IsIn(canonical, folder)))
         {
-            throw Invalid($"{field} '{path}' is or contains a folder of the driver");
+            throw Invalid($"{field} '{path}' is, contains or is in a folder of the driver");
         }
+        return Path.TrimEndingDirectorySeparator(path);
     }
+
+    /// <summary>A target in the staging path would be in the volume, and one that contains it would hide it.</summary>
+    /// <exception cref="GrpcException">INVALID_ARGUMENT: one is the other, or is in it.</exception>
+    public static void CheckApart(string staging, string target)
+    {
+        string volume = MountTable.Canonical(staging), pod = MountTable.Canonical(target);
+        if (IsIn(volume, pod) || IsIn(pod, volume)) throw Invalid($"target_path '{target}' and staging_target_path '{staging}' are one, or one is in the other");
+    }
+
+    private static bool IsIn(string path, string folder) => path == folder || path.StartsWith($"{folder}/", StringComparison.Ordinal);
 
     /// <summary>Makes the folder, or an empty file where a device's node is to be put.</summary>
     /// <exception cref="GrpcException">FAILED_PRECONDITION: something else stands there.</exception>

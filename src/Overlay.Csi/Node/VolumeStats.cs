@@ -18,14 +18,11 @@ internal sealed class VolumeStats(VolumeStore store, PoolSet pools)
         VolumeRecord record = store.Find(id) ?? throw NotFound(id, path);
         if (!Path.IsPathFullyQualified(path) || MountTable.At(path) is not [.., { } top]) throw NotFound(id, path);
         bool isHere = record.Static is null
-            ? Attachment.Of(pools.ImageOf(id, record)).Mounts.Any(mount => mount.Id == top.Id)
+            ? pools.AttachmentOf(id, record).Mounts.Any(mount => mount.Id == top.Id)
             : MountTable.Canonical(path) is var canonical
                 && record.Publications.Select(publication => publication.Target).Append(record.Staging?.Path ?? "/").Any(mine => MountTable.Canonical(mine) == canonical);
-        if (!isHere)
-        {
-            // A volume whose image was lost or replaced is still mounted where it was published.
-            if (record.Publications.All(publication => publication.Target != path) && record.Staging?.Path != path) throw NotFound(id, path);
-        }
+        // A volume whose device is gone is still where it was published.
+        if (!isHere && record.Publications.All(publication => publication.Target != path)) throw NotFound(id, path);
         var response = new NodeGetVolumeStatsResponse();
         string? wrong = Wrong(record);
         try
@@ -46,7 +43,10 @@ internal sealed class VolumeStats(VolumeStore store, PoolSet pools)
     {
         if (record.Static is not null)
         {
-            return record.Staging is { } bound && MountTable.At(bound.Path).Count == 0 ? $"it is not mounted at {bound.Path} any more: delete its pods" : null;
+            return record.Staging is not { } bound ? null
+                : MountTable.At(bound.Path) is not [.., { } top] ? Gone(bound.Path)
+                : bound.Mount is { } known && top.Identity != known ? $"{top.Source} ({top.Type}) is mounted over it at {bound.Path}: unmount that"
+                : null;
         }
         if (pools.Find(record.Pool) is not { } pool) return $"its pool {record.Pool} is not configured";
         string path = pool.PathOf(record.Id);
@@ -54,14 +54,21 @@ internal sealed class VolumeStats(VolumeStore store, PoolSet pools)
         if (image.Inode != record.Inode) return $"its image {path} was replaced";
         if (image.Bytes != record.ImageBytes && record.GrowingTo == 0) return $"its image {path} has {image.Bytes} bytes instead of {record.ImageBytes}";
         if (record.Format is { Phase: FormatPhase.Formatting }) return "it is being formatted, or that was cut short";
-        if (record.Staging is not { IsReadOnly: false } staging || record.Kind == "block") return null;
-        if (Attachment.Of(image).Mounts.FirstOrDefault(mount => mount.Target == MountTable.Canonical(staging.Path)) is not { } mount) return null;
+        if (record.Staging is not { } staging) return null;
+        Attachment attachment = pools.AttachmentOf(record.Id, record);
+        if (record.Kind == "block") return attachment.Own.Any() ? null : "its loop device is gone: delete its pods";
+        if (attachment.At(staging.Path) is not { } mount) return MountTable.At(staging.Path) is [.., { } other] ? $"{other.Source} ({other.Type}) is mounted over it at {staging.Path}: unmount that" : Gone(staging.Path);
+        if (staging.IsReadOnly) return null;
         if (mount.FileSystemOptions.Contains("ro") || mount.FileSystemOptions.Contains("emergency_ro"))
         {
             return "its file system went read-only after an error: see the kernel's log, then delete its pods, so that it is checked";
         }
-        return mount.FileSystemOptions.Contains("shutdown") ? "its file system shut itself down after an error: delete its pods" : ErrorsOf(mount);
+        return mount.FileSystemOptions.Contains("shutdown") || !FileSystemState.Answers(staging.Path)
+            ? "its file system shut itself down after an error: delete its pods"
+            : ErrorsOf(mount);
     }
+
+    private static string Gone(string path) => $"it is not mounted at {path} any more: delete its pods";
 
     /// <summary>ext4 counts the errors it met.</summary>
     private static string? ErrorsOf(MountEntry mount)

@@ -98,15 +98,16 @@ internal sealed class DirectoryPool(PoolOptions options)
     }
 
     /// <summary>Why the image must not be removed; null where it may, or is not there.</summary>
-    public string? HeldBecause(PoolImage image)
+    /// <param name="label">Of loop devices that the driver made for it.</param>
+    public string? HeldBecause(PoolImage image, string label)
     {
         string path = PathOf(image.Id);
-        if (FileIdentity.Of(path) is not { } present) return null;
-        if (image.Inode is { } inode && inode != present.Inode)
+        FileIdentity? present = FileIdentity.Of(path);
+        if (image.Inode is { } inode && present is { } other && inode != other.Inode)
         {
-            return $"{path} is another file (inode {present.Inode}) than was made for the volume ({inode}); it is kept";
+            return $"{path} is another file (inode {other.Inode}) than was made for the volume ({inode}); it is kept";
         }
-        IReadOnlyList<LoopDevice> devices = LoopDevices.BackedBy(present);
+        IReadOnlyList<LoopDevice> devices = LoopDevices.Of(present, label);
         return devices.Count == 0 ? null : $"{path} is in use by {string.Join(", ", devices.Select(device => device.Path))}";
     }
 

@@ -17,14 +17,16 @@ internal sealed class PoolMount(PoolOptions options, ToolRunner tools, Steps ste
 
     private static readonly string[] Shape = ["-q", "-m", "reflink=1", "-L", Label];
 
-    /// <summary>Mounts it where it is not mounted yet. Nothing happens for a folder.</summary>
-    /// <exception cref="StartRefusedException">It cannot be mounted, or holds something else.</exception>
+    private FolderLock? _held;
+
+    /// <summary>Mounts it where it is not mounted yet, and takes it for this driver alone.</summary>
+    /// <exception cref="StartRefusedException">It cannot be mounted, holds something else, or another driver has it.</exception>
     public void Open()
     {
-        if (options.Backing == PoolBacking.Folder) return;
         try
         {
-            TryOpen();
+            if (options.Backing != PoolBacking.Folder) TryOpen();
+            _held = FolderLock.TryTake(options.Folder) ?? throw Refuse($"another driver has {options.Folder}", "stop it, or give this one a pool of its own");
         }
         catch (Exception exception) when (exception is LinuxException or Rpc.Grpc.GrpcException)
         {
@@ -35,6 +37,7 @@ internal sealed class PoolMount(PoolOptions options, ToolRunner tools, Steps ste
     /// <summary>Unmounts it where nobody uses it; volumes that stay staged keep it mounted.</summary>
     public void Close()
     {
+        _held?.Dispose();
         if (options.Backing != PoolBacking.Folder) Unmounting.All(options.Folder);
     }
 
@@ -45,7 +48,7 @@ internal sealed class PoolMount(PoolOptions options, ToolRunner tools, Steps ste
         {
             throw Refuse($"{options.Source} is no {(options.Backing == PoolBacking.Image ? "file" : "block device")}", "name another one");
         }
-        IReadOnlyList<LoopDevice> loops = options.Backing == PoolBacking.Image ? LoopDevices.BackedBy(source) : [];
+        IReadOnlyList<LoopDevice> loops = options.Backing == PoolBacking.Image ? LoopDevices.Of(source) : [];
         if (MountTable.At(options.Folder) is [.., { } top])
         {
             bool isOurs = loops.Any(loop => loop.Path == top.Source) || (options.Backing == PoolBacking.Device && FileIdentity.Of(top.Source)?.Node == source.Node);
@@ -63,7 +66,7 @@ internal sealed class PoolMount(PoolOptions options, ToolRunner tools, Steps ste
             Mount(options.Source);
             return;
         }
-        using AttachedLoop loop = LoopDevices.Attach(image, readOnly: false, autoClear: true);
+        using AttachedLoop loop = LoopDevices.Attach(image, readOnly: false, autoClear: true, $"overlay-csi pool {options.Name}");
         Mount(loop.Device.Path);
         Grow([loop.Device]);
     }

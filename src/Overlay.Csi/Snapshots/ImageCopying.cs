@@ -39,7 +39,7 @@ internal sealed class ImageCopying(PoolSet pools, Steps steps)
     public void CopyVolume(VolumeRecord volume, FileDescriptor target)
     {
         using FileDescriptor image = Open(volume.Image);
-        Attachment attachment = Attachment.Of(FileIdentity.Of(image));
+        Attachment attachment = pools.AttachmentOf(volume.Id, volume);
         if (volume.Kind == "block") CopyBlock(volume, image, target, attachment);
         else if (attachment.Mounts.FirstOrDefault(mount => mount.Type == volume.Kind && !mount.FileSystemOptions.Contains("ro")) is { } mount) CopyMounted(volume, image, target, mount);
         else if (!ImageFile.TryShare(image, target)) ImageFile.CopyData(image, target, CancellationToken.None);
@@ -53,8 +53,8 @@ internal sealed class ImageCopying(PoolSet pools, Steps steps)
         using var limit = new CancellationTokenSource();
         int thaws = 0;
         steps.Next(volume.Id, "freeze");
-        FileSystemState.Freeze(mount.Target);
-        using var watchdog = new Timer(_ => ThawOnce(), null, FreezeLimit, Timeout.InfiniteTimeSpan);
+        Freeze(volume, mount.Target);
+        using var watchdog = new Timer(_ => Watch(), null, FreezeLimit, Timeout.InfiniteTimeSpan);
         try
         {
             limit.CancelAfter(FreezeLimit / 2);
@@ -72,9 +72,26 @@ internal sealed class ImageCopying(PoolSet pools, Steps steps)
             ThawOnce();
         }
 
+        void Watch()
+        {
+            if (Reconciler.Try("it cannot be thawed", ThawOnce) is { } problem) steps.Warn(volume.Id, problem);
+        }
+
         void ThawOnce()
         {
             if (Interlocked.Exchange(ref thaws, 1) == 0) FileSystemState.Thaw(mount.Target);
+        }
+    }
+
+    private static void Freeze(VolumeRecord volume, string path)
+    {
+        try
+        {
+            FileSystemState.Freeze(path);
+        }
+        catch (LinuxException exception) when (exception.IsInUse)
+        {
+            throw new GrpcException(GrpcStatusCode.Unavailable, $"the file system of volume {volume.Id} was frozen by somebody else: end that (fsfreeze --unfreeze {path}); it is tried again", exception);
         }
     }
 

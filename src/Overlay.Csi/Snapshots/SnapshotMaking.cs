@@ -1,4 +1,5 @@
 using Overlay.Csi.Controller;
+using Overlay.Csi.Node;
 using Overlay.Csi.Pools;
 using Overlay.Csi.Protos;
 using Overlay.Csi.State;
@@ -10,18 +11,23 @@ namespace Overlay.Csi.Snapshots;
 internal sealed class SnapshotMaking(VolumeStore store, PoolSet pools, SpaceLedger ledger, VolumeGate gate, ImageCopying copying, Steps steps)
 {
     /// <summary>Finishes what an earlier process began to remove.</summary>
-    public void Reconcile()
+    /// <returns>What it cannot.</returns>
+    public IReadOnlyList<string> Reconcile()
     {
+        var left = new List<string>();
         foreach (SnapshotRecord record in store.Snapshots.All.Where(record => record.Phase == VolumePhase.Deleting).ToArray())
         {
-            if (pools.Find(record.Pool) is { } pool && pool.HeldBecause(record.Image) is null) Remove(pool, record);
+            if (pools.Find(record.Pool) is not { } pool) left.Add($"snapshot {record.Id} is of pool {record.Pool}, which is not configured");
+            else if (Reconciler.Try($"snapshot {record.Id}", () => Finish(pool, record)) is { } problem) left.Add(problem);
         }
+        return left;
     }
 
     /// <exception cref="GrpcException">As CSI tells for CreateSnapshot.</exception>
     public CreateSnapshotResponse Create(string id, CreateSnapshotRequest request)
     {
         SnapshotRecord? record = store.Snapshots.Find(id);
+        if (record is null) store.Snapshots.CheckUndamaged(id);
         if (record is { Phase: VolumePhase.Deleting }) throw new GrpcException(GrpcStatusCode.Aborted, $"snapshot {id} of that name is being deleted; try again");
         if (record is not null && (record.Volume != request.SourceVolumeId || record.Name != request.Name))
         {
@@ -31,7 +37,7 @@ internal sealed class SnapshotMaking(VolumeStore store, PoolSet pools, SpaceLedg
         using VolumeGate.Hold hold = gate.HoldAlso(request.SourceVolumeId);
         if (store.Find(request.SourceVolumeId) is not { Phase: VolumePhase.Ready, Static: null } volume)
         {
-            throw new GrpcException(GrpcStatusCode.NotFound, $"source_volume_id: there is no volume {request.SourceVolumeId} here");
+            throw store.NotThere(request.SourceVolumeId);
         }
         DirectoryPool pool = pools.Find(volume.Pool)
             ?? throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"volume {volume.Id} is of pool {volume.Pool}, which is not configured");
@@ -41,7 +47,7 @@ internal sealed class SnapshotMaking(VolumeStore store, PoolSet pools, SpaceLedg
             throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"pool {pool.Name} holds an image of snapshot {id} without a record; it is kept: move it away");
         }
         // What an earlier process left of it is of another moment, and nobody was told of it.
-        if (record is not null && pool.HeldBecause(record.Image) is null) pool.Delete(id);
+        if (record is not null && pool.HeldBecause(record.Image, pools.LabelOf(record.Id)) is null) pool.Delete(id);
         record = new SnapshotRecord(
             id, request.Name, volume.Id, volume.Pool, volume.ImageBytes, volume.Kind, VolumePhase.Creating, 0, volume.Format, DateTimeOffset.UtcNow.ToUnixTimeMilliseconds());
         steps.Next(id, "promise space");
@@ -52,12 +58,17 @@ internal sealed class SnapshotMaking(VolumeStore store, PoolSet pools, SpaceLedg
     /// <exception cref="GrpcException">FAILED_PRECONDITION: its image is in use or not the one that was made.</exception>
     public DeleteSnapshotResponse Delete(string id)
     {
-        if (store.Snapshots.Find(id) is not { } record) return new DeleteSnapshotResponse();
+        if (store.Snapshots.Find(id) is not { } record)
+        {
+            store.Snapshots.CheckUndamaged(id);
+            pools.CheckAbsent(id);
+            return new DeleteSnapshotResponse();
+        }
         if (pools.Find(record.Pool) is not { } pool)
         {
             throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"snapshot {id} is of pool {record.Pool}, which is not configured");
         }
-        if (pool.HeldBecause(record.Image) is { } reason) throw new GrpcException(GrpcStatusCode.FailedPrecondition, reason);
+        if (pool.HeldBecause(record.Image, pools.LabelOf(record.Id)) is { } reason) throw new GrpcException(GrpcStatusCode.FailedPrecondition, reason);
         if (record.Phase != VolumePhase.Creating)
         {
             record = record with { Phase = VolumePhase.Deleting };
@@ -66,6 +77,11 @@ internal sealed class SnapshotMaking(VolumeStore store, PoolSet pools, SpaceLedg
         }
         Remove(pool, record);
         return new DeleteSnapshotResponse();
+    }
+
+    private void Finish(DirectoryPool pool, SnapshotRecord record)
+    {
+        if (pool.HeldBecause(record.Image, pools.LabelOf(record.Id)) is null) Remove(pool, record);
     }
 
     private SnapshotRecord Take(DirectoryPool pool, SnapshotRecord record, VolumeRecord volume)

@@ -34,14 +34,18 @@ internal sealed class VolumeSources(VolumeStore store, PoolSet pools, VolumeGate
     };
 
     /// <summary>Null where none is asked for.</summary>
+    /// <param name="own">Identifier of the new volume.</param>
     /// <param name="kind">Of the new volume, which has to be that of the source.</param>
     /// <exception cref="GrpcException">NOT_FOUND: there is no such. INVALID_ARGUMENT: it is of another kind. ABORTED: a call on it runs.</exception>
-    public VolumeSource? Open(VolumeContentSource? source, string kind)
+    public VolumeSource? Open(string own, VolumeContentSource? source, string kind)
     {
         if (source is null) return null;
         if (source.TypeCase == SourceType.None) throw Invalid("volume_content_source is neither snapshot nor volume");
         string id = source.TypeCase == SourceType.Snapshot ? source.Snapshot.SnapshotId : source.Volume.VolumeId;
-        VolumeGate.Hold hold = gate.HoldAlso(id);
+        if (id.Length == 0) throw Invalid("volume_content_source: its identifier is missing");
+        if (id == own) throw NotFound($"volume {id}");
+        // A snapshot is only read; writers to a volume have to wait, and for one at a time.
+        VolumeGate.Hold hold = gate.HoldAlso(id, isShared: source.TypeCase == SourceType.Snapshot);
         try
         {
             return source.TypeCase == SourceType.Snapshot ? OfSnapshot(id, kind, hold) : OfVolume(id, kind, hold);
@@ -55,6 +59,7 @@ internal sealed class VolumeSources(VolumeStore store, PoolSet pools, VolumeGate
 
     private VolumeSource OfSnapshot(string id, string kind, VolumeGate.Hold hold)
     {
+        store.Snapshots.CheckUndamaged(id);
         if (store.Snapshots.Find(id) is not { Phase: VolumePhase.Ready } snapshot) throw NotFound($"snapshot {id}");
         CheckKind(kind, snapshot.Kind);
         return new VolumeSource(snapshot.Image, CopyOf(snapshot.Format), target => copying.Copy(snapshot.Image, target), hold);
@@ -62,6 +67,7 @@ internal sealed class VolumeSources(VolumeStore store, PoolSet pools, VolumeGate
 
     private VolumeSource OfVolume(string id, string kind, VolumeGate.Hold hold)
     {
+        store.CheckUndamaged(id);
         if (store.Find(id) is not { Phase: VolumePhase.Ready, Static: null } volume || pools.Find(volume.Pool) is null) throw NotFound($"volume {id}");
         CheckKind(kind, volume.Kind);
         ImageCopying.CheckFormatted(volume);

@@ -28,7 +28,7 @@ internal enum FormatPhase
 
 /// <summary>The file system that a volume was given.</summary>
 /// <param name="Type">Such as <c>ext4</c>.</param>
-/// <param name="Uuid">As its superblock tells it; empty until it is made.</param>
+/// <param name="Uuid">That its superblock has, or will have.</param>
 /// <param name="IsCopy">Whether another volume or snapshot has a file system of the same UUID.</param>
 internal sealed record FormatRecord(FormatPhase Phase, string Type, string Uuid, bool IsCopy = false);
 
@@ -36,7 +36,8 @@ internal sealed record FormatRecord(FormatPhase Phase, string Type, string Uuid,
 /// <param name="Path">Where.</param>
 /// <param name="Arguments">Digest of what it was staged as.</param>
 /// <param name="IsReadOnly">Whether the file system is mounted for readers only.</param>
-internal sealed record StagingRecord(string Path, string Arguments, bool IsReadOnly);
+/// <param name="Mount">What is mounted there (<see cref="Linux.Mounts.MountEntry.Identity"/>), of a static volume; null until it is.</param>
+internal sealed record StagingRecord(string Path, string Arguments, bool IsReadOnly, string? Mount = null);
 
 /// <summary>That a volume may be published at a target; as <see cref="StagingRecord"/>.</summary>
 /// <param name="Arguments">Digest of what it was published as.</param>

@@ -10,35 +10,38 @@ using Overlay.Rpc.Grpc;
 namespace Overlay.Csi.Static;
 
 /// <summary>Mounts a static volume at its staging path, through the kernel; and back. Its record lasts as long as it is staged.</summary>
-internal sealed class StaticStaging(VolumeStore store, Steps steps)
+internal sealed class StaticStaging(VolumeStore store, MountOwners owners, Steps steps)
 {
     /// <param name="secrets">User name and password of CIFS. They are handed to the kernel and kept nowhere.</param>
     /// <exception cref="GrpcException">As CSI tells for NodeStageVolume.</exception>
     public void Stage(string id, StaticVolume volume, string path, string arguments, string shape, IReadOnlyDictionary<string, string> secrets)
     {
         VolumeRecord? known = store.Find(id);
-        bool isMounted = MountTable.At(path).Count > 0;
-        if (known?.Staging is { } staging && MountTable.At(staging.Path).Count > 0)
+        if (known?.Staging is { } staging && MountTable.At(staging.Path) is [.., { } present])
         {
-            if (staging.Arguments == arguments && staging.Path == path) return;
-            throw new GrpcException(GrpcStatusCode.AlreadyExists, $"volume {id} is staged at {staging.Path} with other attributes or mount flags");
+            if (staging.Mount is { } mounted && mounted != present.Identity) throw Foreign(id, present);
+            if (staging.Arguments != arguments || staging.Path != path)
+            {
+                throw new GrpcException(GrpcStatusCode.AlreadyExists, $"volume {id} is staged at {staging.Path} with other attributes or mount flags");
+            }
+            if (staging.Mount is null) Record(known, present);
+            return;
         }
-        if (isMounted && known?.Staging is null)
-        {
-            throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"{path} has something mounted that is not volume {id}; unmount it");
-        }
+        if (MountTable.At(path) is [.., { } other]) throw Foreign(id, other);
         TargetPath.Make(path, isFile: false);
-        steps.Next(id, "record staging");
-        store.Put(new VolumeRecord(id, id, "", 0, false, shape, VolumePhase.Ready, 0)
+        var record = new VolumeRecord(id, id, "", 0, false, shape, VolumePhase.Ready, 0)
         {
             Static = new StaticRecord(volume.Kind, volume.Source),
             Staging = new StagingRecord(path, arguments, volume.Options.IsReadOnly),
-        });
+            Published = known?.Published,
+        };
+        steps.Next(id, "record staging");
+        store.Put(record);
         steps.Next(id, "mount");
         using DetachedMount mount = Mount(volume, secrets);
         steps.Next(id, "move mount");
         mount.MoveTo(path);
-        steps.Next(id, "staged");
+        if (MountTable.At(path) is [.., { } top]) Record(record, top);
     }
 
     /// <exception cref="GrpcException">FAILED_PRECONDITION: it is published still. UNAVAILABLE: it is in use.</exception>
@@ -48,11 +51,23 @@ internal sealed class StaticStaging(VolumeStore store, Steps steps)
         {
             throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"volume {record.Id} is mounted at {published.Target}; unpublish it first");
         }
+        owners.Check(record.Id, record, path);
+        if (record.Staging is { } staging && MountTable.Canonical(staging.Path) != MountTable.Canonical(path)) return;
         steps.Next(record.Id, "unmount");
         TargetPath.Unmount(path);
         steps.Next(record.Id, "forget staging");
         store.Remove(record.Id);
     }
+
+    /// <summary>What was mounted, so that what is mounted over it is not taken for the volume.</summary>
+    private void Record(VolumeRecord record, MountEntry mounted)
+    {
+        steps.Next(record.Id, "record mount");
+        store.Put(record with { Staging = record.Staging! with { Mount = mounted.Identity } });
+    }
+
+    private static GrpcException Foreign(string id, MountEntry mount) => new(
+        GrpcStatusCode.FailedPrecondition, $"{mount.Target} has {mount.Source} ({mount.Type}) mounted, which is not volume {id}; unmount it");
 
     private static DetachedMount Mount(StaticVolume volume, IReadOnlyDictionary<string, string> secrets)
     {

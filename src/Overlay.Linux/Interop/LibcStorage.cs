@@ -49,6 +49,9 @@ internal static unsafe partial class LibcStorage
     [LibraryImport(Library, EntryPoint = "umount2", StringMarshalling = StringMarshalling.Utf8)]
     public static partial int Unmount(string target, int flags);
 
+    [LibraryImport(Library, EntryPoint = "flock")]
+    public static partial int Lock(int descriptor, int operation);
+
     [LibraryImport(Library, EntryPoint = "kill")]
     public static partial int Kill(int process, int signal);
 }

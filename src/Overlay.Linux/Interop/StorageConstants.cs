@@ -1,8 +1,9 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
 namespace Overlay.Linux.Interop;
 
-/// <summary>fcntl.h, unistd.h, linux/stat.h, linux/loop.h, linux/fs.h, signal.h.</summary>
+/// <summary>fcntl.h, unistd.h, linux/stat.h, linux/loop.h, linux/fs.h, signal.h, sys/file.h.</summary>
 internal static class StorageConstants
 {
     public const int O_EXCL = 0x80;
@@ -26,6 +27,7 @@ internal static class StorageConstants
     public const uint LO_FLAGS_READ_ONLY = 1;
     public const uint LO_FLAGS_AUTOCLEAR = 4;
     public const uint LO_FLAGS_DIRECT_IO = 16;
+    public const int LO_NAME_SIZE = 64;
 
     public const uint FICLONE = 0x40049409;
     public const uint FIFREEZE = 0xc0045877;
@@ -37,6 +39,8 @@ internal static class StorageConstants
     public const uint FIEMAP_EXTENT_SHARED = 0x2000;
 
     public const int SIGKILL = 9;
+    public const int LOCK_EX = 2;
+    public const int LOCK_NB = 4;
 }
 
 [NativeStruct("statx"), StructLayout(LayoutKind.Explicit, Size = 256)]
@@ -69,6 +73,15 @@ internal struct LoopInfo64
     public ulong lo_inode;
     [FieldOffset(52)]
     public uint lo_flags;
+    [FieldOffset(56)]
+    public LoopName lo_file_name;
+}
+
+/// <summary>Bytes of a text that ends with a zero.</summary>
+[InlineArray(StorageConstants.LO_NAME_SIZE)]
+internal struct LoopName
+{
+    private byte _first;
 }
 
 /// <summary>The reserved words at its end are zero.</summary>

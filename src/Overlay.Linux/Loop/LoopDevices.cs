@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text;
 using Overlay.Linux.Interop;
 using Overlay.Linux.Storage;
 
@@ -8,7 +9,8 @@ namespace Overlay.Linux.Loop;
 /// <param name="Path">Such as <c>/dev/loop3</c>.</param>
 /// <param name="IsReadOnly">Whether it refuses to be written.</param>
 /// <param name="IsAutoClear">Whether it lets its file go when the last one that has it open or mounted does.</param>
-public sealed record LoopDevice(string Path, bool IsReadOnly, bool IsAutoClear)
+/// <param name="Label">What whoever made it called it; programs write the path of the file there.</param>
+public sealed record LoopDevice(string Path, bool IsReadOnly, bool IsAutoClear, string Label)
 {
     /// <summary>Name below <c>/dev</c> and <c>/sys/block</c>.</summary>
     public string Name => System.IO.Path.GetFileName(Path);
@@ -36,35 +38,32 @@ public static unsafe class LoopDevices
     /// <summary>
     /// Devices that read the file, by device and inode (LOOP_GET_STATUS64): the path that a device was given may since lead elsewhere.
     /// </summary>
+    /// <param name="file">Null: of no file, so by label only.</param>
+    /// <param name="label">Those with this label as well, whatever file they read.</param>
     /// <exception cref="LinuxException">A device that is in use cannot be asked.</exception>
-    public static IReadOnlyList<LoopDevice> BackedBy(FileIdentity file)
+    public static IReadOnlyList<LoopDevice> Of(FileIdentity? file, string? label = null)
     {
         var found = new List<LoopDevice>();
         foreach (string name in Directory.EnumerateDirectories("/sys/block", "loop*").Select(folder => Path.GetFileName(folder)))
         {
-            // Only a device with a file has this folder.
-            if (!Directory.Exists($"/sys/block/{name}/loop")) continue;
-            string device = $"/dev/{name}";
-            using FileDescriptor descriptor = FileDescriptor.Own(Libc.Open(device, Files.O_CLOEXEC), $"open {device}");
-            LoopInfo64 info;
-            if (Libc.Ioctl(descriptor.Number, StorageConstants.LOOP_GET_STATUS64, &info) < 0)
-            {
-                var problem = LinuxException.Last($"LOOP_GET_STATUS64 {device}");
-                // Detached since the folder was read.
-                if (problem.Errno == Errno.ENXIO) continue;
-                throw problem;
-            }
-            if (info.lo_device == file.Device && info.lo_inode == file.Inode) found.Add(Describe(device, info.lo_flags));
+            if (StatusOf(name) is not { } info) continue;
+            LoopDevice loop = Describe($"/dev/{name}", info);
+            if (loop.Label == label || (info.lo_device == file?.Device && info.lo_inode == file?.Inode)) found.Add(loop);
         }
         return found;
     }
+
+    /// <summary>The loop device of a path; null where it has no file.</summary>
+    /// <exception cref="LinuxException">It cannot be asked.</exception>
+    public static LoopDevice? At(string path) => StatusOf(Path.GetFileName(path)) is { } info ? Describe(path, info) : null;
 
     /// <summary>Gives the file a loop device of its own, with direct I/O where the file's file system has it for such sectors.</summary>
     /// <param name="image">Opened for writing unless the device is to be read-only.</param>
     /// <param name="readOnly">Whether the device refuses to be written.</param>
     /// <param name="autoClear">Whether the device goes with the last one that has it open or mounted.</param>
+    /// <param name="label">Name by which the device is known again: ASCII; what is beyond 63 bytes is cut off.</param>
     /// <exception cref="LinuxException">There is no free device, or the kernel refuses the file.</exception>
-    public static AttachedLoop Attach(FileDescriptor image, bool readOnly, bool autoClear)
+    public static AttachedLoop Attach(FileDescriptor image, bool readOnly, bool autoClear, string label)
     {
         using FileDescriptor control = FileDescriptor.Own(Libc.Open("/dev/loop-control", Files.O_RDWR | Files.O_CLOEXEC), "open /dev/loop-control");
         for (int attempt = 1; ; attempt++)
@@ -84,9 +83,10 @@ public static unsafe class LoopDevices
                         | (autoClear ? StorageConstants.LO_FLAGS_AUTOCLEAR : 0),
                 },
             };
+            Encoding.ASCII.GetBytes(label.AsSpan(0, Math.Min(label.Length, StorageConstants.LO_NAME_SIZE - 1)), config.info.lo_file_name);
             if (Libc.Ioctl(device.Number, StorageConstants.LOOP_CONFIGURE, &config) == 0)
             {
-                return new AttachedLoop(new LoopDevice(path, readOnly, autoClear), device);
+                return new AttachedLoop(new LoopDevice(path, readOnly, autoClear, label), device);
             }
             var problem = LinuxException.Last($"LOOP_CONFIGURE {path}");
             device.Dispose();
@@ -113,6 +113,29 @@ public static unsafe class LoopDevices
         if (Libc.Ioctl(device.Number, StorageConstants.LOOP_SET_CAPACITY, null) < 0) throw LinuxException.Last($"LOOP_SET_CAPACITY {loop.Path}");
     }
 
-    private static LoopDevice Describe(string path, uint flags) =>
-        new(path, (flags & StorageConstants.LO_FLAGS_READ_ONLY) != 0, (flags & StorageConstants.LO_FLAGS_AUTOCLEAR) != 0);
+    /// <summary>Null where the device has no file, or is gone.</summary>
+    private static LoopInfo64? StatusOf(string name)
+    {
+        // Only a device with a file has this folder.
+        string folder = $"/sys/block/{name}/loop", device = $"/dev/{name}";
+        if (!Directory.Exists(folder)) return null;
+        int opened = Libc.Open(device, Files.O_CLOEXEC);
+        using FileDescriptor? descriptor = opened >= 0 ? FileDescriptor.Own(opened, device) : null;
+        LoopInfo64 info;
+        if (descriptor is not null && Libc.Ioctl(descriptor.Number, StorageConstants.LOOP_GET_STATUS64, &info) == 0) return info;
+        var problem = LinuxException.Last(descriptor is null ? $"open {device}" : $"LOOP_GET_STATUS64 {device}");
+        // Detached or removed since the folder was looked for.
+        return problem.Errno == Errno.ENXIO || !Directory.Exists(folder) ? null : throw problem;
+    }
+
+    private static LoopDevice Describe(string path, LoopInfo64 info)
+    {
+        ReadOnlySpan<byte> label = info.lo_file_name;
+        int end = label.IndexOf((byte)0);
+        return new LoopDevice(
+            path,
+            (info.lo_flags & StorageConstants.LO_FLAGS_READ_ONLY) != 0,
+            (info.lo_flags & StorageConstants.LO_FLAGS_AUTOCLEAR) != 0,
+            Encoding.UTF8.GetString(end < 0 ? label : label[..end]));
+    }
 }

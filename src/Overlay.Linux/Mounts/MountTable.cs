@@ -6,6 +6,7 @@ namespace Overlay.Linux.Mounts;
 
 /// <summary>A mount, as the kernel lists it in /proc/self/mountinfo (proc_pid_mountinfo(5)).</summary>
 /// <param name="Id">Number of the mount; larger ones were made later as a rule.</param>
+/// <param name="Device">Number of the file system's device, as <c>major:minor</c>.</param>
 /// <param name="Root">Path within the file system that is mounted.</param>
 /// <param name="Target">Where it is mounted.</param>
 /// <param name="Options">Of this mount: <c>ro</c>, <c>nosuid</c> …</param>
@@ -14,6 +15,7 @@ namespace Overlay.Linux.Mounts;
 /// <param name="FileSystemOptions">Of the file system, whatever mounts there are of it.</param>
 public sealed record MountEntry(
     int Id,
+    string Device,
     string Root,
     string Target,
     IReadOnlyList<string> Options,
@@ -22,6 +24,9 @@ public sealed record MountEntry(
     IReadOnlyList<string> FileSystemOptions)
 {
     public bool IsReadOnly => Options.Contains("ro");
+
+    /// <summary>Which part of which file system it is: the same for each mount of it, and no other's.</summary>
+    public string Identity => $"{Device} {Root}";
 }
 
 /// <summary>The mounts that this process sees.</summary>
@@ -29,7 +34,7 @@ public static class MountTable
 {
     /// <summary>All of them, in the order in which they were made: of those on one target the last is on top.</summary>
     /// <exception cref="IOException">/proc is not mounted.</exception>
-    public static IReadOnlyList<MountEntry> Read() => [.. File.ReadLines("/proc/self/mountinfo").Select(Parse)];
+    public static IReadOnlyList<MountEntry> Read() => ParseAll(File.ReadAllText("/proc/self/mountinfo"));
 
     /// <summary>Mounts on the path, the topmost last.</summary>
     public static IReadOnlyList<MountEntry> At(string path)
@@ -56,12 +61,16 @@ public static class MountTable
         return new FileInfo($"/proc/self/fd/{descriptor.ToString(CultureInfo.InvariantCulture)}").LinkTarget;
     }
 
-    internal static MountEntry Parse(string line)
+    /// <summary>A line ends with a line feed only: the kernel leaves a carriage return in a path as it is.</summary>
+    internal static IReadOnlyList<MountEntry> ParseAll(string text) => [.. text.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(Parse)];
+
+    private static MountEntry Parse(string line)
     {
         string[] words = line.Split(' ');
         int separator = Array.IndexOf(words, "-", 6);
         return new MountEntry(
             int.Parse(words[0], CultureInfo.InvariantCulture),
+            words[2],
             Unescape(words[3]),
             Unescape(words[4]),
             words[5].Split(','),

@@ -27,6 +27,21 @@ public static unsafe class FileSystemState
             (long)(usage.f_files - usage.f_ffree));
     }
 
+    /// <summary>Whether its topmost folder can still be read: not after an error that made it shut down, or took its device away (EIO).</summary>
+    public static bool Answers(string path)
+    {
+        try
+        {
+            using IEnumerator<string> entries = Directory.EnumerateFileSystemEntries(path).GetEnumerator();
+            entries.MoveNext();
+            return true;
+        }
+        catch (IOException)
+        {
+            return false;
+        }
+    }
+
     /// <summary>Writes out all that waits to be written (syncfs(2)).</summary>
     /// <exception cref="LinuxException">Something could not be written.</exception>
     public static void Sync(string path)

@@ -1,0 +1,164 @@
+using Overlay.Csi.Protos;
+using Overlay.Rpc.Grpc;
+using Mode = Overlay.Csi.Protos.VolumeCapability.Types.AccessMode.Types.Mode;
+
+namespace Overlay.Csi.Tests;
+
+/// <summary>Volumes that break while pods use them: the condition tells, and they still are released.</summary>
+public sealed class ConditionTests(DriverProcess driver) : IClassFixture<DriverProcess>
+{
+    [Fact]
+    public async Task FileSystem_ThatShutDown_IsToldOfAndReleasedAndSoundWhenStagedAgain()
+    {
+        VolumeCapability capability = Calls.Mount("xfs");
+        string volume = await driver.CreateIdAsync(Calls.Request("shutdown", capability, 320));
+        string target = await driver.UseAsync(volume, capability);
+        File.WriteAllText(driver.In($"{target}/file"), "kept");
+        driver.Check("sync", "--file-system", target);
+        driver.Check("xfs_io", "-x", "-c", "shutdown", target);
+
+        VolumeCondition condition = (await driver.StatsAsync(volume, target)).VolumeCondition;
+        Assert.Contains("shut itself down", condition.Message, StringComparison.Ordinal);
+        Assert.True(condition.Abnormal);
+        await driver.ReleaseAsync(volume);
+        Assert.Equal("kept", File.ReadAllText(driver.In($"{await driver.UseAsync(volume, capability)}/file")));
+        Assert.False((await driver.StatsAsync(volume, target)).VolumeCondition.Abnormal);
+        await driver.ReleaseAsync(volume);
+        await driver.DeleteAsync(volume);
+    }
+
+    [Fact]
+    public async Task StagingPath_ThatWasUnmountedOrMountedOver_IsToldOfAndNotPublished()
+    {
+        VolumeCapability capability = Calls.Mount("ext4", Mode.SingleNodeMultiWriter);
+        string volume = await driver.CreateIdAsync(Calls.Request("mounted-over", capability, 32));
+        string target = await driver.UseAsync(volume, capability);
+        driver.Check("mount", "-t", "tmpfs", "tmpfs", driver.Staging(volume));
+
+        Assert.Contains("mounted over it", (await driver.StatsAsync(volume, target)).VolumeCondition.Message, StringComparison.Ordinal);
+        await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, driver.PublishAsync(volume, driver.Target(volume, "second"), capability));
+        await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, driver.StageAsync(volume, capability));
+        driver.Check("umount", driver.Staging(volume));
+        driver.Check("umount", driver.Staging(volume));
+        Assert.Contains("is not mounted at", (await driver.StatsAsync(volume, target)).VolumeCondition.Message, StringComparison.Ordinal);
+        await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, driver.PublishAsync(volume, driver.Target(volume, "second"), capability));
+
+        await driver.ReleaseAsync(volume);
+        Assert.Empty(driver.Mounts());
+        Assert.Empty(driver.Loops());
+        await driver.DeleteAsync(volume);
+    }
+
+    [Fact]
+    public async Task StaticVolume_ThatWasMountedOver_IsToldOfAndNotPublished()
+    {
+        VolumeCapability capability = Calls.Mount("", Mode.MultiNodeMultiWriter);
+        Dictionary<string, string> attributes = new() { ["type"] = "directory", ["source"] = $"{driver.Folder}/shared" };
+        await driver.StageAsync("over", capability, context: attributes);
+        await driver.PublishAsync("over", driver.Target("over", "one"), capability);
+        driver.Check("mount", "-t", "tmpfs", "tmpfs", driver.Staging("over"));
+
+        await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, driver.PublishAsync("over", driver.Target("over", "two"), capability));
+        await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, driver.StageAsync("over", capability, context: attributes));
+        Assert.Contains("mounted over it", (await driver.StatsAsync("over", driver.Target("over", "one"))).VolumeCondition.Message, StringComparison.Ordinal);
+        await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, driver.UnstageAsync("over"));
+        await driver.ReleaseAsync("over", "one");
+        Assert.Empty(driver.Mounts());
+    }
+
+    [Fact]
+    public async Task BlockVolume_WhoseDeviceIsGone_IsToldOf()
+    {
+        VolumeCapability capability = Calls.Block();
+        string volume = await driver.CreateIdAsync(Calls.Request("gone", capability, 8));
+        string target = await driver.UseAsync(volume, capability);
+        driver.Check("losetup", "--detach", driver.Loops().Single());
+
+        Assert.Contains("loop device is gone", (await driver.StatsAsync(volume, target)).VolumeCondition.Message, StringComparison.Ordinal);
+
+        await driver.ReleaseAsync(volume);
+        await driver.DeleteAsync(volume);
+    }
+
+    [Theory]
+    [InlineData("ext4", "e2fsck ended with 4")]
+    [InlineData("xfs", "is damaged")]
+    [InlineData("btrfs", "is damaged")]
+    public async Task FileSystem_ThatIsDamaged_IsNotMountedAndTheRemedyTold(string type, string found)
+    {
+        VolumeCapability capability = Calls.Mount(type);
+        string volume = await driver.CreateIdAsync(Calls.Request($"broken-{type}", capability, 320));
+        await driver.StageAsync(volume, capability);
+        await driver.UnstageAsync(volume);
+        string image = $"{driver.Pool}/{volume}.img";
+        string damage = type switch
+        {
+            "ext4" => $"debugfs -w -R 'clri <2>' {image}; debugfs -w -R 'ssv state 2' {image}",
+            // The headers of the first allocation group, behind the superblock.
+            "xfs" => $"dd if=/dev/urandom of={image} bs=512 seek=1 count=3 conv=notrunc status=none",
+            // All of the trees; the superblock stays.
+            _ => $"dd if=/dev/urandom of={image} bs=1M seek=1 count=63 conv=notrunc status=none; dd if=/dev/urandom of={image} bs=1M seek=65 count=250 conv=notrunc status=none",
+        };
+        driver.Check("sh", "-c", damage);
+
+        GrpcException refused = await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, driver.StageAsync(volume, capability));
+
+        Assert.Contains(found, refused.Message, StringComparison.Ordinal);
+        Assert.Contains("repair it", refused.Message, StringComparison.Ordinal);
+        Assert.Empty(driver.Mounts());
+        Assert.Empty(driver.Loops());
+        await driver.UnstageAsync(volume);
+        await driver.DeleteAsync(volume);
+    }
+
+    [Fact]
+    public async Task Image_ThatIsGoneWhileItIsUsed_IsReleasedAndItsDeviceDetached()
+    {
+        foreach (VolumeCapability capability in new[] { Calls.Mount("ext4"), Calls.Block() })
+        {
+            string volume = await driver.CreateIdAsync(Calls.Request($"removed-{Capabilities.KindOf(capability)}", capability, 32));
+            string target = await driver.UseAsync(volume, capability);
+            File.Delete($"{driver.Pool}/{volume}.img");
+
+            VolumeCondition condition = (await driver.StatsAsync(volume, target)).VolumeCondition;
+            Assert.Contains("is not there", condition.Message, StringComparison.Ordinal);
+            await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, driver.DeleteAsync(volume));
+            await driver.ReleaseAsync(volume);
+            Assert.Empty(driver.Loops());
+            GrpcException lost = await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, driver.StageAsync(volume, capability));
+            Assert.Contains("is lost", lost.Message, StringComparison.Ordinal);
+            await driver.DeleteAsync(volume);
+        }
+    }
+
+    [Theory]
+    [InlineData("ext4", 48)]
+    [InlineData("xfs", 320)]
+    [InlineData("btrfs", 160)]
+    [InlineData("block", 8)]
+    public async Task Stage_ForReaders_ChangesNoByteOfTheImage(string kind, int size)
+    {
+        VolumeCapability writer = Calls.Of(kind), reader = Calls.Of(kind, Mode.SingleNodeReaderOnly);
+        string volume = await driver.CreateIdAsync(Calls.Request($"reader-{kind}", writer, size));
+        string target = await driver.UseAsync(volume, writer);
+        string write = kind == "block" ? $"printf kept | dd of={target} conv=fsync status=none" : $"printf kept >{target}/file";
+        driver.Check("sh", "-c", write);
+        await driver.ReleaseAsync(volume);
+        string image = $"{driver.Pool}/{volume}.img", before = driver.Check("sha256sum", image).Output;
+
+        await driver.StageAsync(volume, reader);
+        await driver.StageAsync(volume, reader);
+        Assert.Equal("1", driver.Check("blockdev", "--getro", driver.Loops().Single()).Output.Trim());
+        await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, driver.PublishAsync(volume, target, writer));
+        await driver.PublishAsync(volume, target, reader);
+        await driver.PublishAsync(volume, target, reader);
+        Assert.Equal("kept", driver.Check("sh", "-c", kind == "block" ? $"head -c 4 {target}" : $"cat {target}/file").Output);
+        Assert.NotEqual(0, driver.Run("sh", "-c", write).ExitCode);
+        Assert.False((await driver.StatsAsync(volume, target)).VolumeCondition.Abnormal);
+        await driver.ReleaseAsync(volume);
+
+        Assert.Equal(before, driver.Check("sha256sum", image).Output);
+        Assert.Empty(driver.Loops());
+        await driver.DeleteAsync(volume);
+    }
+}

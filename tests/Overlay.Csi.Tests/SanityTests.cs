@@ -1,0 +1,25 @@
+using System.Text.Json;
+using Overlay.Testing;
+
+namespace Overlay.Csi.Tests;
+
+/// <summary>What an orchestrator may rely on of each call, asked by a gRPC client that is not ours (<c>sanity.js</c>).</summary>
+public sealed class SanityTests(DriverProcess driver) : IClassFixture<DriverProcess>
+{
+    [Fact]
+    public async Task Calls_OfGrpcJs_AreAnsweredAsCsiOwes()
+    {
+        ProgramRun node = await Task.Run(() => ProgramRun.Check(
+            "node",
+            Path.Combine(AppContext.BaseDirectory, "sanity.js"),
+            driver.Socket,
+            Path.Combine(AppContext.BaseDirectory, "csi.proto"),
+            GrpcJs.Modules,
+            driver.Folder));
+        JsonElement[] cases = [.. node.Lines.Select(line => JsonDocument.Parse(line).RootElement)];
+
+        Assert.Empty(cases.Where(one => one.GetProperty("expected").GetRawText() != one.GetProperty("actual").GetRawText()).Select(one => one.GetRawText()));
+        Assert.InRange(cases.Length, 150, 400);
+        driver.AssertClean();
+    }
+}
