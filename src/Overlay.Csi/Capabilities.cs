@@ -9,12 +9,12 @@ internal static class Capabilities
 {
     private const string Types = "choose ext4, xfs or btrfs";
 
-    /// <summary>What a volume of each kind takes at least, for its file system to be made.</summary>
+    /// <summary>What a volume of each kind takes at least, for its file system to be made, and to grow: btrfs takes no size below that.</summary>
     private static readonly Dictionary<string, long> SmallestBytes = new(StringComparer.Ordinal)
     {
         ["block"] = 4096,
         ["ext4"] = 16L << 20,
-        ["btrfs"] = 128L << 20,
+        ["btrfs"] = 256L << 20,
         ["xfs"] = 300L << 20,
     };
 

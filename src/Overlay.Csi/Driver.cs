@@ -68,6 +68,8 @@ internal sealed class Driver(CsiOptions options, ILoggerFactory logs)
         new ControllerService(pools, gate, making, listing, snapshots).AddTo(routes);
         CreateNode(store, gate, pools, tools, stats, steps).AddTo(routes);
         Directory.CreateDirectory(Path.GetDirectoryName(options.Socket)!);
+        // One that was left by a driver that was killed tells the kubelet of a driver that is not ready.
+        if (options.RegistrationFolder is { } plugins) UnixSocketFile.RemoveStale(Registration.SocketPath(plugins, options.Name));
         await using GrpcServer server = await GrpcServer.ListenAsync(options.Socket, routes, logs).ConfigureAwait(false);
         await using LocalHttpServer? http = await LocalHttpServer.StartAsync(options, identity, new VolumesReporter(options, store, pools, stats), logs).ConfigureAwait(false);
         foreach (PoolMount mount in mounts) mount.Open();

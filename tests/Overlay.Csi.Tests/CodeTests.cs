@@ -156,7 +156,7 @@ public sealed class CodeTests(DriverProcess driver) : IClassFixture<DriverProces
         Assert.Equal(snapshot, (await driver.ListSnapshotsAsync(new ListSnapshotsRequest { SnapshotId = snapshot.SnapshotId })).Entries.Single().Snapshot);
 
         await Calls.RefusedAsync(GrpcStatusCode.OutOfRange, driver.CreateAsync(Calls.Request("small", Ext4, 16).From(snapshot: snapshot.SnapshotId)));
-        await Calls.RefusedAsync(GrpcStatusCode.InvalidArgument, driver.CreateAsync(Calls.Request("other-kind", Calls.Mount("btrfs"), 160).From(snapshot: snapshot.SnapshotId)));
+        await Calls.RefusedAsync(GrpcStatusCode.InvalidArgument, driver.CreateAsync(Calls.Request("other-kind", Calls.Mount("btrfs"), 256).From(snapshot: snapshot.SnapshotId)));
         await driver.CreateAsync(Calls.Request("of-source", Ext4, 32).From(snapshot: snapshot.SnapshotId));
         await Calls.RefusedAsync(GrpcStatusCode.AlreadyExists, driver.CreateAsync(Calls.Request("of-source", Ext4, 32)));
     }
@@ -173,7 +173,7 @@ public sealed class CodeTests(DriverProcess driver) : IClassFixture<DriverProces
     [InlineData("btrfs", "-n 3", "mkfs.btrfs: ")]
     public async Task CreateVolume_WithMkfsOptions_TakesThoseThatShapeTheFileSystem(string kind, string options, string? refused)
     {
-        CreateVolumeRequest request = Calls.Request($"mkfs-{kind}-{options.Length}", Calls.Of(kind), kind == "xfs" ? 320 : kind == "btrfs" ? 160 : 32);
+        CreateVolumeRequest request = Calls.Request($"mkfs-{kind}-{options.Length}", Calls.Of(kind), kind == "xfs" ? 320 : kind == "btrfs" ? 256 : 32);
         request.Parameters["mkfsOptions"] = options;
         if (refused is not null)
         {

@@ -134,7 +134,7 @@ public sealed class ConditionTests(DriverProcess driver) : IClassFixture<DriverP
     [Theory]
     [InlineData("ext4", 48)]
     [InlineData("xfs", 320)]
-    [InlineData("btrfs", 160)]
+    [InlineData("btrfs", 256)]
     [InlineData("block", 8)]
     public async Task Stage_ForReaders_ChangesNoByteOfTheImage(string kind, int size)
     {

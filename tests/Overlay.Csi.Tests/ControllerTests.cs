@@ -65,6 +65,7 @@ public sealed class ControllerTests : IAsyncLifetime
     [InlineData("unknown pool", GrpcStatusCode.InvalidArgument)]
     [InlineData("negative size", GrpcStatusCode.InvalidArgument)]
     [InlineData("small limit", GrpcStatusCode.OutOfRange)]
+    [InlineData("small btrfs", GrpcStatusCode.OutOfRange)]
     [InlineData("another node", GrpcStatusCode.ResourceExhausted)]
     [InlineData("no space", GrpcStatusCode.ResourceExhausted)]
     public async Task CreateVolume_OfWhatCannotBe_IsRefusedAndLeavesNothing(string fault, GrpcStatusCode status)
@@ -78,6 +79,7 @@ public sealed class ControllerTests : IAsyncLifetime
         if (fault == "unknown pool") request.Parameters["pool"] = "fast";
         if (fault == "negative size") request.CapacityRange.RequiredBytes = -1;
         if (fault == "small limit") request.CapacityRange = new CapacityRange { LimitBytes = 4096 };
+        if (fault == "small btrfs") (request.VolumeCapabilities[0].Mount.FsType, request.CapacityRange.LimitBytes) = ("btrfs", 255 * MiB);
         if (fault == "another node") request.AccessibilityRequirements = Requirement("node-b");
         if (fault == "no space") request.CapacityRange.RequiredBytes = 1L << 60;
 

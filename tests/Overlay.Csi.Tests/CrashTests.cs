@@ -93,7 +93,7 @@ public sealed class CrashTests : IAsyncLifetime
 
     [Theory]
     [InlineData("xfs", 320)]
-    [InlineData("btrfs", 160)]
+    [InlineData("btrfs", 256)]
     public async Task Growth_KilledBeforeEachStep_ReachesThePodWhenRepeated(string type, int size)
     {
         VolumeCapability capability = Calls.Mount(type);

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Text;
+using System.Text.Json;
 using Google.Protobuf;
 using Google.Protobuf.Reflection;
 using Overlay.Csi.Protos;
@@ -190,7 +191,7 @@ public sealed class DriverProcess : IAsyncLifetime, IAsyncDisposable
     /// <summary>Mounts in the driver's folder, as the driver sees them; without those of its pools.</summary>
     public string[] Mounts() =>
     [
-        .. File.ReadAllLines($"/proc/{_namespace.Id}/mountinfo").Select(line => line.Split(' ')[4])
+        .. File.ReadAllText($"/proc/{_namespace.Id}/mountinfo").Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => line.Split(' ')[4])
             .Where(target => target.StartsWith(Folder, StringComparison.Ordinal) && !target.StartsWith($"{State}/pools/", StringComparison.Ordinal)),
     ];
 
@@ -211,6 +212,14 @@ public sealed class DriverProcess : IAsyncLifetime, IAsyncDisposable
         Assert.Empty(Directory.GetFiles(Pool));
         if (Directory.Exists(In($"{State}/pools/fast"))) Assert.Empty(Directory.GetFiles(In($"{State}/pools/fast")));
         Assert.Empty(Directory.GetFiles(State, "*.json", SearchOption.AllDirectories));
+    }
+
+    /// <summary>Lets a script call the driver with grpc-js, and yields the lines of JSON that it prints.</summary>
+    public async Task<JsonElement[]> AskByGrpcJsAsync(string script)
+    {
+        ProgramRun node = await Task.Run(() => ProgramRun.Check(
+            "node", Path.Combine(AppContext.BaseDirectory, script), Socket, Path.Combine(AppContext.BaseDirectory, "csi.proto"), GrpcJs.Modules, Folder));
+        return [.. node.Lines.Select(line => JsonDocument.Parse(line).RootElement)];
     }
 
     public Task<TResponse> CallAsync<TRequest, TResponse>(string service, string method, TRequest request)

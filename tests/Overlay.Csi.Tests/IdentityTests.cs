@@ -4,7 +4,6 @@ using Google.Protobuf.Reflection;
 using Overlay.Csi.Protos;
 using Overlay.Csi.Protos.Registration;
 using Overlay.Rpc.Grpc;
-using Overlay.Testing;
 
 namespace Overlay.Csi.Tests;
 
@@ -77,14 +76,7 @@ public sealed class IdentityTests : IAsyncLifetime
     [Fact]
     public async Task Life_DrivenByGrpcJs_IsAnsweredInItsTerms()
     {
-        ProgramRun node = await Task.Run(() => ProgramRun.Check(
-            "node",
-            Path.Combine(AppContext.BaseDirectory, "client.js"),
-            _driver.Socket,
-            Path.Combine(AppContext.BaseDirectory, "csi.proto"),
-            GrpcJs.Modules,
-            _driver.Folder));
-        JsonElement[] answers = [.. node.Lines.Select(line => JsonDocument.Parse(line).RootElement)];
+        JsonElement[] answers = await _driver.AskByGrpcJsAsync("client.js");
         JsonElement Of(string method) => answers.First(answer => answer.GetProperty("method").GetString() == method).GetProperty("response");
 
         Assert.Equal([.. Enumerable.Repeat(0, 17), 3, 5], answers.Select(answer => answer.GetProperty("code").GetInt32()));

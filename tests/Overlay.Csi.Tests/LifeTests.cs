@@ -12,7 +12,7 @@ public sealed class LifeTests(DriverProcess driver) : IClassFixture<DriverProces
     [InlineData("ext4", 48, "images", true)]
     [InlineData("ext4", 48, "fast", false)]
     [InlineData("xfs", 320, "fast", true)]
-    [InlineData("btrfs", 160, "fast", false)]
+    [InlineData("btrfs", 256, "fast", false)]
     public async Task Claim_ThroughItsWholeLife_KeepsEveryByte(string type, int size, string pool, bool isReserved)
     {
         VolumeCapability capability = Calls.Mount(type);
@@ -62,7 +62,7 @@ public sealed class LifeTests(DriverProcess driver) : IClassFixture<DriverProces
 
     [Theory]
     [InlineData("xfs", 320)]
-    [InlineData("btrfs", 160)]
+    [InlineData("btrfs", 256)]
     [InlineData("ext4", 48)]
     [InlineData("block", 32)]
     public async Task Expansion_OfAVolumeInUse_ReachesThePod(string kind, int size)

@@ -1,5 +1,4 @@
 using System.Text.Json;
-using Overlay.Testing;
 
 namespace Overlay.Csi.Tests;
 
@@ -9,14 +8,7 @@ public sealed class SanityTests(DriverProcess driver) : IClassFixture<DriverProc
     [Fact]
     public async Task Calls_OfGrpcJs_AreAnsweredAsCsiOwes()
     {
-        ProgramRun node = await Task.Run(() => ProgramRun.Check(
-            "node",
-            Path.Combine(AppContext.BaseDirectory, "sanity.js"),
-            driver.Socket,
-            Path.Combine(AppContext.BaseDirectory, "csi.proto"),
-            GrpcJs.Modules,
-            driver.Folder));
-        JsonElement[] cases = [.. node.Lines.Select(line => JsonDocument.Parse(line).RootElement)];
+        JsonElement[] cases = await driver.AskByGrpcJsAsync("sanity.js");
 
         Assert.Empty(cases.Where(one => one.GetProperty("expected").GetRawText() != one.GetProperty("actual").GetRawText()).Select(one => one.GetRawText()));
         Assert.InRange(cases.Length, 150, 400);
