@@ -80,7 +80,7 @@ public sealed class PoolTests
         for (int step = 1; !isThrough; step++)
         {
             await using var driver = new DriverProcess();
-            string? device = isDevice ? Attach(driver, 512) : null;
+            string? device = isDevice ? Attach(driver, 320) : null;
             try
             {
                 driver.CrashFile = $"{driver.Folder}/crash";

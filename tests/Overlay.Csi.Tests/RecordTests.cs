@@ -15,48 +15,56 @@ public sealed class RecordTests : IAsyncLifetime
 
     public async Task DisposeAsync() => await _driver.DisposeAsync();
 
-    [Theory]
-    [InlineData("empty")]
-    [InlineData("truncated")]
-    [InlineData("random")]
-    [InlineData("another's")]
-    [InlineData("negative")]
-    [InlineData("shape")]
-    [InlineData("folder")]
-    public async Task Driver_WithADamagedRecord_KeepsItsVolumeAndServesTheOthers(string damage)
+    [Fact]
+    public async Task Driver_WithDamagedRecords_KeepsTheirVolumesAndServesTheOthers()
     {
-        string damaged = await _driver.CreateIdAsync(Calls.Request("damaged", Ext4, 32)), sound = await _driver.CreateIdAsync(Calls.Request("sound", Ext4, 32));
-        string target = await _driver.UseAsync(damaged, Ext4);
-        File.WriteAllText(_driver.In($"{target}/file"), "precious");
+        string[] damages = ["empty", "truncated", "random", "another's", "negative", "shape", "folder"];
+        string sound = await _driver.CreateIdAsync(Calls.Request("sound", Ext4, 32));
+        var records = new Dictionary<string, (string Path, string Whole)>();
+        foreach (string damage in damages)
+        {
+            string volume = await _driver.CreateIdAsync(Calls.Request(damage, Ext4, 32));
+            File.WriteAllText(_driver.In($"{await _driver.UseAsync(volume, Ext4)}/file"), damage);
+            records[volume] = ($"{_driver.State}/{volume}.json", File.ReadAllText($"{_driver.State}/{volume}.json"));
+        }
         await _driver.KillAsync();
-        string record = $"{_driver.State}/{damaged}.json", whole = File.ReadAllText(record);
-        Damage(record, damage, whole, File.ReadAllText($"{_driver.State}/{sound}.json"));
-        byte[]? before = damage == "folder" ? null : File.ReadAllBytes(record);
+        foreach ((string volume, string damage) in records.Keys.Zip(damages)) Damage(records[volume].Path, damage, File.ReadAllText(records[volume].Path), File.ReadAllText($"{_driver.State}/{sound}.json"));
+        string[] before = [.. records.Values.Where(record => File.Exists(record.Path)).Select(record => Convert.ToHexString(File.ReadAllBytes(record.Path)))];
         await _driver.RunAsync();
 
-        Assert.Contains($"{record} is no sound record", _driver.Log, StringComparison.Ordinal);
         await _driver.UseAsync(sound, Ext4);
         await _driver.ReleaseAsync(sound);
-        GrpcException refused = await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, _driver.StageAsync(damaged, Ext4));
-        Assert.Contains(record, refused.Message, StringComparison.Ordinal);
-        await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, _driver.PublishAsync(damaged, target, Ext4));
-        await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, _driver.ExpandAsync(damaged, 64 * Calls.MiB));
-        await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, _driver.SnapshotAsync("of-damaged", damaged));
-        await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, _driver.CreateAsync(Calls.Request("damaged", Ext4, 32)));
-        await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, _driver.CreateAsync(Calls.Request("clone", Ext4, 32).From(volume: damaged)));
-        await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, _driver.DeleteAsync(damaged));
-        await _driver.ReleaseAsync(damaged);
+        foreach ((string volume, string name) in records.Keys.Zip(damages))
+        {
+            Assert.Contains($"{records[volume].Path} is no sound record", _driver.Log, StringComparison.Ordinal);
+            GrpcException refused = await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, _driver.StageAsync(volume, Ext4));
+            Assert.Contains(records[volume].Path, refused.Message, StringComparison.Ordinal);
+            await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, _driver.PublishAsync(volume, _driver.Target(volume, "second"), Ext4));
+            await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, _driver.ExpandAsync(volume, 64 * Calls.MiB));
+            await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, _driver.SnapshotAsync($"of-{name}", volume));
+            await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, _driver.CreateAsync(Calls.Request(name, Ext4, 32)));
+            await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, _driver.CreateAsync(Calls.Request("clone", Ext4, 32).From(volume: volume)));
+            await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, _driver.DeleteAsync(volume));
+            await _driver.ReleaseAsync(volume);
+        }
         Assert.Empty(_driver.Mounts());
         Assert.Empty(_driver.Loops());
-        if (before is not null) Assert.Equal(before, File.ReadAllBytes(record));
+        Assert.Equal(before, records.Values.Where(record => File.Exists(record.Path)).Select(record => Convert.ToHexString(File.ReadAllBytes(record.Path))));
+        Assert.Contains($"{records.Values.First().Path} is no sound record", ProgramRun.Check(Path.Combine(AppContext.BaseDirectory, "overlay"), "volumes", "--socket", _driver.Api).Output, StringComparison.Ordinal);
 
-        // With the record restored, all is there.
+        // With the records restored, all is there.
         await _driver.KillAsync();
-        if (before is null) Directory.Delete(record);
-        File.WriteAllText(record, whole);
+        foreach ((string path, string whole) in records.Values)
+        {
+            if (Directory.Exists(path)) Directory.Delete(path);
+            File.WriteAllText(path, whole);
+        }
         await _driver.RunAsync();
-        Assert.Equal("precious", File.ReadAllText(_driver.In($"{await _driver.UseAsync(damaged, Ext4)}/file")));
-        await _driver.ReleaseAsync(damaged);
+        foreach ((string volume, string name) in records.Keys.Zip(damages))
+        {
+            Assert.Equal(name, File.ReadAllText(_driver.In($"{await _driver.UseAsync(volume, Ext4)}/file")));
+            await _driver.ReleaseAsync(volume);
+        }
     }
 
     [Fact]

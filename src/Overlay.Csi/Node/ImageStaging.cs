@@ -151,7 +151,7 @@ internal sealed class ImageStaging(VolumeStore store, PoolSet pools, MountOwners
     private void Forget(string id)
     {
         if (store.Find(id) is not { Staging: not null } record || pools.AttachmentOf(id, record).Own.Any()) return;
-        store.Put(record with { Staging = null });
+        if (Reconciler.Try("it stays recorded as staged", () => store.Put(record with { Staging = null })) is { } problem) steps.Warn(id, problem);
     }
 
     private void AttachBlock(VolumeRecord record, FileDescriptor image, bool readOnly)

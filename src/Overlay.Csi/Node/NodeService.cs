@@ -22,7 +22,7 @@ internal sealed class NodeService(
     private const string PodName = "csi.storage.k8s.io/pod.name";
     private const string PodNamespace = "csi.storage.k8s.io/pod.namespace";
 
-    private readonly TargetPath _paths = new([options.StateFolder, .. options.Pools.Select(pool => pool.Folder)], options.Socket);
+    private readonly TargetPath _paths = new(options.StateFolder, [.. options.Pools.Select(pool => pool.Folder)], options.Socket);
 
     /// <summary>One call for the same figures at a time: a file system that does not answer keeps one waiting, not each that asks.</summary>
     private readonly VolumeGate _asking = new(isOpen: true);

@@ -5,10 +5,17 @@ using Overlay.Rpc.Grpc;
 namespace Overlay.Csi.Node;
 
 /// <summary>The paths that the orchestrator names: checked, made, and cleared.</summary>
-/// <param name="folders">Of the driver: no target may be one of them, contain one, or be in one.</param>
-/// <param name="socket">Of the driver: no target may be it or contain it.</param>
-internal sealed class TargetPath(IReadOnlyList<string> folders, string socket)
+/// <param name="state">Folder of the records.</param>
+/// <param name="pools">Folders of the images.</param>
+/// <param name="socket">Of the driver. No target may be one of all these, contain one, or be among what the driver keeps in them.</param>
+internal sealed class TargetPath(string state, IReadOnlyList<string> pools, string socket)
 {
+    /// <summary>What is in the folder of the records beside them.</summary>
+    private static readonly string[] OwnNames = ["pools", "snapshots", "lock"];
+
+    /// <summary>Parts of the names of records and images.</summary>
+    private static readonly string[] OwnExtensions = [".json", ".img", ".trial"];
+
     private const int MaxBytes = 4096;
     private const int HoldersNamed = 5;
 
@@ -23,10 +30,10 @@ internal sealed class TargetPath(IReadOnlyList<string> folders, string socket)
             throw Invalid($"{field} '{path}': give an absolute path without '.', '..' and doubled '/'");
         }
         string canonical = MountTable.Canonical(path);
-        if (canonical == "/" || IsIn(MountTable.Canonical(socket), canonical)
-            || folders.Select(MountTable.Canonical).Any(folder => IsIn(folder, canonical) || IsIn(canonical, folder)))
+        string[] own = [MountTable.Canonical(state), .. pools.Select(MountTable.Canonical)];
+        if (canonical == "/" || own.Append(MountTable.Canonical(socket)).Any(mine => IsIn(mine, canonical)) || own.Any(folder => IsKept(folder, canonical)))
         {
-            throw Invalid($"{field} '{path}' is, contains or is in a folder of the driver");
+            throw Invalid($"{field} '{path}' is or contains a folder of the driver, or is among its records or images");
         }
         return Path.TrimEndingDirectorySeparator(path);
     }
@@ -37,6 +44,13 @@ internal sealed class TargetPath(IReadOnlyList<string> folders, string socket)
     {
         string volume = MountTable.Canonical(staging), pod = MountTable.Canonical(target);
         if (IsIn(volume, pod) || IsIn(pod, volume)) throw Invalid($"target_path '{target}' and staging_target_path '{staging}' are one, or one is in the other");
+    }
+
+    private bool IsKept(string folder, string path)
+    {
+        if (!path.StartsWith($"{folder}/", StringComparison.Ordinal)) return false;
+        string name = path[(folder.Length + 1)..].Split('/')[0];
+        return OwnExtensions.Any(extension => name.Contains(extension, StringComparison.Ordinal)) || (folder == MountTable.Canonical(state) && OwnNames.Contains(name));
     }
 
     private static bool IsIn(string path, string folder) => path == folder || path.StartsWith($"{folder}/", StringComparison.Ordinal);
