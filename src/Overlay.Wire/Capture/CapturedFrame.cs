@@ -11,6 +11,9 @@ public readonly ref struct CapturedFrame
         Data = data;
     }
 
+    /// <summary>A whole Ethernet frame that comes from elsewhere than a file.</summary>
+    public static CapturedFrame Ethernet(ReadOnlySpan<byte> frame) => new(CaptureReader.EthernetLinkType, frame.Length, frame.Length, frame);
+
     /// <summary>Link-layer type of the interface, a LINKTYPE_ value of the pcap formats.</summary>
     public int LinkType { get; }
 
