@@ -9,8 +9,8 @@ internal enum RouteStep
     /// <summary>A <see cref="RouteSlot"/> array for eight bits more.</summary>
     Slots,
 
-    /// <summary>An array of values for eight bits more, which are the last.</summary>
-    Values,
+    /// <summary><see cref="RouteRuns"/> for eight bits more, which are the last.</summary>
+    Runs,
 
     /// <summary><see cref="RouteRanges"/>.</summary>
     Ranges,
@@ -25,8 +25,22 @@ internal struct RouteSlot
     /// <summary>Of the longest prefix that ends in these bits; <see cref="RouteTable.NoRoute"/> where none does.</summary>
     public int Value;
 
+    private const int StepBits = 2;
+
+    private readonly uint _where;
+
+    public RouteSlot(RouteStep step, object next, int offset)
+    {
+        Next = next;
+        Value = RouteTable.NoRoute;
+        _where = (uint)offset << StepBits | (uint)step;
+    }
+
     /// <summary>Beside the reference, so that it is known before what is referred to has come from memory.</summary>
-    public RouteStep Step;
+    public readonly RouteStep Step => (RouteStep)(_where & ((1 << StepBits) - 1));
+
+    /// <summary>Where in <see cref="Next"/> it begins.</summary>
+    public readonly uint Offset => _where >> StepBits;
 }
 
 /// <summary>
@@ -46,9 +60,6 @@ internal sealed class RouteRegion
     /// <summary>Below it a split region is put together again.</summary>
     private const int LeastApart = MostTogether / 2;
 
-    /// <summary>From here on one array of values, wherever no prefix goes on, is read faster and is not much greater.</summary>
-    private const int FewestValues = 9;
-
     private static readonly RouteSlot NoSlot = new() { Value = RouteTable.NoRoute };
 
     private readonly int _depth;
@@ -58,12 +69,12 @@ internal sealed class RouteRegion
 
     private readonly RouteRegion?[]? _children;
 
-    private RouteRegion(int depth, RouteEntry[] entries, RouteRegion?[]? children, RouteStep step, object forward, int count)
+    private RouteRegion(int depth, RouteEntry[] entries, RouteRegion?[]? children, in RouteSlot forward, int count)
     {
         _depth = depth;
         _entries = entries;
         _children = children;
-        Forward = new RouteSlot { Next = forward, Step = step, Value = RouteTable.NoRoute };
+        Forward = forward;
         Count = count;
     }
 
@@ -74,11 +85,12 @@ internal sealed class RouteRegion
 
     /// <param name="sorted">Longer than <paramref name="depth"/> and equal in their first bits.</param>
     /// <param name="depth">Bits on the way here.</param>
+    /// <param name="pool">Where runs are put.</param>
     /// <returns>Null for no entries.</returns>
-    public static RouteRegion? Build(ReadOnlySpan<RouteEntry> sorted, int depth)
+    public static RouteRegion? Build(ReadOnlySpan<RouteEntry> sorted, int depth, RouteRunPool pool)
     {
         if (sorted.Length == 0) return null;
-        if (sorted.Length >= FewestValues && AllEndWithin(sorted, depth + Stride)) return Last(sorted.ToArray(), depth);
+        if (AllEndWithin(sorted, depth + Stride)) return Last(sorted.ToArray(), depth, pool);
         if (sorted.Length <= MostTogether) return Together(sorted.ToArray(), depth);
         var own = new List<RouteEntry>();
         var children = new RouteRegion?[Slots];
@@ -89,7 +101,7 @@ internal sealed class RouteRegion
             while (end < sorted.Length && Slot(sorted[end], depth) == slot) end++;
             // Those that end here sort before those that go on.
             for (; start < end && sorted[start].Length <= depth + Stride; start++) own.Add(sorted[start]);
-            children[slot] = Build(sorted[start..end], depth + Stride);
+            children[slot] = Build(sorted[start..end], depth + Stride, pool);
             start = end;
         }
         return Apart([.. own], children, depth, sorted.Length);
@@ -102,11 +114,11 @@ internal sealed class RouteRegion
         {
             RouteEntry[] entries = Insert(entry);
             int count = Count + entries.Length - _entries.Length;
-            return _children is null ? Build(entries, _depth)! : Apart(entries, _children, _depth, count);
+            return _children is null ? Build(entries, _depth, new RouteRunPool())! : Apart(entries, _children, _depth, count);
         }
         int slot = Slot(entry, _depth);
         RouteRegion? child = _children[slot];
-        return WithChild(slot, child?.With(entry) ?? Build([entry], _depth + Stride));
+        return WithChild(slot, child?.With(entry) ?? Build([entry], _depth + Stride, new RouteRunPool()));
     }
 
     /// <summary>Without the entry of this prefix. Null where nothing is left, this same region where it had none such.</summary>
@@ -118,7 +130,7 @@ internal sealed class RouteRegion
             int index = Array.BinarySearch(_entries, entry);
             if (index < 0) return this;
             RouteEntry[] entries = [.. _entries.AsSpan(0, index), .. _entries.AsSpan(index + 1)];
-            if (_children is null) return Build(entries, _depth);
+            if (_children is null) return Build(entries, _depth, new RouteRunPool());
             less = Apart(entries, _children, _depth, Count - 1);
         }
         else
@@ -133,7 +145,7 @@ internal sealed class RouteRegion
         var all = new List<RouteEntry>(less.Count);
         less.Collect(all);
         all.Sort();
-        return Build([.. all], _depth);
+        return Build([.. all], _depth, new RouteRunPool());
     }
 
     private static int Slot(in RouteEntry entry, int depth) => (int)(entry.From(depth) >> (64 - Stride));
@@ -148,14 +160,15 @@ internal sealed class RouteRegion
     }
 
     private static RouteRegion Together(RouteEntry[] entries, int depth) =>
-        new(depth, entries, null, RouteStep.Ranges, RouteRanges.Build(entries, depth), entries.Length);
+        new(depth, entries, null, new RouteSlot(RouteStep.Ranges, RouteRanges.Build(entries, depth), 0), entries.Length);
 
-    private static RouteRegion Last(RouteEntry[] entries, int depth)
+    private static RouteRegion Last(RouteEntry[] entries, int depth, RouteRunPool pool)
     {
-        int[] values = new int[Slots];
-        values.AsSpan().Fill(RouteTable.NoRoute);
+        Span<int> values = stackalloc int[RouteRuns.Addresses];
+        values.Fill(RouteTable.NoRoute);
         foreach (ref readonly RouteEntry entry in entries.AsSpan()) Covered(values, entry, depth).Fill(entry.Value);
-        return new RouteRegion(depth, entries, null, RouteStep.Values, values, entries.Length);
+        (int[] words, int offset) = RouteRuns.Write(values, pool);
+        return new RouteRegion(depth, entries, null, new RouteSlot(RouteStep.Runs, words, offset), entries.Length);
     }
 
     private static RouteRegion Apart(RouteEntry[] own, RouteRegion?[] children, int depth, int count)
@@ -164,13 +177,13 @@ internal sealed class RouteRegion
         for (int slot = 0; slot < Slots; slot++) slots[slot] = children[slot]?.Forward ?? NoSlot;
         foreach (ref readonly RouteEntry entry in own.AsSpan())
         {
-            foreach (ref RouteSlot slot in Covered(slots, entry, depth)) slot.Value = entry.Value;
+            foreach (ref RouteSlot slot in Covered<RouteSlot>(slots, entry, depth)) slot.Value = entry.Value;
         }
-        return new RouteRegion(depth, own, children, RouteStep.Slots, slots, count);
+        return new RouteRegion(depth, own, children, new RouteSlot(RouteStep.Slots, slots, 0), count);
     }
 
     /// <summary>The slots, of those for eight bits, that a prefix which ends in these bits covers.</summary>
-    private static Span<T> Covered<T>(T[] slots, in RouteEntry entry, int depth) => slots.AsSpan(Slot(entry, depth), 1 << (depth + Stride - entry.Length));
+    private static Span<T> Covered<T>(Span<T> slots, in RouteEntry entry, int depth) => slots.Slice(Slot(entry, depth), 1 << (depth + Stride - entry.Length));
 
     /// <summary>The longest of the region's prefixes that covers a destination; null where none does.</summary>
     public RouteEntry? Match(ulong high, ulong low)
@@ -191,7 +204,7 @@ internal sealed class RouteRegion
         int count = Count - (children[slot]?.Count ?? 0) + (child?.Count ?? 0);
         children[slot] = child;
         slots[slot] = (child?.Forward ?? NoSlot) with { Value = slots[slot].Value };
-        return new RouteRegion(_depth, _entries, children, RouteStep.Slots, slots, count);
+        return new RouteRegion(_depth, _entries, children, new RouteSlot(RouteStep.Slots, slots, 0), count);
     }
 
     private RouteEntry[] Insert(RouteEntry entry)

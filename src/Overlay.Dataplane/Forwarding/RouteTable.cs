@@ -84,7 +84,7 @@ public sealed class RouteTable
                 if (sorted[i].CompareTo(sorted[i - 1]) == 0) throw new ArgumentException($"prefix {sorted[i]} occurs twice", nameof(entries));
             }
             bool hasDefault = sorted.Length > 0 && sorted[0].Length == 0;
-            _region = RouteRegion.Build(hasDefault ? sorted[1..] : sorted, depth: 0);
+            _region = RouteRegion.Build(hasDefault ? sorted[1..] : sorted, depth: 0, new RouteRunPool());
             _root = Root(_region, hasDefault ? sorted[0].Value : NoRoute);
         }
 
@@ -99,7 +99,7 @@ public sealed class RouteTable
         public Family With(RouteEntry entry)
         {
             if (entry.Length == 0) return new Family(_region, entry.Value);
-            return new Family(_region?.With(entry) ?? RouteRegion.Build([entry], depth: 0), _root.Value);
+            return new Family(_region?.With(entry) ?? RouteRegion.Build([entry], depth: 0, new RouteRunPool()), _root.Value);
         }
 
         public Family Without(RouteEntry entry)
@@ -127,7 +127,7 @@ public sealed class RouteTable
                 best = Longest(slot.Value, best);
                 destination <<= 8;
             }
-            if (slot.Step == RouteStep.Values) return Longest(At(Unsafe.As<int[]>(slot.Next!), destination >> 24), best);
+            if (slot.Step == RouteStep.Runs) return Longest(RouteRuns.Lookup(Unsafe.As<int[]>(slot.Next!), slot.Offset, destination >> 24), best);
             return slot.Step == RouteStep.End ? best : RouteRanges.Lookup(Unsafe.As<int[]>(slot.Next!), (ulong)destination << 32, 0, best);
         }
 
@@ -144,7 +144,7 @@ public sealed class RouteTable
                 low <<= 8;
             }
             if (slot.Step == RouteStep.Ranges) return RouteRanges.Lookup(Unsafe.As<int[]>(slot.Next!), high, low, best);
-            return slot.Step == RouteStep.End ? best : Longest(At(Unsafe.As<int[]>(slot.Next!), (uint)(high >> 56)), best);
+            return slot.Step == RouteStep.End ? best : Longest(RouteRuns.Lookup(Unsafe.As<int[]>(slot.Next!), slot.Offset, (uint)(high >> 56)), best);
         }
 
         /// <summary>The first unless it is <see cref="NoRoute"/>, without a branch, which would often be mispredicted.</summary>
