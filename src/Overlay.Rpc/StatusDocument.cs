@@ -158,7 +158,7 @@ public sealed record PeerStatus(
 /// <param name="Mtu">In force: most bytes of an outer IP packet.</param>
 /// <param name="LinkMtu">What this host's interfaces and routes to the peer allow.</param>
 /// <param name="State"><c>base</c>, <c>searching</c>, <c>complete</c>, <c>error</c> or <c>unanswered</c> (RFC 8899, 5.2, where the last is called disabled).</param>
-/// <param name="Evidence">What <paramref name="Mtu"/> rests on: <c>interface</c>, <c>probes</c>, <c>icmp</c> or <c>tcp-mss</c>.</param>
+/// <param name="Evidence">What <paramref name="Mtu"/> rests on: <c>interface</c>, <c>probes</c>, <c>icmp</c>, <c>tcp-mss</c> or <c>tcp-repeats</c>.</param>
 /// <param name="BlackHole">True where packets that leave this host are lost for their size, and no ICMP error says so.</param>
 /// <param name="RoundTripMilliseconds">Of probes, smoothed; null: none was answered.</param>
 /// <param name="ProbesSent">Since the daemon started.</param>

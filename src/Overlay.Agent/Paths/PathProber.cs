@@ -210,6 +210,7 @@ internal sealed class PathProber : IDisposable
         foreach (ProbedPeer peer in _peers.Values)
         {
             peer.LookForTraffic();
+            if (peer.Peer.Path.Repeats?.TakeLost() is > 0 and int lost) peer.Search.Lost(lost, now);
             if (offers && peer.Peer.Path.TakeOffers() is { Count: >= LeastOffers } told) peer.Search.Offered(told.OuterSize, now);
         }
     }
@@ -278,6 +279,7 @@ internal sealed class PathProber : IDisposable
         if (peer.Search.FoundMtu != path.FoundMtu) path.FoundMtu = peer.Search.FoundMtu;
         if (report == before) return;
         path.Report = report;
+        path.Repeats = report.State == PathState.Unanswered ? path.Repeats ?? new RepeatWatch() : null;
         if (report.State == PathState.Error && before.State != PathState.Error)
             _log.LogWarning("peer {Peer} ({Endpoint}) no longer answers: nothing gets through, or its daemon is down", peer.Peer.Name, peer.Peer.Endpoint);
         if (report.State is not (PathState.Complete or PathState.Unanswered)) return;
@@ -288,7 +290,7 @@ internal sealed class PathProber : IDisposable
         {
             _log.LogWarning(
                 "black hole on the way to peer {Peer} ({Endpoint}): packets of more than {Mtu} bytes are lost without an ICMP error, and {Link} leave this host; "
-                + "TCP is cut to fit, other senders are told", peer.Peer.Name, peer.Peer.Endpoint, path.Mtu, path.LinkMtu);
+                + "TCP is cut to fit, other senders are told; known by {Evidence}", peer.Peer.Name, peer.Peer.Endpoint, path.Mtu, path.LinkMtu, EvidenceName(report));
         }
         else
         {
@@ -304,6 +306,7 @@ internal sealed class PathProber : IDisposable
         PathEvidence.Probes => "probes",
         PathEvidence.Icmp => "icmp",
         PathEvidence.TcpMss => "tcp-mss",
+        PathEvidence.TcpRepeats => "tcp-repeats",
         _ => "interface",
     };
 }

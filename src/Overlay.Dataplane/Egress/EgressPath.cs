@@ -156,6 +156,8 @@ public sealed partial class EgressPath
         int room = RoomFor(flow, segment);
         if (length > room && !flow.MayFragment)
             return TakeOversize(frame, bytes, packet, flow, room - prefix, route, memory, segment, output, answers, counters);
+        if (flow.Peer.Path.Repeats is { } repeats
+            && TakeRepeat(frame, bytes, packet, flow, repeats, prefix, route, memory, segment, output, answers, counters) is { } taken) return taken;
         if (length > TrainBuilder.MaxLength) return Drop(DropReason.EgressTooBig, 1, frame.Length, counters);
         if (output.FreeTrains == 0 || output.FreeSlices == 0) return NoRoom(output, 1, frame.Length, counters);
 

@@ -16,8 +16,8 @@ public enum PathState : byte
     Error,
 
     /// <summary>
-    /// The peer answers no probes, or probing is off: RFC 8899 calls it disabled. What ICMP errors and the MSS of TCP connections tell is
-    /// taken.
+    /// The peer answers no probes, or probing is off: RFC 8899 calls it disabled. What ICMP errors, the MSS of TCP connections and their
+    /// retransmissions tell is taken.
     /// </summary>
     Unanswered,
 }
@@ -36,6 +36,9 @@ public enum PathEvidence : byte
 
     /// <summary>The largest MSS that TCP connections from behind the peer offered.</summary>
     TcpMss,
+
+    /// <summary>TCP segments that only arrived when they were cut smaller.</summary>
+    TcpRepeats,
 }
 
 /// <summary>What is known of a path, and how.</summary>

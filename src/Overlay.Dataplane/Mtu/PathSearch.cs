@@ -64,7 +64,12 @@ public sealed class PathSearch(int least, PathTimers timers, Func<ulong> tokens)
     public int FoundMtu => _found >= _link ? PeerPath.Unlimited : _found;
 
     /// <summary>Packets that the link allows are lost, and no ICMP error says so.</summary>
-    public bool IsBlackHole => State is PathState.Complete or PathState.Searching && _evidence == PathEvidence.Probes && _found < _link && _told != _found;
+    public bool IsBlackHole => _found < _link && State switch
+    {
+        PathState.Complete or PathState.Searching => _evidence == PathEvidence.Probes && _told != _found,
+        PathState.Unanswered => _evidence == PathEvidence.TcpRepeats,
+        _ => false,
+    };
 
     public PathReport Report => new(State, FoundMtu == PeerPath.Unlimited ? EvidenceOfLink : _evidence, IsBlackHole, _roundTrip, _probes, _answers);
 
@@ -123,6 +128,8 @@ public sealed class PathSearch(int least, PathTimers timers, Func<ulong> tokens)
             if (_count == 0 && Heeds(now)) Restart(now);
             return;
         }
+        // It has only just started, and what was sent before came too early: all tries anew.
+        if (State == PathState.Base && _begun && _low == 0 && Heeds(now)) (_tries, _deadline) = (0, now);
         if (State != PathState.Complete || _count > 0 || size <= _hint || size <= _found || _found >= _link || !Heeds(now)) return;
         _hint = size;
         BeginRaise(now);
@@ -148,6 +155,15 @@ public sealed class PathSearch(int least, PathTimers timers, Func<ulong> tokens)
     public void Offered(int size, double now)
     {
         if (State == PathState.Unanswered && size >= least && size < Math.Min(_link, _found)) Believe(size, PathEvidence.TcpMss, now);
+    }
+
+    /// <summary>TCP segments were lost until they were cut to <see cref="RepeatWatch.Smaller"/>.</summary>
+    /// <param name="size">Bytes of the outer IP packets that were lost.</param>
+    /// <param name="now">When that was found out.</param>
+    public void Lost(int size, double now)
+    {
+        if (State == PathState.Unanswered && RepeatWatch.Smaller < size && RepeatWatch.Smaller < Math.Min(_link, _found))
+            Believe(RepeatWatch.Smaller, PathEvidence.TcpRepeats, now);
     }
 
     /// <summary>Does what is due.</summary>
@@ -300,8 +316,8 @@ public sealed class PathSearch(int least, PathTimers timers, Func<ulong> tokens)
         if (_low < _high)
         {
             if (State != PathState.Complete) State = PathState.Searching;
-            // Better to say too little for a moment than to lose more.
-            if (now - _since > timers.FirstWait * 2 && _low < _found) Take(_low);
+            // Better to say too little for a moment than to lose more: at once where nothing larger has ever passed.
+            if (_low < _found && (_evidence == PathEvidence.Link || now - _since > timers.FirstWait * 2)) Take(_low);
             Begin(_low, _high, now, ProbeSizes.Split(_low, _high, _sizes));
             _begun = true;
             return;

@@ -16,6 +16,7 @@ public sealed class PeerPath
     private volatile int _offered;
     private volatile int _offers;
     private volatile PathReport _report = PathReport.None;
+    private volatile RepeatWatch? _repeats;
 
     /// <summary>Path MTU in force, the lesser of <see cref="LinkMtu"/> and <see cref="FoundMtu"/>: most bytes of an outer IP packet.</summary>
     public int Mtu => _mtu;
@@ -39,6 +40,13 @@ public sealed class PeerPath
     {
         get => _report;
         set => _report = value;
+    }
+
+    /// <summary>Where workers note TCP segments that are sent again and again; null while probes tell more.</summary>
+    public RepeatWatch? Repeats
+    {
+        get => _repeats;
+        set => _repeats = value;
     }
 
     /// <summary>Notes what MSS somebody behind the peer offers, as the size of the outer packet that such a segment makes. For workers.</summary>

@@ -31,11 +31,23 @@ internal static class TransportChecksum
         bool isTcp = packet.Protocol == IpProtocols.Tcp;
         ushort stored = InternetChecksum.Read(message[Offset(packet)..]);
         if (!isTcp && (stored == 0 || BinaryPrimitives.ReadUInt16BigEndian(message[4..]) != message.Length)) return ChecksumState.Unproven;
-        ulong pseudo = packet.IsIpv4
-            ? InternetChecksum.PseudoHeaderV4(frame.Slice(packet.NetworkOffset + 12, 8), packet.Protocol, message.Length)
-            : InternetChecksum.PseudoHeaderV6(frame.Slice(packet.NetworkOffset + 8, 32), packet.Protocol, message.Length);
+        ulong pseudo = PseudoHeader(frame, packet);
         if (InternetChecksum.IsValid(InternetChecksum.Add(message, pseudo))) return ChecksumState.Valid;
         return stored == InternetChecksum.Fold(pseudo) ? ChecksumState.Unfinished : ChecksumState.Unproven;
+    }
+
+    /// <summary>Puts the folded pseudo-header sum in the place of a finished checksum.</summary>
+    /// <param name="frame">The frame that was parsed.</param>
+    /// <param name="packet">Has a complete TCP or UDP header.</param>
+    public static void Unfinish(Span<byte> frame, in InnerPacket packet) =>
+        InternetChecksum.Store(frame[(packet.TransportOffset + Offset(packet))..], InternetChecksum.Fold(PseudoHeader(frame, packet)));
+
+    private static ulong PseudoHeader(ReadOnlySpan<byte> frame, in InnerPacket packet)
+    {
+        int length = packet.End - packet.TransportOffset;
+        return packet.IsIpv4
+            ? InternetChecksum.PseudoHeaderV4(frame.Slice(packet.NetworkOffset + 12, 8), packet.Protocol, length)
+            : InternetChecksum.PseudoHeaderV6(frame.Slice(packet.NetworkOffset + 8, 32), packet.Protocol, length);
     }
 
     /// <summary>The checksum's offset in the transport header.</summary>

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using Overlay.Dataplane.Counters;
+using Overlay.Dataplane.Mtu;
 using Overlay.Testing;
 using Overlay.Wire;
 
@@ -112,6 +113,50 @@ public sealed class PathMtuTests
         Assert.Equal(1, _lab.Counters.IcmpErrors);
         Assert.Equal(0, _lab.EgressDrops);
         Assert.Equal(_lab.Counters.EgressIn.Packets, _lab.Counters.EgressOut.Packets);
+    }
+
+    [Theory]
+    [InlineData(false, false)]
+    [InlineData(false, true)]
+    [InlineData(true, false)]
+    [InlineData(true, true)]
+    public void Process_TcpSegmentSentAgainToPeerWithoutAnswers_LeavesInPiecesAtLast(bool ipv6, bool unfinished)
+    {
+        _lab.B.Path.LinkMtu = 1500;
+        _lab.B.Path.Repeats = new RepeatWatch();
+        var frame = new InnerFrame
+        {
+            IsIpv6 = ipv6,
+            Source = ipv6 ? EgressLab.LocalV6 : EgressLab.LocalV4,
+            Destination = ipv6 ? EgressLab.V6(2, 9) : EgressLab.V4(2, 9),
+            Flags = TcpFlags.Ack | TcpFlags.Psh,
+            TcpOptions = [1, 1, 8, 10, 1, 2, 3, 4, 5, 6, 7, 8],
+            Payload = Pattern(ipv6 ? 1378 : 1398),
+        };
+        for (int i = 0; i < 3; i++) _lab.Deliver(unfinished ? frame.Unfinished() : frame.Finished(), unfinished ? frame.Offload(0) : default);
+        _lab.Run();
+
+        byte[][] sent = [.. _lab.InnerFramesSent];
+        Assert.All(sent[..2], whole => Assert.Equal(frame.Finished()[frame.NetworkOffset..], whole[frame.NetworkOffset..]));
+        var stream = new List<byte>();
+        foreach (byte[] piece in sent[2..])
+        {
+            Assert.InRange(piece.Length + 8 + 28, 0, RepeatWatch.Smaller);
+            ReadOnlySpan<byte> transport = piece.AsSpan(frame.TransportOffset);
+            ulong pseudo = ipv6
+                ? InternetChecksum.PseudoHeaderV6(piece.AsSpan(EthernetFrame.MinHeaderLength + 8, 32), IpProtocols.Tcp, transport.Length)
+                : InternetChecksum.PseudoHeaderV4(piece.AsSpan(EthernetFrame.MinHeaderLength + 12, 8), IpProtocols.Tcp, transport.Length);
+            Assert.True(InternetChecksum.IsValid(InternetChecksum.Add(transport, pseudo)));
+            Assert.Equal(WireStatus.Ok, TcpHeader.TryParse(transport, out TcpHeader tcp));
+            Assert.Equal(frame.SequenceNumber + (uint)stream.Count, tcp.SequenceNumber);
+            stream.AddRange(tcp.Payload);
+            Assert.Equal(stream.Count == frame.Payload.Length, tcp.Flags.HasFlag(TcpFlags.Psh));
+        }
+        Assert.Equal(2, sent.Length - 2);
+        Assert.Equal(frame.Payload, stream);
+        Assert.Equal((4, 4), (_lab.Counters.EgressIn.Packets, _lab.Counters.EgressOut.Packets));
+        Assert.Equal(_lab.Counters.EgressIn.Bytes, _lab.Counters.EgressOut.Bytes);
+        Assert.Empty(_lab.Device.Written);
     }
 
     [Fact]

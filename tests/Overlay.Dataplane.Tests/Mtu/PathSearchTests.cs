@@ -115,6 +115,25 @@ public sealed class PathSearchTests
     }
 
     [Fact]
+    public void Heard_PeerThatHasJustStarted_IsAskedAgainAtOnce()
+    {
+        var path = new SimulatedPath(1500) { Answers = false };
+        path.Run(10);
+        path.Answers = true;
+        path.Search.Heard(576, path.Now);
+        Assert.InRange(path.RunUntil(each => each.Search.State == PathState.Complete), 0, 5);
+    }
+
+    [Fact]
+    public void Advance_SmallerPathAtTheStart_SomethingThatFitsIsInForceBeforeATcpTimeout()
+    {
+        // RFC 6298 with Linux's least of 200 ms: the first segment that is sent again fits already.
+        var path = new SimulatedPath(1500) { Mtu = 1333 };
+        Assert.InRange(path.RunUntil(each => each.InForce <= 1333), 0, 190);
+        path.RunUntil(each => each.InForce == 1333, most: 1000);
+    }
+
+    [Fact]
     public void Heard_AsymmetricPath_IsNotSearchedAgainAndAgain()
     {
         var path = new SimulatedPath(1500) { Mtu = 1400 };
@@ -227,6 +246,44 @@ public sealed class PathSearchTests
         answered.Run(1000);
         answered.Search.Offered(1410, answered.Now);
         Assert.Equal(1500, answered.InForce);
+    }
+
+    [Fact]
+    public void Lost_PeerThatAnswersNothing_IsABlackHoleUntilTheRaiseTimer()
+    {
+        var path = new SimulatedPath(1500) { Answers = false };
+        path.Run(1000);
+        path.Search.Lost(RepeatWatch.Smaller, path.Now);
+        Assert.Equal((1500, false), (path.InForce, path.Search.IsBlackHole));
+
+        path.Search.Lost(1500, path.Now);
+        Assert.Equal((RepeatWatch.Smaller, PathEvidence.TcpRepeats, true), (path.InForce, path.Search.Report.Evidence, path.Search.IsBlackHole));
+        path.Run(595_000);
+        Assert.True(path.Search.IsBlackHole);
+        path.Run(10_000);
+        Assert.Equal((1500, false), (path.InForce, path.Search.IsBlackHole));
+    }
+
+    [Fact]
+    public void Lost_PeerThatAnswers_IsNotBelieved()
+    {
+        var path = new SimulatedPath(1500);
+        path.Run(1000);
+        path.Search.Lost(1500, path.Now);
+        Assert.Equal((1500, false), (path.InForce, path.Search.IsBlackHole));
+    }
+
+    [Fact]
+    public void Answered_PeerThatWasSilent_EndsWhatTcpRepeatsTold()
+    {
+        var path = new SimulatedPath(1500) { Answers = false };
+        path.Run(1000);
+        path.Search.Lost(1500, path.Now);
+
+        path.Answers = true;
+        path.Search.Heard(600, path.Now);
+        path.RunUntil(each => each.Search.State == PathState.Complete);
+        Assert.Equal((1500, PathEvidence.Probes, false), (path.InForce, path.Search.Report.Evidence, path.Search.IsBlackHole));
     }
 
     [Fact]

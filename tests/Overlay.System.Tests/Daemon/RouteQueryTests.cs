@@ -23,6 +23,16 @@ public sealed class RouteQueryTests
         Assert.Equal("node-b pods never configured line 15 10 0 the only one to its prefix", Row(await AskAsync(node, "routes"), "10.244.2.0/24"));
         Assert.StartsWith("192.0.2.3:4789", Row(await AskAsync(node, "peers"), "node-c"), StringComparison.Ordinal);
 
+        using JsonDocument routes = JsonDocument.Parse((await AskAsync(node, "routes", "--json")).Output);
+        JsonElement route = routes.RootElement.GetProperty("routes").EnumerateArray().Single(each => each.GetProperty("prefix").GetString() == "10.244.2.0/24");
+        Assert.Equal(
+            ("configured", 15, 10, true, "the only one to its prefix"),
+            (route.GetProperty("source").GetString(), route.GetProperty("line").GetInt32(), route.GetProperty("priority").GetInt32(),
+                route.GetProperty("inForce").GetBoolean(), route.GetProperty("reason").GetString()));
+        using JsonDocument peers = JsonDocument.Parse((await AskAsync(node, "peers", "--json")).Output);
+        JsonElement peer = peers.RootElement.EnumerateArray().Single(each => each.GetProperty("name").GetString() == "node-c");
+        Assert.Equal(("192.0.2.3:4789", 1500), (peer.GetProperty("endpoint").GetString(), peer.GetProperty("path").GetProperty("mtu").GetInt32()));
+
         // A longer prefix within.
         node.Write(LoneNode.Configuration.Replace("routes:", "routes:\n  - { prefix: 10.244.2.8/29, peer: node-c }", StringComparison.Ordinal));
         await LoneNode.ReloadAsync(daemon, "reloaded: revision 2, 2 peers, 3 routes");

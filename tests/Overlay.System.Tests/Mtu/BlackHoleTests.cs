@@ -1,6 +1,3 @@
-using System.Diagnostics;
-using System.Globalization;
-using System.Net;
 using System.Net.Sockets;
 using Overlay.Rpc;
 using Overlay.SystemTests.Lab;
@@ -11,7 +8,11 @@ namespace Overlay.SystemTests.Mtu;
 
 /// <summary>Three hops, the middle one smaller, and no ICMP: what is too big vanishes.</summary>
 public sealed class BlackHoleTests(DaemonPair<RoutedPath> pair)
-    : BlackHoleChecks(pair.Network, pair.DaemonA, pair.DaemonB), IClassFixture<DaemonPair<RoutedPath>>;
+    : BlackHoleChecks(pair.Network, pair.DaemonA, pair.DaemonB), IClassFixture<DaemonPair<RoutedPath>>
+{
+    [Fact]
+    public Task Iperf_MiddleLoweredAndRaisedWhileItRuns_GoesOnAfterEachChange() => CheckIperfAsync();
+}
 
 /// <summary>The same with IPv6 outside.</summary>
 public sealed class BlackHoleOverIpv6Tests(DaemonPair<RoutedPathIpv6> pair)
@@ -23,8 +24,8 @@ public abstract class BlackHoleChecks
     private const int Path = 1500;
     private const int SmallerPath = 1400;
     private const int SmallestPath = 1333;
+    private const int IperfSeconds = 15;
     private static readonly TimeSpan Start = TimeSpan.FromSeconds(1);
-    private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(30);
 
     private readonly LabNetwork _network;
     private readonly OverlayDaemon _near;
@@ -55,24 +56,15 @@ public abstract class BlackHoleChecks
     [Theory]
     [InlineData(AddressFamily.InterNetwork)]
     [InlineData(AddressFamily.InterNetworkV6)]
-    public async Task Tcp_BulkOverSmallerPath_StartsWithinASecondAndRetransmitsNothing(AddressFamily family)
+    public async Task Tcp_BulkOverSmallerPath_StartsWithinASecondAndLosesNothing(AddressFamily family)
     {
         await UnderlayMtu.FoundAsync(SmallerPath, _near, _far);
-        string to = family == AddressFamily.InterNetwork ? _network.B.Pod4 : _network.B.Pod6;
-        using Socket listener = await _network.B.Pod.OpenAsync(() => Listen(IPAddress.Parse(to)));
-        using Socket client = await _network.A.Pod.OpenAsync(() => new Socket(family, SocketType.Stream, ProtocolType.Tcp));
-        client.SendTimeout = (int)Deadline.TotalMilliseconds;
-        long retransmitted = await RetransmittedAsync();
+        long lost = await BulkTransfer.LostAsync(_network);
 
-        var clock = Stopwatch.StartNew();
-        await client.ConnectAsync(listener.LocalEndPoint!);
-        using Socket server = await listener.AcceptAsync();
-        server.ReceiveTimeout = (int)Deadline.TotalMilliseconds;
-        Task<TimeSpan> received = Task.Run(() => ReceiveAll(server, 1 << 20, clock));
-        client.Send(new byte[1 << 20]);
+        using BulkTransfer transfer = await BulkTransfer.ConnectAsync(_network, family);
+        Assert.InRange(await transfer.SendAsync(1 << 20), TimeSpan.Zero, Start);
 
-        Assert.InRange(await received, TimeSpan.Zero, Start);
-        Assert.Equal(retransmitted, await RetransmittedAsync());
+        await BulkTransfer.LostNothingSinceAsync(_network, lost);
     }
 
     [Theory]
@@ -98,38 +90,22 @@ public abstract class BlackHoleChecks
         await stream;
     }
 
+    private protected async Task CheckIperfAsync()
+    {
+        await UnderlayMtu.FoundAsync(SmallerPath, _near, _far);
+        IReadOnlyList<double> rates = await Iperf.TcpAsync(_network.A.Pod, _network.B.Pod, _network.B.Pod4, IperfSeconds, async () =>
+        {
+            foreach (int mtu in (int[])[SmallestPath, SmallerPath])
+            {
+                await UnderlayMtu.SetMiddleAsync(_network, mtu, _near, _far);
+                await RunningStream.FlowAsync(Task.Delay(Timeout.Infinite), _near, _far);
+            }
+        });
+        // A change is noticed within two seconds, and what was lost is sent again at the latest a second later.
+        Assert.InRange(rates.Count(rate => rate == 0), 0, 3);
+        Assert.NotEqual(0, rates[^1]);
+    }
+
     private int Alarms() => _near.Log.Split('\n').Count(line => line.Contains("black hole on the way to peer node-b", StringComparison.Ordinal)
         && line.Contains("more than 1400 bytes are lost", StringComparison.Ordinal));
-
-    /// <summary>
-    /// What TCP sent again for a loss, in each of the ways it finds one out. A probe for an acknowledgement that is late on a busy machine (RFC
-    /// 8985, 7) counts only where it repaired a loss.
-    /// </summary>
-    private async Task<long> RetransmittedAsync()
-    {
-        string[] repairs = ["TcpExtTCPFastRetrans", "TcpExtTCPSlowStartRetrans", "TcpExtTCPTimeouts", "TcpExtTCPLossProbeRecovery", "TcpExtTCPSynRetrans"];
-        string[][] counters = [.. (await _network.A.Pod.CheckAsync(["nstat", "-asz", .. repairs])).Split('\n')
-            .Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries))];
-        return repairs.Sum(repair => long.Parse(counters.Single(line => line.FirstOrDefault() == repair)[1], CultureInfo.InvariantCulture));
-    }
-
-    private static TimeSpan ReceiveAll(Socket socket, int bytes, Stopwatch clock)
-    {
-        byte[] buffer = new byte[1 << 16];
-        while (bytes > 0)
-        {
-            int length = socket.Receive(buffer);
-            Assert.NotEqual(0, length);
-            bytes -= length;
-        }
-        return clock.Elapsed;
-    }
-
-    private static Socket Listen(IPAddress address)
-    {
-        var socket = new Socket(address.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
-        socket.Bind(new IPEndPoint(address, 0));
-        socket.Listen();
-        return socket;
-    }
 }

@@ -13,6 +13,9 @@ public sealed class FollowingDeviceTests(DaemonPair<UdpGso> pair) : ChangingUnde
     [InlineData(true)]
     [InlineData(false)]
     public Task Tcp_UnderlayLoweredAndRaised_DeviceFollowsAndStreamGoesOn(bool ipv4) => CheckAsync(ipv4, usual: 1450);
+
+    [Fact]
+    public Task Iperf_UnderlayLoweredAndRaisedWhileItRuns_NoSecondStandsStill() => CheckIperfAsync();
 }
 
 /// <summary>The same where the device's MTU is configured: it is lessened while it does not fit, and no reload is refused for it.</summary>
@@ -48,6 +51,7 @@ public sealed class LessenedDeviceTests(DaemonPair<FixedMtu> pair)
 public abstract class ChangingUnderlayTests
 {
     private const int Lowered = 1350;
+    private const int IperfSeconds = 6;
 
     private readonly LabNetwork _network;
     private readonly OverlayDaemon _near;
@@ -83,6 +87,20 @@ public abstract class ChangingUnderlayTests
             await stop.CancelAsync();
         }
         await stream;
+    }
+
+    /// <summary>The same under iperf3, which must move something in every second.</summary>
+    private protected async Task CheckIperfAsync()
+    {
+        IReadOnlyList<double> rates = await Iperf.TcpAsync(_network.A.Pod, _network.B.Pod, _network.B.Pod4, IperfSeconds, async () =>
+        {
+            foreach (int mtu in (int[])[1400, 1500])
+            {
+                await UnderlayMtu.SetAsync(mtu, _near, _far);
+                await RunningStream.FlowAsync(Task.Delay(Timeout.Infinite), _near, _far);
+            }
+        });
+        Assert.All(rates, rate => Assert.NotEqual(0, rate));
     }
 
     private static async Task<int> DeviceMtuAsync(LabNode node)

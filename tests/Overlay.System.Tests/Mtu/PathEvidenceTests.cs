@@ -22,6 +22,24 @@ public sealed class PathEvidenceTests(KernelPeer<RoutedKernel> pair) : IClassFix
     }
 }
 
+/// <summary>Neither the peer nor a router tells anything: what is left are the segments that TCP sends again.</summary>
+public sealed class PathRepeatsTests(KernelPeer<RoutedKernelQuiet> pair) : IClassFixture<KernelPeer<RoutedKernelQuiet>>
+{
+    [Fact]
+    public async Task Tcp_KernelPeerBehindSmallerPathWithoutIcmp_ArrivesAndRaisesTheAlarm()
+    {
+        await UnderlayMtu.UntilAsync(status => status.Peers[0].Path.State == "unanswered", pair.Daemon);
+
+        await TcpCheck.RunAsync(pair.Ours.Pod, pair.Kernel.Pod, pair.Kernel.Pod4, streams: 1, bytes: 4 << 20);
+
+        PathStatus path = (await pair.Daemon.StatusAsync()).Peers[0].Path;
+        Assert.Equal((1280, "tcp-repeats", true), (path.Mtu, path.Evidence, path.BlackHole));
+        await pair.Daemon.WaitForLogAsync("black hole on the way to peer node-b (192.0.2.2:8472): packets of more than 1280 bytes are lost without an ICMP error");
+        string peers = await Command.CheckAsync(Command.ShortDeadline, null, Repository.Client, "peers", "--socket", pair.Daemon.Socket);
+        Assert.Contains("ALARM: black hole on the way to node-b", peers, StringComparison.Ordinal);
+    }
+}
+
 /// <summary>Probes go through every encapsulation.</summary>
 public sealed class PathOfEncapsulationTests
 {

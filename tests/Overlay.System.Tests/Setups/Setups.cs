@@ -66,8 +66,6 @@ public sealed class CrossSubnet : ISetup
     public static TunnelOptions Tunnel => new() { SegmentLines = ["direct: cross-subnet"] };
 }
 
-/// <summary>A device whose MTU is configured, so that it stays where the underlay's falls.</summary>
-
 /// <summary>A device whose MTU is configured.</summary>
 public sealed class FixedMtu : ISetup
 {
@@ -112,6 +110,14 @@ public sealed class SmallUnderlayIpv6 : ISetup
 public sealed class RoutedKernel : ISetup
 {
     public static LabOptions Options => new() { Routed = true, MiddleMtu = 1400, FiltersIcmp = false };
+
+    public static TunnelOptions Tunnel => TunnelOptions.Flannel;
+}
+
+/// <summary>The same where routers tell nothing.</summary>
+public sealed class RoutedKernelQuiet : ISetup
+{
+    public static LabOptions Options => RoutedKernel.Options with { FiltersIcmp = true };
 
     public static TunnelOptions Tunnel => TunnelOptions.Flannel;
 }
