@@ -11,5 +11,6 @@ internal interface IFuzzTarget
     /// <param name="random">Of this round.</param>
     /// <param name="inputs">Makes inputs.</param>
     /// <param name="count">How many to take.</param>
-    void Run(Random random, InputSource inputs, int count);
+    /// <param name="verdicts">Told what the packet path made of them.</param>
+    void Run(Random random, InputSource inputs, int count, Verdicts verdicts);
 }

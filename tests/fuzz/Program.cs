@@ -27,6 +27,7 @@ for (int i = 0; i < args.Length; i += 2)
 using var memory = new GuardedMemory(128 * 1024);
 var corpus = new Corpus(new Random(1));
 IFuzzTarget[] targets = [new ViewTarget(memory), new CaptureTarget(), new IngressTarget(), new EgressTarget(), new BridgeTarget()];
+var verdicts = new Verdicts();
 var clock = Stopwatch.StartNew();
 long done = 0;
 while (done < wanted)
@@ -39,7 +40,7 @@ while (done < wanted)
     {
         try
         {
-            target.Run(random, inputs, RoundInputs * target.Share / 1000);
+            target.Run(random, inputs, RoundInputs * target.Share / 1000, verdicts);
         }
         catch (Exception exception)
         {
@@ -53,4 +54,5 @@ while (done < wanted)
 Console.WriteLine(string.Create(
     CultureInfo.InvariantCulture,
     $"{done} inputs in {clock.Elapsed.TotalSeconds:F1} s ({done / clock.Elapsed.TotalSeconds:F0} a second), the last with seed {(seed - 1) & int.MaxValue}: nothing thrown, nothing out of bounds, all accounted for"));
+Console.WriteLine(verdicts);
 return 0;

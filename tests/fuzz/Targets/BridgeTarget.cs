@@ -19,7 +19,7 @@ internal sealed class BridgeTarget : IFuzzTarget
 
     public int Share => 100;
 
-    public void Run(Random random, InputSource inputs, int count)
+    public void Run(Random random, InputSource inputs, int count, Verdicts verdicts)
     {
         BridgeLab[] labs =
         [
@@ -52,6 +52,7 @@ internal sealed class BridgeTarget : IFuzzTarget
             lab.Underlay.Sent.Clear();
             lab.Device.Written.Clear();
         }
+        foreach (BridgeLab lab in labs) verdicts.Add(lab.Counters);
     }
 
     private static void Deliver(BridgeLab lab, Random random, InputSource inputs)
@@ -89,7 +90,13 @@ internal sealed class BridgeTarget : IFuzzTarget
             bytes = inputs.Frame().ToArray();
         }
         if (bytes.Length < 2 * MacAddress.Length || random.Next(8) == 0) return bytes;
-        (random.Next(4) == 0 ? MacAddress.Broadcast : Host(random.Next(Hosts))).CopyTo(bytes);
+        MacAddress destination = random.Next(16) switch
+        {
+            0 => new MacAddress([0x01, 0x80, 0xc2, 0, 0, (byte)random.Next(16)]),
+            < 5 => MacAddress.Broadcast,
+            _ => Host(random.Next(Hosts)),
+        };
+        destination.CopyTo(bytes);
         Host(random.Next(Hosts)).CopyTo(bytes.AsSpan(MacAddress.Length));
         return bytes;
     }

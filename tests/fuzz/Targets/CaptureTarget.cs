@@ -16,7 +16,7 @@ internal sealed class CaptureTarget : IFuzzTarget
 
     public int Share => 100;
 
-    public void Run(Random random, InputSource inputs, int count)
+    public void Run(Random random, InputSource inputs, int count, Verdicts verdicts)
     {
         for (int left = count; left > 0; left -= FramesPerFile)
         {
@@ -35,19 +35,23 @@ internal sealed class CaptureTarget : IFuzzTarget
 
     private static byte[] Write(Random random, CaptureRecord[] records)
     {
-        if (random.Next(2) == 0) return PcapFile.Write(records, random.Next(2) == 0, random.Next(2) == 0);
-        PcapngFile file = new PcapngFile().Section(random.Next(2) == 0).Interface();
+        if (random.Next(2) == 0) return PcapFile.Write(records, random.Next(2) == 0, random.Next(2) == 0, (uint)LinkType(random));
+        PcapngFile file = new PcapngFile().Section(random.Next(2) == 0).Interface(snapLength: random.Next(3) == 0 ? random.Next(200) : 0).Interface(LinkType(random));
         foreach (CaptureRecord record in records)
         {
-            _ = random.Next(3) switch
+            _ = random.Next(6) switch
             {
-                0 => file.Obsolete(0, record),
-                1 => file.Section(random.Next(2) == 0).Interface().Enhanced(0, record),
+                0 => file.Obsolete(random.Next(2), record),
+                1 => file.Section(random.Next(2) == 0).Interface(LinkType(random)).Interface().Enhanced(0, record),
+                2 when record.Length == record.Data.Length => file.Simple(record),
+                3 => file.Block((uint)random.Next(7, 20), new byte[4 * random.Next(20)]).Enhanced(1, record),
                 _ => file.Enhanced(0, record),
             };
         }
         return file.ToArray();
     }
+
+    private static int LinkType(Random random) => random.Next(4) == 0 ? random.Next(300) : PcapFile.EthernetLinkType;
 
     private void ReadAll(byte[] file)
     {
@@ -60,7 +64,7 @@ internal sealed class CaptureTarget : IFuzzTarget
             {
                 frames++;
                 DecodedFrame decoded = _decoder.Decode(frame);
-                if (decoded.InnerLength is < 0 or > 65_535) throw new InvalidOperationException($"an inner length of {decoded.InnerLength}");
+                if (decoded.InnerLength is < 0 or > uint.MaxValue) throw new InvalidOperationException($"an inner length of {decoded.InnerLength}");
             }
         }
         catch (CaptureFormatException exception) when (exception.Message.Length > 0)

@@ -1,9 +1,11 @@
+using System.Buffers.Binary;
 using System.Runtime.InteropServices;
 using Overlay.Dataplane.Buffers;
 using Overlay.Dataplane.Egress;
 using Overlay.Dataplane.Offload;
 using Overlay.Dataplane.Tunnels;
 using Overlay.Testing;
+using Overlay.Wire;
 
 namespace Overlay.Fuzz.Targets;
 
@@ -16,7 +18,7 @@ internal sealed class EgressTarget : IFuzzTarget
 
     public int Share => 100;
 
-    public void Run(Random random, InputSource inputs, int count)
+    public void Run(Random random, InputSource inputs, int count, Verdicts verdicts)
     {
         EgressLab[] labs =
         [
@@ -37,8 +39,26 @@ internal sealed class EgressTarget : IFuzzTarget
         foreach (EgressLab lab in labs)
         {
             long accounted = lab.Counters.EgressOut.Packets + lab.Counters.EgressAnswered + lab.EgressDrops;
+            verdicts.Add(lab.Counters);
             if (lab.Counters.EgressIn.Packets != accounted)
                 throw new InvalidOperationException($"{lab.Counters.EgressIn.Packets} in, {accounted} out, answered or dropped");
+        }
+    }
+
+    /// <summary>Has an IP packet behind an untagged header go where there is a route, and come now and then from an end of the tunnel.</summary>
+    private static void Address(Random random, byte[] frame)
+    {
+        int node = random.Next(2, 10);
+        Span<byte> ip = frame.AsSpan(Math.Min(EthernetFrame.MinHeaderLength, frame.Length));
+        if (ip.Length >= Ipv6Packet.HeaderLength && ip[0] >> 4 == 6)
+        {
+            if (random.Next(8) == 0) BinaryPrimitives.WriteUInt128BigEndian(ip[8..], EgressLab.LocalOuterV6);
+            BinaryPrimitives.WriteUInt128BigEndian(ip[24..], EgressLab.V6(node, 9));
+        }
+        else if (ip.Length >= Ipv4Packet.MinHeaderLength && ip[0] >> 4 == 4)
+        {
+            if (random.Next(8) == 0) BinaryPrimitives.WriteUInt32BigEndian(ip[12..], EgressLab.LocalOuterV4);
+            BinaryPrimitives.WriteUInt32BigEndian(ip[16..], EgressLab.V4(node, 9));
         }
     }
 
@@ -49,7 +69,8 @@ internal sealed class EgressTarget : IFuzzTarget
         if (random.Next(2) == 0)
         {
             bytes = inputs.Frame().ToArray();
-            random.NextBytes(MemoryMarshal.AsBytes(MemoryMarshal.CreateSpan(ref offload, 1)));
+            if (random.Next(2) == 0) Address(random, bytes);
+            if (random.Next(2) == 0) random.NextBytes(MemoryMarshal.AsBytes(MemoryMarshal.CreateSpan(ref offload, 1)));
             return bytes;
         }
         bool isIpv6 = random.Next(2) == 0;

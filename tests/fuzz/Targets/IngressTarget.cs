@@ -2,6 +2,7 @@ using Overlay.Dataplane.Buffers;
 using Overlay.Dataplane.Counters;
 using Overlay.Dataplane.Forwarding;
 using Overlay.Dataplane.Ingress;
+using Overlay.Dataplane.Mtu;
 using Overlay.Dataplane.Tunnels;
 using Overlay.Testing;
 using Overlay.Wire;
@@ -20,7 +21,8 @@ internal sealed class IngressTarget : IFuzzTarget
     private static readonly UnderlayEndpoint KnownV6 = new(new UInt128(0x2001_0db8_0000_0000, 2), 4789);
     private static readonly UnderlayEndpoint Stranger = new(IpBits.Mapped(0xc000_0299), 4789);
 
-    private readonly IngressPath _path = new(queue: 0);
+    private readonly PathInbox _paths = new(() => { });
+    private readonly IngressPath _path;
     private readonly ReceiveBatch _batch = new(Trains);
     private readonly MemoryUnderlay _underlay = new();
     private readonly IngressPort[] _ports = [.. Enumerable.Range(0, 3).Select(_ => new IngressPort(Trains, new QueueCounters()))];
@@ -29,16 +31,19 @@ internal sealed class IngressTarget : IFuzzTarget
 
     public IngressTarget()
     {
+        _path = new IngressPath(queue: 0) { PathMessages = _paths };
         var mac = new MacAddress([2, 0, 0, 0, 0, 2]);
-        Peer[] peers = [new("a", Known, mac, new PeerTraffic(1)), new("b", KnownV6, mac, new PeerTraffic(1))];
+        Peer[] peers = [new("a", Known, mac, new PeerTraffic(1)), new("b", KnownV6, mac, new PeerTraffic(1)) { ChecksReversePath = true }];
+        // Half of what the corpus has for sources.
+        var routes = new RouteTable([new RoutePrefix(IpBits.Mapped(0x0a00_0000), 9, 1), new RoutePrefix(new UInt128(0xfd00_0000_0000_0000, 0), 9, 1)]);
         byte[] options = new byte[8];
         GeneveOption.Write(options, 0x0102, 0x83, [1, 2, 3, 4]);
         var geneve = new TunnelFormat { Encapsulation = Encapsulation.Geneve, GeneveOptions = options, KeepsVlanTags = true };
         Segment[] segments =
         [
-            new(0, "vxlan", Vni, DeviceMac, 1450, new RouteTable([]), peers, TunnelFormat.Vxlan),
-            new(1, "geneve", Vni + 1, DeviceMac, 1450, new RouteTable([]), peers, geneve),
-            new(2, "ipip", Segment.NoVni, DeviceMac, 1480, new RouteTable([]), peers, new TunnelFormat { Encapsulation = Encapsulation.IpInIp }),
+            new(0, "vxlan", Vni, DeviceMac, 1450, routes, peers, TunnelFormat.Vxlan),
+            new(1, "geneve", Vni + 1, DeviceMac, 1450, routes, peers, geneve),
+            new(2, "ipip", Segment.NoVni, DeviceMac, 1480, routes, peers, new TunnelFormat { Encapsulation = Encapsulation.IpInIp }),
         ];
         _snapshot = new ForwardingSnapshot(1, segments, new PeerTable(peers)) { IpInIpSegment = segments[2], OwnAddresses = [IpBits.Mapped(0xc000_0201)] };
     }
@@ -47,7 +52,7 @@ internal sealed class IngressTarget : IFuzzTarget
 
     public int Share => 200;
 
-    public void Run(Random random, InputSource inputs, int count)
+    public void Run(Random random, InputSource inputs, int count, Verdicts verdicts)
     {
         for (int left = count; left > 0;)
         {
@@ -56,9 +61,14 @@ internal sealed class IngressTarget : IFuzzTarget
             {
                 _path.Process(_batch, _snapshot, _ports, _unassigned);
                 foreach (IngressPort port in _ports) Account(port);
+                while (_paths.TryTake(out ReceivedPathMessage message)) Check(message);
             }
         }
-        foreach (QueueCounters counters in _ports.Select(port => port.Counters).Append(_unassigned)) Balance(counters);
+        foreach (QueueCounters counters in _ports.Select(port => port.Counters).Append(_unassigned))
+        {
+            Balance(counters);
+            verdicts.Add(counters);
+        }
     }
 
     /// <returns>Datagrams delivered.</returns>
@@ -138,6 +148,12 @@ internal sealed class IngressTarget : IFuzzTarget
             if (length != frame.Length) throw new InvalidOperationException($"slices of {length} bytes in a frame of {frame.Length}");
         }
         port.Account();
+    }
+
+    private static void Check(in ReceivedPathMessage message)
+    {
+        if (message.Size < PathMessage.Length || message.Echo is < 0 or > ushort.MaxValue || message.Kind is not (PathMessageKind.Probe or PathMessageKind.Answer))
+            throw new InvalidOperationException($"a path message of {message.Size} bytes: {message}");
     }
 
     private static void Balance(QueueCounters counters)
