@@ -275,7 +275,11 @@ internal sealed class Node : IDisposable
 
     private static void LimitPaths(ForwardingSnapshot snapshot, NodePlan plan)
     {
-        foreach (Peer peer in snapshot.Peers.All) peer.Path.LinkMtu = plan.MtuTo(peer.Name);
+        foreach (Peer peer in snapshot.Peers.All)
+        {
+            peer.Path.LinkMtu = plan.MtuTo(peer.Name);
+            peer.Path.LeadsBack = plan.LeadsBack(peer.Name);
+        }
     }
 
     private TapDevice Open(SegmentPlan segment) => TapDevice.Open(new TapOptions

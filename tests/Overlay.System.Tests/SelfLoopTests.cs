@@ -37,8 +37,41 @@ public sealed class SelfLoopTests
         await a.Host.IpAsync($"route delete {route} {hop}");
 
         Assert.InRange(StatusFigures.Drops(status, "egress-loop"), 3, 20);
-        Assert.Equal(1, (await Ping.RunAsync(a.Pod, b.Pod4, size: 56)).Received);
+        await TrafficIsBackAsync(a, b);
     }
+
+    /// <summary>
+    /// Without a next hop the kernel asks for the peer's MAC on the device; there, over IPv6, it has no address to ask from, so that what was
+    /// sent would be lost without a trace.
+    /// </summary>
+    [Theory]
+    [InlineData((int)HostileTunnel.Vxlan, UnderlayFamily.Ipv4)]
+    [InlineData((int)HostileTunnel.Vxlan, UnderlayFamily.Ipv6)]
+    [InlineData((int)HostileTunnel.IpInIp, UnderlayFamily.Ipv6)]
+    public async Task Encapsulate_RouteOfThePeerLeadsIntoTheDeviceWithoutANextHop_IsToldAndEachPacketCounted(int tunnel, UnderlayFamily family)
+    {
+        await using LabNetwork network = await LabNetwork.CreateAsync(new LabOptions { Family = family });
+        LabNode a = network.A, b = network.B;
+        TunnelOptions options = Encapsulation.Of((HostileTunnel)tunnel) with { HasInterface = false };
+        OverlayDaemon daemon = await network.StartDaemonAsync(a, options);
+        await network.StartDaemonAsync(b, options);
+        Assert.Equal(1, (await Ping.RunAsync(a.Pod, b.Pod4, size: 56)).Received);
+        StatusDocument before = await StatusFigures.AtRestAsync(daemon);
+
+        string route = $"{b.Underlay}/{(family == UnderlayFamily.Ipv4 ? 32 : 128)} dev overlay0";
+        await a.Host.IpAsync($"route add {route}");
+        await daemon.WaitForLogAsync($"the host's route to peer '{b.Name}' leads into overlay0");
+        Assert.Equal(0, (await Ping.FloodAsync(a.Pod, b.Pod4, count: 20)).Received);
+        StatusDocument status = await StatusFigures.AtRestAsync(daemon);
+        await a.Host.IpAsync($"route delete {route}");
+
+        Assert.Equal(20, StatusFigures.Drops(status, "egress-loop") - StatusFigures.Drops(before, "egress-loop"));
+        Assert.Equal(before.Queues.Sum(queue => queue.EgressOut.Packets), status.Queues.Sum(queue => queue.EgressOut.Packets));
+        await TrafficIsBackAsync(a, b);
+    }
+
+    private static Task TrafficIsBackAsync(LabNode a, LabNode b) => Eventually.TrueAsync(
+        async () => (await Ping.RunAsync(a.Pod, b.Pod4, size: 56)).Received == 1, TimeSpan.FromSeconds(30), "traffic goes on once the route is gone");
 
     [Fact]
     public async Task Reload_PeerThatIsThisNodeOrARouteOfItsEnd_IsRefusedAndTrafficGoesOn()

@@ -166,6 +166,7 @@ internal sealed class PathProber : IDisposable
     private double Advance(ProbedPeer peer, double now, bool maySearch)
     {
         PeerPath path = peer.Peer.Path;
+        if (path.LeadsBack) return double.PositiveInfinity;
         peer.Search.SetLink(path.LinkMtu, now);
         _probes.Clear();
         double next = peer.Search.Advance(now, peer.IsActive, maySearch, _probes);

@@ -15,7 +15,7 @@ internal sealed class HostWays : IDisposable
     private readonly Dictionary<int, Link> _links;
     private readonly HashSet<string> _own;
 
-    /// <param name="options">Names our own devices, by which no tunnel packet leaves.</param>
+    /// <param name="options">Names our own devices, by which no tunnel packet gets out.</param>
     public HostWays(OverlaydOptions options)
     {
         _links = _netlink.ListLinks().ToDictionary(link => link.Index);
@@ -27,21 +27,24 @@ internal sealed class HostWays : IDisposable
     {
         IPAddress? local = peer.AddressFamily == AddressFamily.InterNetwork ? underlay.AddressV4 : underlay.AddressV6;
         int bound = _links.Values.FirstOrDefault(link => link.Name == underlay.Interface)?.Index ?? (peer.IsIPv6LinkLocal ? (int)peer.ScopeId : 0);
-        if (_netlink.FindWay(peer, local, bound) is not { } way || !_links.TryGetValue(way.InterfaceIndex, out Link? link) || _own.Contains(link.Name)) return null;
-        return new PeerWay(link.Name, Math.Min(way.Mtu ?? int.MaxValue, link.Mtu));
+        if (_netlink.FindWay(peer, local, bound) is not { } way || !_links.TryGetValue(way.InterfaceIndex, out Link? link)) return null;
+        return _own.Contains(link.Name)
+            ? new PeerWay(link.Name, underlay.Mtu) { LeadsBack = true }
+            : new PeerWay(link.Name, Math.Min(way.Mtu ?? int.MaxValue, link.Mtu));
     }
 
     /// <summary>The plan with what interfaces and routes carry now; the same one where that has not changed.</summary>
     public NodePlan Measure(NodePlan plan)
     {
         int mtu = _links.Values.Where(link => plan.Underlay.Holders.Contains(link.Name)).Select(link => link.Mtu).DefaultIfEmpty(plan.Underlay.Mtu).Min();
+        UnderlayPlan underlay = plan.Underlay with { Mtu = mtu };
         var ways = new Dictionary<string, PeerWay>();
         foreach (PeerState peer in plan.State.Peers)
         {
-            if (Find(IpBits.ToAddress(peer.Endpoint.Address), plan.Underlay) is { } way) ways.Add(peer.Name, way);
+            if (Find(IpBits.ToAddress(peer.Endpoint.Address), underlay) is { } way) ways.Add(peer.Name, way);
         }
         bool same = mtu == plan.Underlay.Mtu && ways.Count == plan.Ways.Count && ways.All(each => plan.Ways.GetValueOrDefault(each.Key) == each.Value);
-        return same ? plan : plan with { Underlay = plan.Underlay with { Mtu = mtu }, Ways = ways };
+        return same ? plan : plan with { Underlay = underlay, Ways = ways };
     }
 
     public void Dispose() => _netlink.Dispose();

@@ -83,6 +83,7 @@ public sealed partial class EgressPath
     /// <param name="answers">Where the sender is told that the frame does not fit the peer's path; null for one of several copies.</param>
     private bool SendCopy(ref Copies copies, Peer peer, PacketMemory memory, Segment segment, SendBatch output, GatherBatch? answers, QueueCounters counters)
     {
+        if (peer.Path.LeadsBack) return copies.Drop(DropReason.EgressLoop, counters);
         int length = copies.Length(segment);
         int room = segment.RoomTo(peer);
         bool mayFragment = length > room && copies.IsLeastIpv6(segment);

@@ -119,7 +119,7 @@ public sealed partial class EgressPath
         int route = segment.PeerOf(value, packet.FlowHash);
         if (route < 0) return Unroutable(bytes, packet, value, segments, innerBytes, answers, counters);
         OuterFlow flow = FlowTo(segment.Peers[route], packet);
-        if (IsFor(flow.Peer, packet)) return Drop(DropReason.EgressLoop, segments, innerBytes, counters);
+        if (flow.Peer.Path.LeadsBack || IsFor(flow.Peer, packet)) return Drop(DropReason.EgressLoop, segments, innerBytes, counters);
         if (segment.Tunnel.IsIpInIp && IpInIpEntry.Refusal(bytes, packet, segment, _options, ref flow, out int limitOffset) is { } refusal)
         {
             // RFC 2473, 4.1.1 a.
@@ -143,6 +143,7 @@ public sealed partial class EgressPath
         int value = segment.Routes.LookupV4(arp.TargetAddress);
         int route = segment.PeerOf(value, packet.FlowHash);
         if (route < 0) return Drop(Refusal(value).Reason, 1, frame.Length, counters);
+        if (segment.Peers[route].Path.LeadsBack) return Drop(DropReason.EgressLoop, 1, frame.Length, counters);
         Frame plain = frame with { Offload = default };
         return TakePacket(plain, bytes, packet, FlowTo(segment.Peers[route], packet), route, memory, segment, output, answers, counters);
     }

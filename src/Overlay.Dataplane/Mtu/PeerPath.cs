@@ -1,7 +1,7 @@
 namespace Overlay.Dataplane.Mtu;
 
 /// <summary>
-/// What is known of the way to a peer: how large a packet it carries. One object a peer, shared by all snapshots and threads; written by the
+/// What is known of the way to a peer: how large a packet it carries, and whether it leads out at all. One object a peer, shared by all snapshots and threads; written by the
 /// agent, read once a packet.
 /// </summary>
 public sealed class PeerPath
@@ -13,6 +13,7 @@ public sealed class PeerPath
     private volatile int _mtu = Unlimited;
     private int _link = Unlimited;
     private int _found = Unlimited;
+    private volatile bool _leadsBack;
     private volatile int _offered;
     private volatile int _offers;
     private volatile PathReport _report = PathReport.None;
@@ -33,6 +34,13 @@ public sealed class PeerPath
     {
         get => Volatile.Read(ref _found);
         set => Set(ref _found, value);
+    }
+
+    /// <summary>The host's route to the peer leads into one of our own devices: what is sent there would be sent again without end.</summary>
+    public bool LeadsBack
+    {
+        get => _leadsBack;
+        set => _leadsBack = value;
     }
 
     /// <summary>How it is known; for the status.</summary>

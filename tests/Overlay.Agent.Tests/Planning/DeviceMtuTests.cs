@@ -98,6 +98,18 @@ public sealed class DeviceMtuTests
         Assert.Equal(2, later.Warnings.Count());
     }
 
+    [Fact]
+    public void Resolve_WayThatLeadsBackIntoADevice_IsWarnedOfAndDecidesNoMtu()
+    {
+        NodePlan there = Resolve(SampleConfiguration.Text, Ways(1500, 1500));
+        NodePlan back = Resolve(SampleConfiguration.Text, (peer, underlay) =>
+            peer.Equals(PeerB) ? new PeerWay("overlay0", underlay.Mtu) { LeadsBack = true } : Ways(1500, 1500)(peer, underlay));
+
+        Assert.Contains("the host's route to peer 'node-b' leads into overlay0", Assert.Single(back.Warnings), StringComparison.Ordinal);
+        Assert.Equal((true, false), (back.LeadsBack("node-b"), there.LeadsBack("node-b")));
+        Assert.Equal(there.Segments.Select(segment => segment.Mtu), back.Segments.Select(segment => segment.Mtu));
+    }
+
     private static NodePlan Resolve(string text, PeerWayFinder ways, NodePlan? before = null)
     {
         var problems = new ConfigurationProblems("overlay.yaml");

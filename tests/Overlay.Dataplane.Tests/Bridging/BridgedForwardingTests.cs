@@ -68,6 +68,18 @@ public sealed class BridgedForwardingTests
     }
 
     [Fact]
+    public void Forward_ToAllWhileTheWayToOneLeadsBackToUs_ReachesTheOthersAndCountsIt()
+    {
+        var lab = new BridgeLab();
+        lab.Peers[1].Path.LeadsBack = true;
+        lab.FromDevice(BridgeFrames.Plain(MacAddress.Broadcast, BridgeFrames.Host(1)));
+
+        Assert.Equal([0, 2], lab.Sent.Select(sent => sent.Peer));
+        Assert.Equal(1, lab.Drops(DropReason.EgressLoop));
+        lab.CheckBalance();
+    }
+
+    [Fact]
     public void Forward_TrainWhoseSourcesDiffer_LearnsEach()
     {
         var lab = new BridgeLab(new BridgeLabOptions { Fixed = [(BridgeFrames.Host(9), 2)] });

@@ -54,6 +54,22 @@ public sealed class DropTests
         AssertDropped(DropReason.EgressTooBig, frame.Unfinished(), frame.Offload(65_490), packets: 2);
     }
 
+    [Fact]
+    public void Process_PeerWhoseWayLeadsBackToUs_IsALoopUntilItLeadsOut()
+    {
+        var lab = new EgressLab();
+        lab.B.Path.LeadsBack = true;
+        lab.Deliver(Frame().Finished());
+        lab.Run();
+        Assert.Empty(lab.Underlay.Sent);
+        Assert.Equal(1, lab.Counters.Drops[(int)DropReason.EgressLoop]);
+
+        lab.B.Path.LeadsBack = false;
+        lab.Deliver(Frame().Finished());
+        lab.Run();
+        Assert.Single(lab.Underlay.Sent);
+    }
+
     public static TheoryData<string> BadOffloads => [.. Mutations.Keys];
 
     private static readonly Dictionary<string, Func<VirtioNetHeader, VirtioNetHeader>> Mutations = new()
