@@ -130,8 +130,11 @@ internal sealed class ConfigurationReader(ConfigurationProblems problems)
         Dictionary<string, Located<MacAddress>> macs = ReadMacs(section, segments);
         Located<int?>? mssClamp = section.Optional<int?>("mssClamp", ConfigurationValues.MssClamp);
         Located<bool>? fragment = section.Optional("fragment", TunnelReader.Fragment);
+        Located<bool>? reversePath = section.Optional("reversePath", TunnelReader.ReversePath);
         section.RefuseUnknownKeys();
-        return name is { } n && address is { } a ? new PeerOptions(n, a, port, mac, macs) { MssClamp = mssClamp, FragmentsInner = fragment } : null;
+        return name is { } n && address is { } a
+            ? new PeerOptions(n, a, port, mac, macs) { MssClamp = mssClamp, FragmentsInner = fragment, ChecksReversePath = reversePath }
+            : null;
     }
 
     private Dictionary<string, Located<MacAddress>> ReadMacs(YamlSection peer, List<SegmentOptions> segments)

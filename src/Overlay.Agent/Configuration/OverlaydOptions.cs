@@ -92,6 +92,7 @@ internal sealed record PathMtuOptions(Located<bool> Probe, Located<int> ConfirmS
 /// <param name="ZeroChecksumIPv6">In which directions datagrams over IPv6 may have none.</param>
 /// <param name="MssClamp">Most that the MSS option of a TCP SYN may say; 0: it is left alone; null: what the way to the peer carries.</param>
 /// <param name="FragmentsInner">IPv4 packets without DF that are too big are fragmented before encapsulation; otherwise they are dropped.</param>
+/// <param name="ChecksReversePath">Packets are taken only from the peer that the route of their inner source leads to.</param>
 /// <param name="EncapsulationLimit">Of IP-in-IP over IPv6 (RFC 2473, 4.1.1); its value null: none is written; null: not given.</param>
 /// <param name="IpInIpSegment">Name of the segment that gets what arrives in IP-in-IP while none sends in it; null: not given.</param>
 internal sealed record TunnelOptions(
@@ -104,6 +105,7 @@ internal sealed record TunnelOptions(
     IReadOnlyList<Located<ChecksumDirection>> ZeroChecksumIPv6,
     Located<int?> MssClamp,
     Located<bool> FragmentsInner,
+    Located<bool> ChecksReversePath,
     Located<int?>? EncapsulationLimit,
     Located<string>? IpInIpSegment)
 {
@@ -223,6 +225,9 @@ internal sealed record PeerOptions(
 
     /// <summary>What <see cref="TunnelOptions.FragmentsInner"/> says, for this peer; null: the same as for all.</summary>
     public Located<bool>? FragmentsInner { get; init; }
+
+    /// <summary>What <see cref="TunnelOptions.ChecksReversePath"/> says, for this peer; null: the same as for all.</summary>
+    public Located<bool>? ChecksReversePath { get; init; }
 
     /// <summary>MAC of its device in a segment, and the line that says so.</summary>
     public Located<MacAddress> MacIn(string segment) =>

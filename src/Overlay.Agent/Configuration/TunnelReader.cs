@@ -12,6 +12,9 @@ internal static class TunnelReader
     /// <summary>Whether IPv4 packets without DF are fragmented inside.</summary>
     public static readonly ValueParser<bool> Fragment = ConfigurationValues.OneOf(("inner", true), ("drop", false));
 
+    /// <summary>Whether the route of a packet's inner source has to lead to the peer that it comes from.</summary>
+    public static readonly ValueParser<bool> ReversePath = ConfigurationValues.OneOf(("off", false), ("strict", true));
+
     /// <summary>The port that IANA assigned; 0 for IP-in-IP, which has none.</summary>
     public static int DefaultPort(Encapsulation encapsulation) =>
         encapsulation switch
@@ -35,6 +38,7 @@ internal static class TunnelReader
                 ("send", ChecksumDirection.Send), ("receive", ChecksumDirection.Receive))),
             section.OrDefault<int?>("mssClamp", null, ConfigurationValues.MssClamp),
             section.OrDefault("fragment", true, Fragment),
+            section.OrDefault("reversePath", false, ReversePath),
             section.Optional<int?>("encapsulationLimit", ConfigurationValues.NoneOr(ConfigurationValues.Integer(0, byte.MaxValue))),
             section.Optional<string>("ipipSegment", ConfigurationValues.Name));
         section.RefuseUnknownKeys();

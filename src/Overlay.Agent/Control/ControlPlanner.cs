@@ -80,7 +80,7 @@ internal sealed class ControlPlanner(NodePlan basis, ControlView view, PeerWayFi
             else
                 peers.Add(node.Name, new PeerState(
                     node.Name, new UnderlayEndpoint(IpBits.V6OrMapped(address), (ushort)_options.Underlay.Port.Value), mac)
-                { MtuPolicy = policy });
+                { MtuPolicy = policy, ChecksReversePath = _options.Tunnel.ChecksReversePath });
         }
         return peers;
     }

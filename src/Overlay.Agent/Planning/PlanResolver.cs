@@ -61,6 +61,7 @@ internal sealed partial class PlanResolver(
                     MssClamp = (peer.MssClamp ?? options.Tunnel.MssClamp).Value,
                     FragmentsInner = peer.FragmentsInner ?? options.Tunnel.FragmentsInner,
                 },
+                ChecksReversePath = peer.ChecksReversePath ?? options.Tunnel.ChecksReversePath,
                 Macs = options.Segments.Where(segment => segment.NeedsPeerMacs)
                     .ToDictionary(segment => segment.Name.Value, segment => peer.MacIn(segment.Name).Value),
                 IsOnLink = routes.IsOnLink(peer.Name),

@@ -28,6 +28,7 @@ public static class SnapshotCompiler
                 // Another address is another path.
                 Path = known?.Endpoint.Address == peer.Endpoint.Address ? known.Path : new PeerPath(),
                 MtuPolicy = peer.MtuPolicy,
+                ChecksReversePath = peer.ChecksReversePath,
             });
         }
 

@@ -69,6 +69,9 @@ public sealed record PeerState(string Name, UnderlayEndpoint Endpoint, MacAddres
     /// <summary>What is done about packets that the way to it does not carry.</summary>
     public MtuPolicy MtuPolicy { get; init; } = MtuPolicy.Default;
 
+    /// <summary>Packets from it are taken only if the route of their inner source leads to it (RFC 3704, 2.2).</summary>
+    public bool ChecksReversePath { get; init; }
+
     /// <summary>Its address is on a subnet of the underlay's interface, so that packets can reach it without a tunnel.</summary>
     public bool IsOnLink { get; init; }
 }

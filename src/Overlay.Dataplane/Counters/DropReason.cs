@@ -45,6 +45,7 @@ public enum DropReason : byte
     IngressReservedMac,
     IngressSpoofedMac,
     IngressInnerSource,
+    IngressReversePath,
     IngressExpired,
     IngressEcnConflict,
     IngressDeviceRefused,

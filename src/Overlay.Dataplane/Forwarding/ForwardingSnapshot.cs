@@ -112,6 +112,27 @@ public sealed class Segment(
         return target.Action == RouteAction.Group ? Groups[target.Index].Choose(flowHash) : RouteTarget.NoPeer;
     }
 
+    /// <summary>True where the longest prefix that covers a packet's source leads to a peer, or to a group that it is a member of.</summary>
+    /// <param name="peer">Whom the packet came from.</param>
+    /// <param name="packet">An IP packet.</param>
+    /// <param name="frame">The frame that was parsed.</param>
+    public bool IsReversePath(Peer peer, in InnerPacket packet, ReadOnlySpan<byte> frame)
+    {
+        UInt128 source = packet.Source(frame);
+        int value = packet.IsIpv4 ? Routes.LookupV4((uint)source) : Routes.LookupV6(source);
+        if ((uint)value < RouteTarget.MostIndexes) return IsAt(value);
+        if (value == RouteTable.NoRoute) return false;
+        RouteTarget target = RouteTarget.Of(value);
+        if (target.Action != RouteAction.Group) return false;
+        foreach (int member in Groups[target.Index].Peers)
+        {
+            if (IsAt(member)) return true;
+        }
+        return false;
+
+        bool IsAt(int index) => Peers[index].Endpoint.Address == peer.Endpoint.Address;
+    }
+
     /// <summary>Most bytes from the tunnel header on that the way to a peer carries in one piece.</summary>
     public int RoomTo(Peer peer) => peer.Path.Mtu - OuterLengthTo(peer);
 

@@ -25,9 +25,15 @@ public sealed class Peer(string name, UnderlayEndpoint endpoint, MacAddress mac,
     /// <summary>What is done about packets that are larger.</summary>
     public MtuPolicy MtuPolicy { get; init; } = MtuPolicy.Default;
 
+    /// <summary>
+    /// IP packets from it are taken only if the route of their source leads to it: strict reverse path forwarding (RFC 3704, 2.2), which RFC
+    /// 4213, 3.6 recommends for tunnels towards edge networks.
+    /// </summary>
+    public bool ChecksReversePath { get; init; }
+
     /// <summary>The same peer, with the same counters and path, on another UDP port or with another device.</summary>
     public Peer At(ushort port, MacAddress mac) => port == Endpoint.Port && mac == Mac ? this
-        : new Peer(Name, Endpoint with { Port = port }, mac, Traffic) { Path = Path, MtuPolicy = MtuPolicy };
+        : new Peer(Name, Endpoint with { Port = port }, mac, Traffic) { Path = Path, MtuPolicy = MtuPolicy, ChecksReversePath = ChecksReversePath };
 }
 
 /// <summary>A peer's counters, one of each a queue, so that no two threads write one line.</summary>

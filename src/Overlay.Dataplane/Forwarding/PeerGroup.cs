@@ -36,6 +36,9 @@ public sealed class PeerGroup
 
     public IReadOnlyList<GroupMember> Members { get; }
 
+    /// <summary>Of the members: indexes in <see cref="Segment.Peers"/>.</summary>
+    public ReadOnlySpan<int> Peers => _peers;
+
     /// <summary>The peer of a flow. The lowest bits choose; those that choose an outer source port are the highest.</summary>
     /// <returns>Index in <see cref="Segment.Peers"/>.</returns>
     public int Choose(uint flowHash) => _peers[_buckets[flowHash & (Buckets - 1)]];

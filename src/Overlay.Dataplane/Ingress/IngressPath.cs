@@ -121,7 +121,8 @@ public sealed partial class IngressPath(int queue)
                 long before = port.Coalescer.SuperPackets;
                 if (!TEncapsulation.KnowsOptions(datagram, segment))
                     Drop(port, DropReason.IngressCriticalOption);
-                else if (!port.Coalescer.TryContinue(memory, frameOffset, frameLength, train.TrafficClass))
+                // A run may have been begun by another peer, whose sources are not this one's.
+                else if (peer.ChecksReversePath || !port.Coalescer.TryContinue(memory, frameOffset, frameLength, train.TrafficClass))
                 {
                     packets = Admit<TEncapsulation>(
                         memory, frameOffset, frameLength, tunnel, train.TrafficClass, snapshot, segment, port, sizes, peer, ref bytes);
@@ -151,6 +152,8 @@ public sealed partial class IngressPath(int queue)
         if (packet.VlanTags > segment.MaxVlanTags) return Drop(port, DropReason.IngressInnerVlan);
         if (!packet.IsBareIp && !IsForDevice(frame, segment)) return Drop(port, DropReason.IngressInnerMac);
         if (TEncapsulation.Refusal(frame, packet, snapshot) is { } refusal) return Drop(port, refusal);
+        if (peer.ChecksReversePath && (packet.IsIpv4 || packet.IsIpv6) && !segment.IsReversePath(peer, packet, frame))
+            return Drop(port, DropReason.IngressReversePath);
         if (!EcnDecapsulation.TryApply(frame, ref packet, outerTrafficClass)) return Drop(port, DropReason.IngressEcnConflict);
         if (MssClamp.IsSyn(frame, packet))
         {

@@ -43,6 +43,17 @@ public sealed class PlanResolverTests
     }
 
     [Fact]
+    public void Resolve_ReversePath_HoldsForEveryPeerThatDoesNotSayOtherwise()
+    {
+        string strict = SampleConfiguration.With("  egress: auto\n", "  egress: auto\n  reversePath: strict\n");
+        string butOne = strict.Replace("    port: 4790\n", "    port: 4790\n    reversePath: off\n", StringComparison.Ordinal);
+
+        Assert.All(Resolve(SampleConfiguration.Text, Loopback, Eth0).State.Peers, peer => Assert.False(peer.ChecksReversePath));
+        Assert.All(Resolve(strict, Loopback, Eth0).State.Peers, peer => Assert.True(peer.ChecksReversePath));
+        Assert.Equal([false, true], Resolve(butOne, Loopback, Eth0).State.Peers.Select(peer => peer.ChecksReversePath));
+    }
+
+    [Fact]
     public void Resolve_OneMacForTwoSegments_IsWarnedOf()
     {
         string text = SampleConfiguration.Text + "  - { prefix: 10.245.2.0/24, peer: node-b, segment: lab }\n";

@@ -88,6 +88,34 @@ public sealed class IpInIpTests
     }
 
     [Fact]
+    public async Task IpInIp_StrictReversePath_TakesFromAPeerWhatIsRoutedToItAndNothingElse()
+    {
+        await using LabNetwork network = await LabNetwork.CreateAsync(new LabOptions { TunnelPrefix = -8 });
+        LabNode a = network.A, b = network.B;
+        DaemonConfiguration strict = DaemonConfiguration.For(a, [b], Tunnel with { TunnelLines = ["reversePath: strict"] });
+        OverlayDaemon daemon = await network.StartDaemonAsync(a, strict with
+        {
+            Text = strict.ToYaml("SOCKET")
+                .Replace("peers:\n", "peers:\n  - { name: node-c, address: 192.0.2.77 }\n", StringComparison.Ordinal)
+                .Replace("routes:\n", "routes:\n  - { prefix: 10.244.77.0/24, peer: node-c }\n", StringComparison.Ordinal),
+        });
+        await network.StartDaemonAsync(b, Tunnel);
+        // Another peer's, this node's own pod's, and nobody's.
+        string[] sources = ["10.244.77.5", a.Pod4, "198.51.100.1"];
+
+        using (IpInIpInjector injector = await IpInIpInjector.OpenAsync(b, a))
+        {
+            foreach (string source in sources) injector.Send(b.Underlay4, Inner(source, a.Pod4, timeToLive: 64));
+        }
+
+        Assert.Equal(1, (await Ping.RunAsync(a.Pod, b.Pod4, size: 56)).Received);
+        Assert.Equal(1, (await Ping.RunAsync(b.Host, a.Pod4, size: 56)).Received);
+        StatusDocument status = await StatusFigures.AtRestAsync(daemon);
+        Assert.Equal(sources.Length, StatusFigures.Drops(status, "ingress-reverse-path"));
+        Assert.Equal(sources.Length, status.Queues.Sum(queue => StatusFigures.DropsOf(queue, "ingress-")));
+    }
+
+    [Fact]
     public async Task IpInIp_SenderThatIsNoPeer_IsDroppedAndCounted()
     {
         await using LabNetwork network = await LabNetwork.CreateAsync(new LabOptions { TunnelPrefix = -8 });
