@@ -84,6 +84,11 @@ internal sealed class ScaleLab(string controller, int nodes) : IAsyncDisposable
         return [.. times.Select(time => Stopwatch.GetElapsedTime(start, time).TotalMilliseconds)];
     }
 
+    /// <summary>Has the first node hand out addresses at a rate a second, each held for five seconds.</summary>
+    /// <returns>How long each took, how many were refused, and how many blocks the node has in the end.</returns>
+    public Task<(List<double> Milliseconds, int Refused, int Blocks)> ChurnAsync(double rate, TimeSpan duration) =>
+        Task.Factory.StartNew(() => _nodes[0].Churn(rate, duration), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+
     public (int All, int Distinct) CountAddresses()
     {
         IPAddress[] addresses = [.. _nodes.SelectMany(node => node.Addresses)];

@@ -42,8 +42,30 @@ internal sealed class ScaleNode : IAsyncDisposable
         {
             string owner = string.Create(CultureInfo.InvariantCulture, $"{_name}/pod-{i}");
             while (_allocator.Allocate("pods", AddressFamily.InterNetwork, owner).Status == AllocationStatus.Exhausted)
-                await Task.Delay(20, deadline).ConfigureAwait(false);
+                await Task.Delay(100, deadline).ConfigureAwait(false);
         }
+    }
+
+    /// <summary>Hands out addresses at a rate a second, each held for five seconds; for a thread of its own.</summary>
+    public (List<double> Milliseconds, int Refused, int Blocks) Churn(double rate, TimeSpan duration)
+    {
+        var held = new Queue<(long Until, string Owner)>();
+        var taken = new List<double>();
+        int refused = 0;
+        long start = Stopwatch.GetTimestamp();
+        for (int i = 0; i < rate * duration.TotalSeconds; i++)
+        {
+            TimeSpan early = TimeSpan.FromSeconds(i / rate) - Stopwatch.GetElapsedTime(start);
+            if (early > TimeSpan.Zero) Thread.Sleep(early);
+            string owner = string.Create(CultureInfo.InvariantCulture, $"{_name}/churn-{i}");
+            long before = Stopwatch.GetTimestamp();
+            Allocation next = _allocator.Allocate("pods", AddressFamily.InterNetwork, owner);
+            taken.Add(Stopwatch.GetElapsedTime(before).TotalMilliseconds);
+            if (next.Status == AllocationStatus.Allocated) held.Enqueue((before + (5 * Stopwatch.Frequency), owner));
+            else refused++;
+            while (held.TryPeek(out (long Until, string Owner) oldest) && oldest.Until < before) _allocator.Release("pods", held.Dequeue().Owner);
+        }
+        return (taken, refused, _allocator.BlocksOf("pods").Count);
     }
 
     /// <summary>Waits until a revision is known.</summary>

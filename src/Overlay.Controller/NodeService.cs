@@ -137,7 +137,11 @@ internal sealed class NodeService(
         BlockLease lease = await leases.LeaseAsync(
             Requests.Name("network", request.Network), request.Node, isIPv6 ? AddressFamily.InterNetworkV6 : AddressFamily.InterNetwork,
             call.Cancellation, wanted).ConfigureAwait(false);
-        if (lease.Block is { } block) return new AcquireBlockResponse { Prefix = block.ToString(), Revision = lease.Revision };
+        if (lease.Block is { } block)
+        {
+            await lending.WithdrawAsync(request.Network, request.Node, isIPv6, call.Cancellation).ConfigureAwait(false);
+            return new AcquireBlockResponse { Prefix = block.ToString(), Revision = lease.Revision };
+        }
         string wish = "";
         if (lease.Status == BlockLeaseStatus.Exhausted && cache.Network(request.Network) is { Borrowing: true })
         {

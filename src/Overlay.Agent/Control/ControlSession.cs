@@ -142,7 +142,25 @@ internal sealed class ControlSession(
         while (true)
         {
             await Task.Delay(TimeSpan.FromSeconds(registered.LeaseSeconds / 3.0), stop).ConfigureAwait(false);
-            await nodes.RenewAsync(request, stop).ConfigureAwait(false);
+            await RenewAsync(nodes, request, TimeSpan.FromSeconds(registered.LeaseSeconds), stop).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>A controller that is slow to answer is asked again, as long as the lease may live: to register anew costs it more.</summary>
+    private static async Task RenewAsync(NodesClient nodes, RenewRequest request, TimeSpan patience, CancellationToken stop)
+    {
+        long start = Environment.TickCount64;
+        while (true)
+        {
+            try
+            {
+                await nodes.RenewAsync(request, stop).ConfigureAwait(false);
+                return;
+            }
+            catch (GrpcException exception) when (exception.Status == GrpcStatusCode.DeadlineExceeded && Environment.TickCount64 - start < patience.TotalMilliseconds)
+            {
+                // It is asked again.
+            }
         }
     }
 

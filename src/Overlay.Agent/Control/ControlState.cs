@@ -9,6 +9,8 @@ namespace Overlay.Agent.Control;
 /// </summary>
 internal sealed class ControlState
 {
+    private const int ChangesWrittenTogether = 100;
+
     private static readonly TimeSpan SaveQuiet = TimeSpan.FromSeconds(1);
 
     private static readonly TimeSpan SaveLatest = TimeSpan.FromSeconds(30);
@@ -115,11 +117,21 @@ internal sealed class ControlState
     /// <exception cref="IOException">It cannot be written.</exception>
     public bool Save()
     {
-        ControlView view = View();
-        if (view.Revision == _saved) return false;
-        var whole = new WatchResponse { Revision = view.Revision, Reset = true, Changes = { view.All } };
-        DurableFile.Write(_path, whole.ToByteArray());
-        _saved = view.Revision;
+        Change[] changes;
+        long revision;
+        lock (_lock)
+        {
+            if (_revision == _saved) return false;
+            revision = _revision;
+            changes = [.. _changes.Values];
+        }
+        // Messages of one type that follow each other are one that has all of their fields: none is as large as the whole.
+        DurableFile.Write(_path, file =>
+        {
+            new WatchResponse { Revision = revision, Reset = true }.WriteTo(file);
+            foreach (Change[] part in changes.Chunk(ChangesWrittenTogether)) new WatchResponse { Changes = { part } }.WriteTo(file);
+        });
+        lock (_lock) _saved = revision;
         return true;
     }
 

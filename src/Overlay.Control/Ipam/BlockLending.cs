@@ -42,6 +42,13 @@ public sealed class BlockLending(IControlStore store, StateCache cache, TimeProv
             .ConfigureAwait(false);
     }
 
+    /// <summary>Takes a wish back, where there is one: the node got a whole block.</summary>
+    public async Task WithdrawAsync(string network, string node, bool isIPv6, CancellationToken cancellation)
+    {
+        string key = StateKeys.Wish(network, node, isIPv6);
+        if (cache.Find(key) is not null) await store.CommitAsync(new StoreTransaction().Delete(key), cancellation).ConfigureAwait(false);
+    }
+
     /// <summary>Lends a part of a node's block, of which the node hands out no address, to another node.</summary>
     /// <param name="generation">Of the registration by which the node lends.</param>
     public async Task<BlockLoan> LendAsync(string network, string node, long generation, IPNetwork part, string to, CancellationToken cancellation)

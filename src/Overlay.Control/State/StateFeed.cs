@@ -21,8 +21,8 @@ public sealed class StateFeed
 
     private static readonly TimeSpan MostPace = TimeSpan.FromMilliseconds(400);
 
-    /// <summary>About four times what it takes to write a message to one watcher.</summary>
-    private static readonly TimeSpan PaceOfAWatcher = TimeSpan.FromMicroseconds(250);
+    /// <summary>Several times what it takes to write a message to one watcher.</summary>
+    private static readonly TimeSpan PaceOfAWatcher = TimeSpan.FromMicroseconds(400);
 
     private readonly StateCache _cache;
     private readonly Lock _lock = new();

@@ -9,19 +9,27 @@ public static class DurableFile
     /// <exception cref="IOException">It cannot be written; the old content stands.</exception>
     public static void Write(string path, ReadOnlySpan<byte> content)
     {
-        string temporary = $"{path}.new";
-        using (FileStream file = new(temporary, new FileStreamOptions
-        {
-            Mode = FileMode.Create,
-            Access = FileAccess.Write,
-            UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
-        }))
+        string temporary = TemporaryOf(path);
+        using (FileStream file = Open(temporary))
         {
             file.Write(content);
             file.Flush(flushToDisk: true);
         }
-        File.Move(temporary, path, overwrite: true);
-        SyncFolder(Path.GetDirectoryName(path)!);
+        Rename(temporary, path);
+    }
+
+    /// <inheritdoc cref="Write(string, ReadOnlySpan{byte})"/>
+    /// <param name="path">The file.</param>
+    /// <param name="write">Writes the content.</param>
+    public static void Write(string path, Action<Stream> write)
+    {
+        string temporary = TemporaryOf(path);
+        using (FileStream file = Open(temporary))
+        {
+            write(file);
+            file.Flush(flushToDisk: true);
+        }
+        Rename(temporary, path);
     }
 
     /// <summary>Makes an empty file that only its owner may use, in place of what is there.</summary>
@@ -42,6 +50,21 @@ public static class DurableFile
     public static void Delete(string path)
     {
         File.Delete(path);
+        SyncFolder(Path.GetDirectoryName(path)!);
+    }
+
+    private static string TemporaryOf(string path) => $"{path}.new";
+
+    private static FileStream Open(string path) => new(path, new FileStreamOptions
+    {
+        Mode = FileMode.Create,
+        Access = FileAccess.Write,
+        UnixCreateMode = UnixFileMode.UserRead | UnixFileMode.UserWrite,
+    });
+
+    private static void Rename(string temporary, string path)
+    {
+        File.Move(temporary, path, overwrite: true);
         SyncFolder(Path.GetDirectoryName(path)!);
     }
 

@@ -102,6 +102,10 @@ internal sealed class ControlledLab : IAsyncDisposable
 
     public Task<string> AdministerAsync(params string[] arguments) => OverlayAsync([.. arguments, "--socket", $"{Folder}/controller.sock"]);
 
+    /// <summary>As <see cref="AdministerAsync"/>, however it ends.</summary>
+    public Task<CommandResult> AskAsync(params string[] arguments) =>
+        Command.RunAsync(Deadline, null, Repository.Client, [.. arguments, "--socket", $"{Folder}/controller.sock"]);
+
     /// <summary>Waits for the first IPv4 address that a node has on a network's device.</summary>
     public static async Task<string> AddressAsync(NetworkNamespace host, string device)
     {
