@@ -2,7 +2,6 @@ using Microsoft.Extensions.Logging;
 using Overlay.Agent.Api;
 using Overlay.Agent.Planning;
 using Overlay.Agent.Pods;
-using Overlay.Agent.Status;
 
 namespace Overlay.Agent;
 
@@ -18,7 +17,7 @@ internal sealed partial class Daemon
         if (_pods is null)
         {
             if ((_pods = ListenForPods(node.Plan)) is null) return;
-            api.Reporter = new StatusReporter(node, _control, _pods);
+            api.Reporter = _observation!.Report(_pods);
             _pods.StartAsync().GetAwaiter().GetResult();
         }
         else if (PodSettings.Of(node.Plan) is { } settings)

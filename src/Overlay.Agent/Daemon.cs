@@ -26,6 +26,7 @@ internal sealed partial class Daemon(string file, ILoggerFactory logs) : IDispos
     private readonly ILogger _log = logs.CreateLogger("overlayd");
     private readonly BlockingCollection<Event> _events = [];
     private ControlAgent? _control;
+    private NodeObservation? _observation;
     private int _controlChanged;
 
     private enum EventKind
@@ -54,7 +55,9 @@ internal sealed partial class Daemon(string file, ILoggerFactory logs) : IDispos
         try
         {
             // The socket goes first: it keeps a second daemon from touching the first one's devices.
-            await using LocalApiServer api = await LocalApiServer.StartAsync(plan.Options.ApiSocket, logs).ConfigureAwait(false);
+            var monitoring = new Monitoring();
+            await using LocalApiServer api = await LocalApiServer.StartAsync(plan.Options.ApiSocket, monitoring, logs).ConfigureAwait(false);
+            await using HttpEndpoint? endpoint = await monitoring.ListenAsync(plan.Options.Metrics.Listen?.Value, logs).ConfigureAwait(false);
             using ControlAgent? control = plan.Options.Control is null ? null : new ControlAgent(plan, AnnounceControl, WorkerDied, _log);
             _control = control;
             NodePlan first = control?.Plan() ?? plan;
@@ -63,7 +66,9 @@ internal sealed partial class Daemon(string file, ILoggerFactory logs) : IDispos
             {
                 using var node = Node.Start(first, WorkerDied, _log);
                 using HostEvents host = node.Watch(() => _events.Add(new Event(EventKind.HostChanged)), WorkerDied);
-                api.Reporter = new StatusReporter(node, control, _pods);
+                using var observation = new NodeObservation(node, control, monitoring, _log);
+                _observation = observation;
+                api.Reporter = observation.Report(_pods);
                 if (_pods is not null) await _pods.StartAsync().ConfigureAwait(false);
                 node.MtuChanged += segment => _log.LogInformation("{Device} has MTU {Mtu}", segment.Device, segment.Mtu);
                 HostWarnings.Log(plan, _log);
@@ -99,6 +104,7 @@ internal sealed partial class Daemon(string file, ILoggerFactory logs) : IDispos
             if (left <= TimeSpan.Zero)
             {
                 node.VerifyDevices();
+                _observation!.Look();
                 verified = Stopwatch.GetTimestamp();
                 continue;
             }

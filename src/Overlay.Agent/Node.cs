@@ -1,14 +1,17 @@
 using Microsoft.Extensions.Logging;
 using Overlay.Agent.Forwarding;
 using Overlay.Agent.Paths;
+using Overlay.Agent.Health;
 using Overlay.Agent.Planning;
 using Overlay.Agent.Setup;
 using Overlay.Agent.Status;
 using Overlay.Control.Compilation;
 using Overlay.Dataplane.Forwarding;
+using Overlay.Dataplane.Observation;
 using Overlay.Linux;
 using Overlay.Linux.Netlink;
 using Overlay.Linux.Tap;
+using Overlay.Rpc;
 
 namespace Overlay.Agent;
 
@@ -31,8 +34,9 @@ internal sealed class Node : IDisposable
     private volatile QueueWorker[] _workers = [];
     private volatile NodePlan _plan;
 
-    private Node(NodePlan plan, UnderlayQueues underlay, Action<Exception> workerDied, ILogger log)
+    private Node(NodePlan plan, UnderlayQueues underlay, SelfTest selfTest, Action<Exception> workerDied, ILogger log)
     {
+        SelfTest = selfTest;
         _workerDied = workerDied;
         _plan = plan;
         _underlay = underlay;
@@ -40,6 +44,7 @@ internal sealed class Node : IDisposable
         _watch = new DeviceWatch(_netlink, log);
         int queues = underlay.Queues.Count;
         Counters = [.. Enumerable.Range(0, queues).Select(_ => new QueueCounterSet(plan.Segments.Count))];
+        Observers = [.. Enumerable.Range(0, queues).Select(_ => new PacketObserver(plan.Options.Capture.Ring))];
         _snapshot = new SnapshotSlot(SnapshotCompiler.Compile(plan.State, queues));
     }
 
@@ -53,6 +58,9 @@ internal sealed class Node : IDisposable
     /// <summary>By queue.</summary>
     public IReadOnlyList<QueueCounterSet> Counters { get; private set; }
 
+    /// <summary>By queue; the same as long as the daemon runs.</summary>
+    public IReadOnlyList<PacketObserver> Observers { get; }
+
     public UnderlayQueues Underlay => _underlay;
 
     /// <summary>
@@ -64,6 +72,12 @@ internal sealed class Node : IDisposable
     /// <summary>By segment index.</summary>
     public IReadOnlyList<TapDevice> Devices => _devices;
 
+    /// <summary>What was tried before anything was set up.</summary>
+    public SelfTest SelfTest { get; }
+
+    /// <summary>What somebody did to devices and routes that could not be mended.</summary>
+    public IEnumerable<DeviceTrouble> Troubles => _watch.Troubles;
+
     /// <summary>True while every worker runs.</summary>
     public bool IsForwarding => _workers is [_, ..] workers && Array.TrueForAll(workers, worker => worker.IsRunning);
 
@@ -73,7 +87,9 @@ internal sealed class Node : IDisposable
     /// <param name="log">For what the kernel refuses and the daemon works around.</param>
     public static Node Start(NodePlan plan, Action<Exception> workerDied, ILogger log)
     {
-        var node = new Node(plan, UnderlayQueues.Open(plan), workerDied, log);
+        SelfTest selfTest = SelfTest.Run(plan);
+        foreach (SelfTestResult failed in selfTest.Results.Where(each => each.Passed == false)) log.LogWarning("self-test of {What} failed: {Outcome}", failed.Name, failed.Outcome);
+        var node = new Node(plan, UnderlayQueues.Open(plan, selfTest.Udp), selfTest, workerDied, log);
         try
         {
             LimitPaths(node.Snapshot, plan);
@@ -119,6 +135,7 @@ internal sealed class Node : IDisposable
         undo.Commit();
         NodePlan previous = _plan;
         _plan = plan;
+        foreach (PacketObserver observer in Observers) observer.RingCapacity = plan.Options.Capture.Ring;
         _paths!.Changed(plan);
         foreach (SegmentPlan segment in plan.Segments.Where(segment => previous.Segments.Any(each => each.Device == segment.Device && each.Mtu != segment.Mtu)))
             MtuChanged?.Invoke(segment);
@@ -168,12 +185,12 @@ internal sealed class Node : IDisposable
         _underlay.Dispose();
         try
         {
-            _underlay = UnderlayQueues.Open(plan);
+            _underlay = UnderlayQueues.Open(plan, SelfTest.Udp);
         }
         catch (Exception exception) when (exception is LinuxException or StartRefusedException)
         {
             added.ForEach(device => device.Dispose());
-            _underlay = UnderlayQueues.Open(_plan);
+            _underlay = UnderlayQueues.Open(_plan, SelfTest.Udp);
             StartWorkers();
             throw;
         }
@@ -309,7 +326,7 @@ internal sealed class Node : IDisposable
         {
             int index = queue;
             TapQueue[] devices = [.. _devices.Select(device => device.Queues[index])];
-            workers.Add(new QueueWorker(index, _plan, devices, _underlay, _snapshot, Counters[index], _paths.Inboxes[index], _workerDied));
+            workers.Add(new QueueWorker(index, _plan, devices, _underlay, _snapshot, Counters[index], _paths.Inboxes[index], Observers[index], _workerDied));
         }
         _workers = [.. workers];
         workers.ForEach(worker => worker.Start());

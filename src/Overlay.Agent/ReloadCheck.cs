@@ -33,6 +33,8 @@ internal sealed class ReloadCheck(NodePlan before, NodePlan after, Configuration
             "tunnel: zeroChecksumIPv6", ZeroChecksums(old),
             new(ZeroChecksums(changed), changed.Tunnel.ZeroChecksumIPv6 is [var first, ..] ? first.Line : changed.Tunnel.Checksum.Line));
 
+        Same("'metrics:'", old.Metrics.Text, new(changed.Metrics.Text, changed.Metrics.Line));
+        Same("capture: alarms", old.Capture.Alarms?.Value ?? "(none)", new(changed.Capture.Alarms?.Value ?? "(none)", changed.Capture.Alarms?.Line ?? changed.Capture.Line));
         CheckPods(old.Pods, changed.Pods, changed.Node.Line);
 
         var segments = new List<SegmentPlan>();

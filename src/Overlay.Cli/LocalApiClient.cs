@@ -46,6 +46,10 @@ internal sealed class LocalApiClient : IDisposable
         GetAsync(LocalApi.RoutesPath, "list of routes", StatusJson.Default.RouteListDocument, cancellation);
 
     /// <exception cref="LocalApiException">The daemon is not there, or answered something else.</exception>
+    public Task<HealthDocument> GetHealthAsync(CancellationToken cancellation) =>
+        GetAsync(LocalApi.FindingsPath, "health", StatusJson.Default.HealthDocument, cancellation);
+
+    /// <exception cref="LocalApiException">The daemon is not there, or answered something else.</exception>
     public Task<PodsDocument> GetPodsAsync(CancellationToken cancellation) =>
         GetAsync(LocalApi.PodsPath, "list of pods", StatusJson.Default.PodsDocument, cancellation);
 
@@ -56,6 +60,28 @@ internal sealed class LocalApiClient : IDisposable
     /// <exception cref="LocalApiException">The daemon is not there, has no such segment, or answered something else.</exception>
     public Task<RouteLookupDocument> GetRouteAsync(RouteQuestion question, CancellationToken cancellation) =>
         GetAsync($"{LocalApi.RouteLookupPath}?{question.ToQuery()}", "route", StatusJson.Default.RouteLookupDocument, cancellation);
+
+    /// <summary>Begins a capture, which goes on until the daemon or the caller ends it.</summary>
+    /// <param name="path">With its query.</param>
+    /// <exception cref="LocalApiException">The daemon is not there, or refuses.</exception>
+    public async Task<RunningCapture> CaptureAsync(string path, CancellationToken cancellation)
+    {
+        try
+        {
+            HttpResponseMessage response = await _http.GetAsync(new Uri(path, UriKind.Relative), HttpCompletionOption.ResponseHeadersRead, cancellation).ConfigureAwait(false);
+            if (response.IsSuccessStatusCode) return new RunningCapture(_http, response, await response.Content.ReadAsStreamAsync(cancellation).ConfigureAwait(false));
+            using (response)
+            {
+                string said = await response.Content.ReadAsStringAsync(cancellation).ConfigureAwait(false);
+                throw new LocalApiException(
+                    response.StatusCode == HttpStatusCode.BadRequest ? said : $"{_daemon} at {_socket} answered {(int)response.StatusCode} {response.ReasonPhrase}; see its log");
+            }
+        }
+        catch (HttpRequestException exception)
+        {
+            throw new LocalApiException(Explain(exception), exception);
+        }
+    }
 
     private async Task<T> GetAsync<T>(string path, string what, JsonTypeInfo<T> type, CancellationToken cancellation)
     {

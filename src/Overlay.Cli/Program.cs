@@ -10,6 +10,7 @@ var root = new RootCommand("Shows what overlayd on this node does, and administe
     FdbCommand.Create(Console.Out, Console.Error),
     StatusCommand.CreatePeers(Console.Out, Console.Error),
     StatusCommand.CreateRoutes(Console.Out, Console.Error),
+    HealthCommand.Create(Console.Out, Console.Error),
     RouteCommand.Create(Console.Out, Console.Error),
     NetworkCommand.Create(Console.Out, Console.Error),
     NodeCommand.Create(Console.Out, Console.Error),
@@ -18,6 +19,7 @@ var root = new RootCommand("Shows what overlayd on this node does, and administe
     PodsCommand.Create(Console.Out, Console.Error),
     PodsCommand.CreateOne(Console.Out, Console.Error),
     VolumesCommand.Create(Console.Out, Console.Error),
+    CaptureCommand.Create(CaptureCommand.OpenOutput, Console.Error),
     DecodeCommand.Create(Console.OpenStandardOutput, Console.Error),
 };
 ParseResult parsed = root.Parse(args);

@@ -20,7 +20,7 @@ internal static class CommandLine
         var pools = new Option<string[]>("--pool") { Description = "Folder that holds volumes, image:FILE,SIZE or device:NODE; the first is the default.", HelpName = "NAME=PLACE" };
         var allow = new Option<string[]>("--allow") { Description = "Source that static volumes may have; none without it.", HelpName = "KIND:SOURCE" };
         Option<string> api = WithDefault("--api", "Socket where `overlay volumes` asks, or none.", "PATH", Rpc.LocalApi.DefaultVolumesSocket);
-        var health = new Option<string?>("--health") { Description = "Address of the liveness endpoint, /healthz.", HelpName = "IP:PORT" };
+        var health = new Option<string?>("--health") { Description = "Address of the liveness endpoint, /healthz, and of /metrics.", HelpName = "IP:PORT" };
         Option<string> toolSeconds = WithDefault("--tool-timeout", "Seconds that mkfs, fsck and the like may take.", "SECONDS", "300");
         Option<string> most = WithDefault("--max-volumes", "Most volumes that the node is to have.", "NUMBER", "256");
         var root = new RootCommand("Volumes for pods: a CSI driver.")

@@ -63,7 +63,8 @@ internal sealed class Driver(CsiOptions options, ILoggerFactory logs)
         var copying = new ImageCopying(pools, steps);
         var making = new VolumeMaking(topology, store, pools, ledger, new VolumeSources(store, pools, gate, copying), new FileSystems(tools), listing, steps);
         var snapshots = new SnapshotMaking(store, pools, ledger, gate, copying, steps);
-        var routes = new GrpcRoutes();
+        using var metrics = new CsiMetrics(store, pools);
+        var routes = new GrpcRoutes { Completed = metrics.Completed };
         identity.AddTo(routes);
         new ControllerService(pools, gate, making, listing, snapshots).AddTo(routes);
         CreateNode(store, gate, pools, tools, stats, steps).AddTo(routes);
@@ -71,7 +72,7 @@ internal sealed class Driver(CsiOptions options, ILoggerFactory logs)
         // One that was left by a driver that was killed tells the kubelet of a driver that is not ready.
         if (options.RegistrationFolder is { } plugins) UnixSocketFile.RemoveStale(Registration.SocketPath(plugins, options.Name));
         await using GrpcServer server = await GrpcServer.ListenAsync(options.Socket, routes, logs).ConfigureAwait(false);
-        await using LocalHttpServer? http = await LocalHttpServer.StartAsync(options, identity, new VolumesReporter(options, store, pools, stats), logs).ConfigureAwait(false);
+        await using LocalHttpServer? http = await LocalHttpServer.StartAsync(options, identity, new VolumesReporter(options, store, pools, stats), metrics, logs).ConfigureAwait(false);
         foreach (PoolMount mount in mounts) mount.Open();
         var reconciler = new Reconciler(store, pools, steps);
         reconciler.Thaw();

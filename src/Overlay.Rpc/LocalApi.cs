@@ -29,8 +29,56 @@ public static class LocalApi
     /// <summary>Path of <see cref="VolumesDocument"/>, at overlay-csi.</summary>
     public const string VolumesPath = "/v1/volumes";
 
-    /// <summary>Path of overlay-csi's liveness: 200, or 503 and why it does not serve.</summary>
+    /// <summary>Path of liveness, of either daemon: 200, or 503 and why it does not serve.</summary>
     public const string HealthPath = "/healthz";
+
+    /// <summary>Path of overlayd's readiness: 200, or 503 and what is in the way.</summary>
+    public const string ReadyPath = "/readyz";
+
+    /// <summary>Path of the metrics of either daemon, in Prometheus' text format.</summary>
+    public const string MetricsPath = "/metrics";
+
+    /// <summary>Path of <see cref="HealthDocument"/>.</summary>
+    public const string FindingsPath = "/v1/health";
+
+    /// <summary>
+    /// GET: a capture as pcapng, until it is ended; its number is in the header <see cref="CaptureHeader"/>. DELETE with the query
+    /// <see cref="CaptureQuery"/>: ends it, so that the file is completed.
+    /// </summary>
+    public const string CapturePath = "/v1/capture";
+
+    /// <summary>Header with the number of a capture.</summary>
+    public const string CaptureHeader = "Overlay-Capture";
+
+    /// <summary>Number of the capture to end.</summary>
+    public const string CaptureQuery = "capture";
+
+    /// <summary>Only packets to and from a peer, by name.</summary>
+    public const string PeerQuery = "peer";
+
+    /// <summary>Only packets from or to an address or prefix, inner or outer.</summary>
+    public const string HostQuery = "host";
+
+    /// <summary>Only inner TCP and UDP packets from or to a port.</summary>
+    public const string PortQuery = "port";
+
+    /// <summary><c>true</c>: only packets that were dropped.</summary>
+    public const string DroppedQuery = "dropped";
+
+    /// <summary><c>inner</c> or <c>outer</c>: only packets that are seen there.</summary>
+    public const string AtQuery = "at";
+
+    /// <summary>Ends the capture after as many packets.</summary>
+    public const string CountQuery = "count";
+
+    /// <summary>Most bytes kept of a packet.</summary>
+    public const string SnapLengthQuery = "snapLength";
+
+    /// <summary><c>true</c>: super-packets are written as the packets that they stand for.</summary>
+    public const string SegmentedQuery = "segmented";
+
+    /// <summary><c>true</c>: what the always-on ring holds, and no more.</summary>
+    public const string RingQuery = "ring";
 
     /// <summary>Destination to look up; required.</summary>
     public const string AddressQuery = "address";

@@ -15,6 +15,9 @@ namespace Overlay.Wire;
 /// </remarks>
 public static class InternetChecksum
 {
+    /// <summary>Adds word by word, without vector instructions: for processors on which those are found to add wrongly.</summary>
+    public static bool IsPlain { get; set; }
+
     /// <summary>
     /// Adds <paramref name="data"/> to a partial sum. Parts of one message may be added one after the other, and in any order, as long as
     /// every part begins at an even offset of the message; so only the last one may have an odd length.
@@ -25,12 +28,12 @@ public static class InternetChecksum
         nuint length = (nuint)data.Length;
         nuint offset = 0;
         ulong part = 0;
-        if (Vector512.IsHardwareAccelerated && length >= 64)
+        if (Vector512.IsHardwareAccelerated && length >= 64 && !IsPlain)
         {
             offset = length & ~(nuint)63;
             part = AddBlocks512(ref start, offset);
         }
-        else if (Vector256.IsHardwareAccelerated && length >= 64)
+        else if (Vector256.IsHardwareAccelerated && length >= 64 && !IsPlain)
         {
             offset = length & ~(nuint)31;
             part = AddBlocks256(ref start, offset);

@@ -39,6 +39,12 @@ public sealed class LocalApiTests
 
         await driver.UnpublishAsync(volume, target);
         await driver.UnstageAsync(volume);
+        using var http = new HttpClient(Rpc.Hosting.UnixSocketHttp.CreateHandler(driver.Api)) { BaseAddress = new Uri("http://localhost"), Timeout = DriverProcess.Patience };
+        string metrics = await http.GetStringAsync(new Uri(LocalApi.MetricsPath, UriKind.Relative));
+        Assert.Contains("\noverlay_csi_duration_seconds_count{method=\"NodeStageVolume\",code=\"0\"} ", metrics, StringComparison.Ordinal);
+        Assert.Contains("\noverlay_csi_volumes 1\n", metrics, StringComparison.Ordinal);
+        Assert.Contains("\noverlay_csi_pool_available_bytes{pool=\"images\"} ", metrics, StringComparison.Ordinal);
+        Assert.Equal("", ProgramRun.StartReading(Encoding.UTF8.GetBytes(metrics), "promtool", "check", "metrics").Errors);
     }
 
     [Fact]

@@ -4,6 +4,7 @@ using Overlay.Dataplane.Counters;
 using Overlay.Dataplane.Egress;
 using Overlay.Dataplane.Forwarding;
 using Overlay.Dataplane.Ingress;
+using Overlay.Dataplane.Observation;
 using Overlay.Dataplane.Tunnels;
 using Overlay.Wire;
 
@@ -36,6 +37,9 @@ public sealed record BridgeLabOptions
     public IReadOnlyList<(MacAddress Mac, int Peer)> Fixed { get; init; } = [];
 
     public IReadOnlyList<(UInt128 Address, BridgeNeighbour Neighbour)> Neighbours { get; init; } = [];
+
+    /// <summary>Numbers of the peers that are flooded to, from 1.</summary>
+    public int[] Flood { get; init; } = [1, 2, 3];
 }
 
 /// <summary>Both ways of one bridged segment, between a device and an underlay in memory, with three peers: two over IPv4, one over IPv6.</summary>
@@ -45,7 +49,7 @@ public sealed class BridgeLab
     public const int AgeingSeconds = 10;
     public const int Trains = 16;
 
-    private readonly IngressPath _ingress = new(queue: 0);
+    private readonly IngressPath _ingress;
     private readonly IngressPort[] _ports;
 
     public BridgeLab(BridgeLabOptions? options = null)
@@ -53,7 +57,7 @@ public sealed class BridgeLab
         BridgeLabOptions given = options ?? new BridgeLabOptions();
         Peers = [NewPeer("node-b", IpBits.Mapped(0xc000_0202)), NewPeer("node-c", IpBits.Mapped(0xc000_0203)), NewPeer("node-d", new UInt128(0x2001_0db8_0000_0000, 4))];
         Bridge = new Bridge(
-            OwnMac, [.. Peers.Select((peer, index) => (index + 1, peer, peer))], [1, 2, 3], given.Fixed.Select(each => (each.Mac, each.Peer + 1)), given.Neighbours)
+            OwnMac, [.. Peers.Select((peer, index) => (index + 1, peer, peer))], given.Flood, given.Fixed.Select(each => (each.Mac, each.Peer + 1)), given.Neighbours)
         {
             Learned = given.Learns ? new MacTable(given.LearnLimit, Time) : null,
             LearnedNeighbours = given.LearnsNeighbours ? new NeighbourTable(given.LearnLimit) : null,
@@ -72,7 +76,11 @@ public sealed class BridgeLab
             TunnelSuperPackets = given.Tunnel,
             LocalV4 = EgressLab.LocalOuterV4,
             LocalV6 = EgressLab.LocalOuterV6,
-        });
+        })
+        {
+            Observer = Observer,
+        };
+        _ingress = new IngressPath(queue: 0) { Observer = Observer };
         Input = new FrameBatch(new PacketMemory(1 << 20), Segment.Headroom, 256, superPacketLimit: 4);
         Output = new SendBatch(given.TrainCapacity, given.SliceCapacity);
     }
@@ -100,6 +108,8 @@ public sealed class BridgeLab
     public GatherBatch Answers { get; } = new(64, 64);
 
     public QueueCounters Counters { get; } = new();
+
+    public PacketObserver Observer { get; } = new(EgressLab.RingCapacity);
 
     public QueueCounters Unassigned { get; } = new();
 
@@ -148,6 +158,7 @@ public sealed class BridgeLab
         {
             ProcessReceived();
             Device.Write(Port.Frames);
+            Observer.Delivered(Port, Segment, Received.Memory);
             Port.Account();
         }
     }

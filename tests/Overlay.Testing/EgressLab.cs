@@ -2,6 +2,7 @@ using Overlay.Dataplane.Buffers;
 using Overlay.Dataplane.Counters;
 using Overlay.Dataplane.Egress;
 using Overlay.Dataplane.Forwarding;
+using Overlay.Dataplane.Observation;
 using Overlay.Dataplane.Offload;
 using Overlay.Dataplane.Tunnels;
 using Overlay.Wire;
@@ -17,6 +18,8 @@ public sealed class EgressLab
     public const uint Vni = 42;
     public const uint LocalV4 = 0x0a_f4_01_05;
     public const uint LocalOuterV4 = 0xc000_0201;
+
+    public const int RingCapacity = 64;
 
     private const int SourcePorts = 256;
 
@@ -50,7 +53,7 @@ public sealed class EgressLab
             LocalV6 = LocalOuterV6,
         };
         Options = change is null ? options : change(options);
-        Path = new EgressPath(Options);
+        Path = new EgressPath(Options) { Observer = Observer };
         Input = new FrameBatch(new PacketMemory(1 << 20), Segment.Headroom, frameCapacity, superPacketLimit: 4);
         Output = new SendBatch(trainCapacity, sliceCapacity);
     }
@@ -78,6 +81,8 @@ public sealed class EgressLab
     public GatherBatch Answers { get; } = new(64, 64);
 
     public QueueCounters Counters { get; } = new();
+
+    public PacketObserver Observer { get; } = new(RingCapacity);
 
     public MemoryFrameDevice Device { get; } = new();
 

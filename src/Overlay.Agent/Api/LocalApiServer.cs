@@ -8,6 +8,7 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Options;
+using Overlay.Agent.Capture;
 using Overlay.Agent.Status;
 using Overlay.Rpc;
 using Overlay.Rpc.Hosting;
@@ -22,12 +23,16 @@ internal sealed class LocalApiServer : IHttpApplication<HttpContext>, IAsyncDisp
 {
     private readonly string _path;
     private readonly KestrelServer _server;
+    private readonly Monitoring _monitoring;
     private volatile StatusReporter? _reporter;
 
-    private LocalApiServer(string path, ILoggerFactory logs)
+    private LocalApiServer(string path, Monitoring monitoring, ILoggerFactory logs)
     {
         _path = path;
+        _monitoring = monitoring;
         var options = new KestrelServerOptions { AddServerHeader = false };
+        // A reader of a capture may pause for as long as it likes.
+        options.Limits.MinResponseDataRate = null;
         options.ListenUnixSocket(path, listen => listen.Protocols = HttpProtocols.Http1);
         var transport = new SocketTransportOptions { CreateBoundListenSocket = UnixSocketFile.Bind };
         _server = new KestrelServer(Options.Create(options), new SocketTransportFactory(Options.Create(transport), logs), logs);
@@ -40,14 +45,15 @@ internal sealed class LocalApiServer : IHttpApplication<HttpContext>, IAsyncDisp
     }
 
     /// <summary>Opens the socket, replacing one that nobody listens on.</summary>
+    /// <param name="monitoring">Answers what it is asked for.</param>
     /// <exception cref="StartRefusedException">Another daemon listens there, or the path cannot be used.</exception>
-    public static async Task<LocalApiServer> StartAsync(string path, ILoggerFactory logs)
+    public static async Task<LocalApiServer> StartAsync(string path, Monitoring monitoring, ILoggerFactory logs)
     {
         try
         {
             if (Path.GetDirectoryName(path) is { } folder) Directory.CreateDirectory(folder);
             UnixSocketFile.RemoveStale(path);
-            var server = new LocalApiServer(path, logs);
+            var server = new LocalApiServer(path, monitoring, logs);
             await server._server.StartAsync(server, CancellationToken.None).ConfigureAwait(false);
             return server;
         }
@@ -76,12 +82,15 @@ internal sealed class LocalApiServer : IHttpApplication<HttpContext>, IAsyncDisp
             LocalApi.FdbPath => static (to, reporter) => AnswerAsync(to, reporter.ReportFdb(), StatusJson.Default.FdbDocument),
             LocalApi.RoutesPath => static (to, reporter) => AnswerAsync(to, reporter.ReportRoutes(), StatusJson.Default.RouteListDocument),
             LocalApi.RouteLookupPath => RouteLookupAnswer.WriteAsync,
+            LocalApi.FindingsPath => static (to, reporter) => AnswerAsync(to, reporter.Health.Report(), StatusJson.Default.HealthDocument),
             LocalApi.PodsPath => static (to, reporter) => AnswerAsync(to, reporter.ReportPods(), StatusJson.Default.PodsDocument),
             _ => null,
         };
         HttpResponse response = context.Response;
         if (answer is null)
         {
+            if (context.Request.Path.Value == LocalApi.CapturePath && _reporter is { } captured) return CaptureAnswer.WriteAsync(context, captured);
+            if (_monitoring.TryAnswer(context) is { } answered) return answered;
             response.StatusCode = StatusCodes.Status404NotFound;
         }
         else if (!HttpMethods.IsGet(context.Request.Method))

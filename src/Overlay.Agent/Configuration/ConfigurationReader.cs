@@ -58,9 +58,18 @@ internal sealed class ConfigurationReader(ConfigurationProblems problems)
         if (segments.Count == 0 && control is null && !problems.Any)
             problems.Add(root.Line, "the file has no segment", "list at least one under 'segments:' with name, vni and device, or write 'control:' with a controller");
         PodsOptions? pods = PodsReader.Read(root, segments.Count == 1 ? segments[0].Name.Value : control?.Networks is [var only] ? only.Value : null);
+        MetricsOptions metrics = ObservationReader.ReadMetrics(root.Section("metrics"));
+        CaptureOptions capture = ObservationReader.ReadCapture(root.Section("capture"));
         root.RefuseUnknownKeys();
         return node is not { } name ? null
-            : new OverlaydOptions(name, socket, underlay, tunnel, segments, peers, routes) { Control = control, Pods = pods, RoutesFile = routesFile };
+            : new OverlaydOptions(name, socket, underlay, tunnel, segments, peers, routes)
+            {
+                Control = control,
+                Pods = pods,
+                RoutesFile = routesFile,
+                Metrics = metrics,
+                Capture = capture,
+            };
     }
 
     private UnderlayOptions ReadUnderlay(YamlSection section, Encapsulation encapsulation)

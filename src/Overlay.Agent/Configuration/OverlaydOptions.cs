@@ -21,6 +21,10 @@ internal sealed record OverlaydOptions(
     /// <summary>Null: this node wires no pods.</summary>
     public PodsOptions? Pods { get; init; }
 
+    public required MetricsOptions Metrics { get; init; }
+
+    public required CaptureOptions Capture { get; init; }
+
     /// <summary>Those of <see cref="RoutesFile"/>.</summary>
     public RouteSet FileRoutes { get; init; } = RouteSet.Empty;
 

@@ -112,6 +112,12 @@ internal sealed class ControlAgent : IDisposable
         };
     }
 
+    /// <inheritdoc cref="ControlSession.Silence"/>
+    public TimeSpan Silence => _session.Silence;
+
+    /// <inheritdoc cref="ControlSession.RevisionAge"/>
+    public TimeSpan RevisionAge => _session.RevisionAge;
+
     public ControlStatus Report() => new(
         _session.Connected, _state.Revision, _registration.Current.Generation, _session.Problems,
         [.. Allocator.BlocksInUse.Select(block => new BlockStatus(block.Network, block.Prefix.ToString(), block.InUse, block.Size))]);

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Net;
 using Microsoft.Extensions.Logging;
 using Overlay.Agent.Configuration;
@@ -30,6 +31,15 @@ internal sealed class ControlSession(
     private volatile string? _connected;
     private volatile string? _problem;
     private volatile string? _diskProblem;
+
+    private long _heard = Stopwatch.GetTimestamp();
+    private long _revised = Stopwatch.GetTimestamp();
+
+    /// <summary>Since a controller last answered or told something; at first since the start.</summary>
+    public TimeSpan Silence => Stopwatch.GetElapsedTime(Volatile.Read(ref _heard));
+
+    /// <summary>Since the state that is known last changed; at first since the start.</summary>
+    public TimeSpan RevisionAge => Stopwatch.GetElapsedTime(Volatile.Read(ref _revised));
 
     /// <summary>The controller in use; null: none answers.</summary>
     public string? Connected => _connected;
@@ -103,6 +113,7 @@ internal sealed class ControlSession(
             // The attempt stays as it is, and is known again.
             DiskFailed(exception);
         }
+        Heard();
         _connected = $"{controller.Host}:{controller.Port}";
         _problem = null;
         succeeded();
@@ -143,6 +154,7 @@ internal sealed class ControlSession(
         {
             await Task.Delay(TimeSpan.FromSeconds(registered.LeaseSeconds / 3.0), stop).ConfigureAwait(false);
             await RenewAsync(nodes, request, TimeSpan.FromSeconds(registered.LeaseSeconds), stop).ConfigureAwait(false);
+            Heard();
         }
     }
 
@@ -169,7 +181,9 @@ internal sealed class ControlSession(
         ControlView own = state.Own();
         await foreach (WatchResponse part in nodes.WatchAsync(new WatchRequest { Node = node, After = state.Revision }, stop).ConfigureAwait(false))
         {
+            Heard();
             if (!state.Take(part)) continue;
+            Volatile.Write(ref _revised, Stopwatch.GetTimestamp());
             changed();
             if (ReferenceEquals(own, own = state.Own())) continue;
             LookAtBlocks();
@@ -206,6 +220,8 @@ internal sealed class ControlSession(
         if (_diskProblem != exception.Message) log.LogError("{Problem}", exception.Message);
         _diskProblem = exception.Message;
     }
+
+    private void Heard() => Volatile.Write(ref _heard, Stopwatch.GetTimestamp());
 
     private void Fail(string problem)
     {

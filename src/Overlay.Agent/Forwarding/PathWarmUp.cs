@@ -4,6 +4,7 @@ using Overlay.Dataplane.Counters;
 using Overlay.Dataplane.Egress;
 using Overlay.Dataplane.Forwarding;
 using Overlay.Dataplane.Ingress;
+using Overlay.Dataplane.Observation;
 using Overlay.Dataplane.Offload;
 using Overlay.Dataplane.Tunnels;
 using Overlay.Wire;
@@ -56,7 +57,8 @@ internal static class PathWarmUp
         var routes = new RouteTable([new RoutePrefix(IpBits.Mapped(0), 0, 0), new RoutePrefix(0, 0, 0)]);
         var segment = new Segment(0, "warm-up", Vni, Mac, Mtu, routes, [peer], format);
         var snapshot = new ForwardingSnapshot(1, [segment], new PeerTable([peer])) { IpInIpSegment = format.IsIpInIp ? segment : null };
-        var path = new EgressPath(new EgressOptions { SourcePorts = [49152], LocalV4 = (uint)NodeV4, LocalV6 = NodeV6 });
+        var observer = new PacketObserver(Packets.Length);
+        var path = new EgressPath(new EgressOptions { SourcePorts = [49152], LocalV4 = (uint)NodeV4, LocalV6 = NodeV6 }) { Observer = observer };
         var frames = new FrameBatch(new PacketMemory(Packets.Length * FrameBatch.MaxFrameLength), segment.Headroom, Packets.Length, Packets.Length);
         var sends = new SendBatch(64, 256);
         var received = new ReceiveBatch(Trains);
@@ -77,7 +79,8 @@ internal static class PathWarmUp
             frames.Clear();
         }
         var port = new IngressPort(Trains, counters);
-        new IngressPath(0).Process(received, snapshot, [port], counters);
+        new IngressPath(0) { Observer = observer }.Process(received, snapshot, [port], counters);
+        observer.Delivered(port, segment, received.Memory);
         port.Account();
     }
 

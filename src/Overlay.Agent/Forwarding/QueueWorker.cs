@@ -8,6 +8,7 @@ using Overlay.Dataplane.Egress;
 using Overlay.Dataplane.Forwarding;
 using Overlay.Dataplane.Ingress;
 using Overlay.Dataplane.Mtu;
+using Overlay.Dataplane.Observation;
 using Overlay.Linux;
 using Overlay.Linux.Tap;
 using Overlay.Linux.Underlay;
@@ -22,11 +23,11 @@ namespace Overlay.Agent.Forwarding;
 /// </summary>
 internal sealed class QueueWorker : IDisposable
 {
-    private const int FramesPerBatch = 256;
+    public const int FramesPerBatch = 256;
     private const int SuperPacketsPerBatch = 8;
     private const int TrainsPerBatch = 512;
     private const int SlicesPerBatch = 4096;
-    private const int ReceivesPerBatch = 64;
+    public const int ReceivesPerBatch = 64;
     private const int FrameMemoryLength = 768 * 1024;
     private const int SleepMilliseconds = 10_000;
 
@@ -40,6 +41,7 @@ internal sealed class QueueWorker : IDisposable
     private readonly QueueUnderlay _underlay;
     private readonly SnapshotSlot _snapshot;
     private readonly QueueCounterSet _counters;
+    private readonly PacketObserver _observer;
     private readonly Action<Exception> _died;
     private readonly Thread _thread;
     private readonly Poller _poller;
@@ -60,11 +62,13 @@ internal sealed class QueueWorker : IDisposable
     /// <param name="snapshot">Read once a batch.</param>
     /// <param name="counters">Of this queue.</param>
     /// <param name="paths">Gets the path messages that arrive in this queue.</param>
+    /// <param name="observer">Is shown the packets of this queue.</param>
     /// <param name="died">Called by the thread when it ends on an error.</param>
     public QueueWorker(
         int queue, NodePlan plan, TapQueue[] devices, UnderlayQueues underlay, SnapshotSlot snapshot, QueueCounterSet counters, PathInbox paths,
-        Action<Exception> died)
+        PacketObserver observer, Action<Exception> died)
     {
+        _observer = observer;
         _devices = devices;
         _underlay = underlay.Queues[queue];
         _snapshot = snapshot;
@@ -81,8 +85,11 @@ internal sealed class QueueWorker : IDisposable
             TunnelSuperPackets = underlay.Egress.Families,
             LocalV4 = plan.Underlay.AddressV4 is { } v4 ? IpBits.V4(v4) : 0,
             LocalV6 = plan.Underlay.AddressV6 is { } v6 ? IpBits.V6OrMapped(v6) : 0,
-        });
-        _ingress = new IngressPath(queue) { PathMessages = paths };
+        })
+        {
+            Observer = observer,
+        };
+        _ingress = new IngressPath(queue) { PathMessages = paths, Observer = observer };
         _ports = [.. counters.BySegment.Select(each => new IngressPort(ReceivesPerBatch, each))];
         _poller = new Poller([.. devices.Select(device => device.FileDescriptor), .. _underlay.ReceiveDescriptors]);
         _thread = new Thread(Run) { Name = string.Create(CultureInfo.InvariantCulture, $"queue-{queue}"), IsBackground = true };
@@ -168,6 +175,8 @@ internal sealed class QueueWorker : IDisposable
             _frames.Headroom = snapshot.Segments[i].Headroom;
             if (_devices[i].Read(_frames) == 0) continue;
             QueueCounters counters = _counters.BySegment[i];
+            _counters.Batches.EgressBatches++;
+            _counters.Batches.EgressFrames += _frames.Count;
             packets -= counters.EgressIn.Packets;
             for (int next = 0; next < _frames.Count;)
             {
@@ -191,12 +200,15 @@ internal sealed class QueueWorker : IDisposable
     private long Ingress(ForwardingSnapshot snapshot)
     {
         if (_underlay.Receive(_receives) == 0) return 0;
+        _counters.Batches.IngressBatches++;
+        _counters.Batches.IngressTrains += _receives.Count;
         long before = Received();
         _ingress.Process(_receives, snapshot, _ports, _counters.Unassigned);
         for (int i = 0; i < _ports.Length; i++)
         {
             if (_ports[i].Frames.Count == 0) continue;
             _devices[i].Write(_ports[i].Frames);
+            _observer.Delivered(_ports[i], snapshot.Segments[i], _receives.Memory);
             _ports[i].Account();
         }
         return Received() - before;

@@ -26,6 +26,9 @@ internal sealed class PodAddresses(IPodAddressSource source) : IDisposable
     /// <inheritdoc cref="IPodAddressSource.Remedy"/>
     public string Remedy => source.Remedy;
 
+    /// <summary>The ranges, as far as they are used.</summary>
+    public IReadOnlyList<NodeAllocator.BlockUse> Blocks => [.. _allocator.BlocksInUse.Where(block => block.Network == _network)];
+
     /// <summary>Addresses that can be had now or after their cool-down; the least of the families.</summary>
     public int Free => Families.Select(family => _allocator.Free(_network, family)).DefaultIfEmpty(0).Min();
 

@@ -6,6 +6,7 @@ using Overlay.Agent.Configuration;
 using Overlay.Agent.Control;
 using Overlay.Agent.Pods.Addresses;
 using Overlay.Agent.Pods.Cni;
+using Overlay.Control.Ipam;
 using Overlay.Control;
 using Overlay.Linux;
 using Overlay.Linux.Namespaces;
@@ -71,6 +72,9 @@ internal sealed partial class PodNetwork : IDisposable
 
     /// <summary>All attachments, wired or being wired.</summary>
     public ICollection<Attachment> Attachments => _journal.All;
+
+    /// <summary>The blocks that addresses are taken from.</summary>
+    public IReadOnlyList<NodeAllocator.BlockUse> Blocks => _addresses.Blocks;
 
     /// <summary>Does what a call asks for.</summary>
     /// <returns>What is printed; null: nothing.</returns>

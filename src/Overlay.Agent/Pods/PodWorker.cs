@@ -4,6 +4,7 @@ using System.Text.Json.Nodes;
 using Microsoft.Extensions.Logging;
 using Overlay.Agent.Control;
 using Overlay.Agent.Pods.Cni;
+using Overlay.Control.Ipam;
 using Overlay.Linux;
 
 namespace Overlay.Agent.Pods;
@@ -47,6 +48,12 @@ internal sealed class PodWorker : IAsyncDisposable
 
     /// <summary>The attachments at this moment; empty while the daemon starts.</summary>
     public ICollection<Attachment> Attachments => _started.Task.IsCompletedSuccessfully ? _started.Task.Result.Attachments : [];
+
+    /// <summary>The blocks that addresses are taken from, with how many are held; empty while the daemon starts.</summary>
+    public IReadOnlyList<NodeAllocator.BlockUse> Blocks => _started.Task.IsCompletedSuccessfully ? _started.Task.Result.Blocks : [];
+
+    /// <summary>Is told of each call that was answered: command, how it ended (0, or the CNI error code), and how long it took. Set before pods are added.</summary>
+    public Action<string, int, TimeSpan>? Answered { get; set; }
 
     /// <summary>Sets up what pods have in common; then pods can be added, and last the runtime is told.</summary>
     public async Task StartAsync()
@@ -92,12 +99,16 @@ internal sealed class PodWorker : IAsyncDisposable
     private async Task<CniAnswer?> AnswerAsync(CniMessage message)
     {
         string version = CniVersions.V110;
+        string command = "unknown";
+        long start = Stopwatch.GetTimestamp();
         try
         {
             version = CniConfiguration.VersionOf(message.Input);
             CniCall call = CniCall.Read(message);
+            command = call.Command.ToString().ToUpperInvariant();
             if (!_isReady) return call.Command == CniCommand.Del ? null : throw Starting(call);
             JsonObject? result = await RunAsync(network => network.Answer(call)).ConfigureAwait(false);
+            Answered?.Invoke(command, 0, Stopwatch.GetElapsedTime(start));
             return new CniAnswer(0, result is null ? [] : Encode(result));
         }
         catch (OperationCanceledException)
@@ -107,6 +118,7 @@ internal sealed class PodWorker : IAsyncDisposable
         }
         catch (CniException exception)
         {
+            Answered?.Invoke(command, (int)exception.Code, Stopwatch.GetElapsedTime(start));
             if (exception.Code != CniErrorCode.NotAvailable) _log.LogWarning("a CNI call failed with {Code}: {Problem}", (int)exception.Code, exception.Message);
             return new CniAnswer(1, Encode(exception.ToJson(version)));
         }

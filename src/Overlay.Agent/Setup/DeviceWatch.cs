@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Microsoft.Extensions.Logging;
 using Overlay.Agent.Planning;
 using Overlay.Linux;
@@ -11,7 +12,10 @@ namespace Overlay.Agent.Setup;
 /// </summary>
 internal sealed class DeviceWatch(Rtnetlink netlink, ILogger log)
 {
-    private readonly Dictionary<string, string> _troubles = [];
+    private readonly ConcurrentDictionary<string, DeviceTrouble> _troubles = [];
+
+    /// <summary>What is wrong now and was not mended. Any thread may ask.</summary>
+    public IEnumerable<DeviceTrouble> Troubles => _troubles.Values;
 
     /// <summary>Looks at one device. A device that is down is left so: that is the operator's decision, which is logged once.</summary>
     /// <param name="segment">Whose device it is.</param>
@@ -22,7 +26,7 @@ internal sealed class DeviceWatch(Rtnetlink netlink, ILogger log)
         if (link is null) return;
         if (!link.IsUp)
         {
-            Report(segment.Device, $"the device '{segment.Device}' was set down by somebody; nothing passes until it is set up (ip link set {segment.Device} up)");
+            Report(segment.Device, $"the device '{segment.Device}' was set down by somebody; nothing passes until it is set up (ip link set {segment.Device} up)", blocks: true);
             return;
         }
         if (segment.Bridge is not null && link.Master != 0) VerifyPorts(segment, link);
@@ -32,7 +36,7 @@ internal sealed class DeviceWatch(Rtnetlink netlink, ILogger log)
         {
             if (IsWhole(segment, link, configurator))
             {
-                _troubles.Remove(segment.Device);
+                _troubles.TryRemove(segment.Device, out _);
                 return;
             }
             DeviceState from = configurator.Read(segment.Device);
@@ -40,7 +44,7 @@ internal sealed class DeviceWatch(Rtnetlink netlink, ILogger log)
             configurator.Grow(from, to);
             configurator.Shrink(from, to);
             undo.Commit();
-            _troubles.Remove(segment.Device);
+            _troubles.TryRemove(segment.Device, out _);
             log.LogWarning(
                 "the device '{Device}' had lost {What} to somebody; they are back", segment.Device,
                 segment.Bridge is null ? "addresses or neighbours" : "addresses, neighbours or its place in the bridge");
@@ -59,7 +63,7 @@ internal sealed class DeviceWatch(Rtnetlink netlink, ILogger log)
         {
             int changed = new KernelRoutes(netlink).Apply(plan, undo);
             undo.Commit();
-            _troubles.Remove("");
+            _troubles.TryRemove("", out _);
             if (changed > 0) log.LogWarning("{Count} of overlayd's routes were taken, changed or left over; they are as they should be", changed);
         }
         catch (Exception exception) when (exception is LinuxException or StartRefusedException)
@@ -83,14 +87,17 @@ internal sealed class DeviceWatch(Rtnetlink netlink, ILogger log)
         IEnumerable<(string, int)> others = netlink.ListLinks().Where(port => port.Master == device.Master && port.Index != device.Index).Select(port => (port.Name, port.Mtu));
         string key = $"{segment.Device} ports";
         if (BridgePorts.TooLarge(segment.Name, device.Mtu, segment.Bridge!, others) is { } found) Report(key, $"{found.Wrong}; {found.Remedy}");
-        else _troubles.Remove(key);
+        else _troubles.TryRemove(key, out _);
     }
 
     /// <param name="about">What it is about, of which only the last trouble is known; empty for routes.</param>
-    private void Report(string about, string trouble)
+    private void Report(string about, string trouble, bool blocks = false)
     {
-        if (_troubles.TryGetValue(about, out string? last) && last == trouble) return;
-        _troubles[about] = trouble;
+        if (_troubles.TryGetValue(about, out DeviceTrouble? last) && last.Text == trouble) return;
+        _troubles[about] = new DeviceTrouble(trouble, blocks);
         log.LogWarning("{Problem}", trouble);
     }
 }
+
+/// <param name="Blocks">Nothing passes meanwhile.</param>
+internal sealed record DeviceTrouble(string Text, bool Blocks);

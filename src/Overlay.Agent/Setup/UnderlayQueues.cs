@@ -26,11 +26,10 @@ internal sealed class UnderlayQueues : IDisposable
     private readonly List<string> _exclusions = [];
     private readonly List<QueueUnderlay> _queues = [];
 
+    private readonly UdpOffloads _offloads;
     private volatile EgressChoice _egress = new(EgressMode.UdpGso, "configured");
 
-    private UnderlayQueues()
-    {
-    }
+    private UnderlayQueues(UdpOffloads offloads) => _offloads = offloads;
 
     /// <summary>How super-packets leave now. May change when <see cref="VerifyInjectors"/> is called.</summary>
     public EgressChoice Egress => _egress;
@@ -39,11 +38,12 @@ internal sealed class UnderlayQueues : IDisposable
 
     public IEnumerable<string> Refusals => _queues.SelectMany(queue => queue.Refusals).Distinct();
 
+    /// <param name="offloads">Those of the kernel that are used.</param>
     /// <exception cref="StartRefusedException">Tunnel GSO is demanded and cannot be had.</exception>
-    public static UnderlayQueues Open(NodePlan plan)
+    public static UnderlayQueues Open(NodePlan plan, UdpOffloads offloads)
     {
         UnderlayOptions options = plan.Options.Underlay;
-        var opened = new UnderlayQueues();
+        var opened = new UnderlayQueues(offloads);
         try
         {
             bool usesUdp = plan.Options.Ports.Count > 0;
@@ -60,6 +60,8 @@ internal sealed class UnderlayQueues : IDisposable
                     TimeToLive = plan.Underlay.TimeToLive,
                     SourcePortsOf = opened._queues.FirstOrDefault()?.Udp,
                     QueueCount = options.Queues,
+                    SendsTrains = offloads.Sends,
+                    ReceivesTrains = offloads.Receives,
                     Injector = opened._injectors.ElementAtOrDefault(i),
                 });
                 try
@@ -115,6 +117,7 @@ internal sealed class UnderlayQueues : IDisposable
             Ports = [],
             ZeroChecksums = ZeroChecksumsOf(plan.Options.Tunnel),
             SourcePortsOf = first,
+            SendsTrains = _offloads.Sends,
         });
         try
         {

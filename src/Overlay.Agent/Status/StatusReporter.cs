@@ -1,8 +1,10 @@
 using System.Diagnostics;
 using System.Reflection;
+using Overlay.Agent.Capture;
 using Overlay.Agent.Configuration;
 using Overlay.Agent.Control;
 using Overlay.Agent.Forwarding;
+using Overlay.Agent.Health;
 using Overlay.Agent.Paths;
 using Overlay.Agent.Planning;
 using Overlay.Agent.Pods;
@@ -20,14 +22,23 @@ using Overlay.Wire;
 namespace Overlay.Agent.Status;
 
 /// <summary>Describes a running node for the local API. Called by any thread; reads counters while they are written.</summary>
-internal sealed class StatusReporter(Node node, ControlAgent? control = null, PodWorker? pods = null)
+internal sealed class StatusReporter(Node node, HealthReporter health, CaptureHub captures, ControlAgent? control = null, PodWorker? pods = null)
 {
-    private static readonly string Version =
+    public static readonly string Version =
         typeof(StatusReporter).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "unknown";
 
     private static readonly Dictionary<string, string> Meanings = DropReasons.All.ToDictionary(DropReasons.Name, DropReasons.Meaning);
 
     private readonly long _start = Stopwatch.GetTimestamp();
+
+    /// <summary>Judges the node.</summary>
+    public HealthReporter Health { get; } = health;
+
+    /// <summary>The node's captures.</summary>
+    public CaptureHub Captures { get; } = captures;
+
+    /// <summary>What is forwarded by.</summary>
+    public ForwardingSnapshot Snapshot => node.Snapshot;
 
     public PodsDocument ReportPods() => new([.. (pods?.Attachments ?? []).OrderBy(each => each.Since).ThenBy(each => each.Owner, StringComparer.Ordinal).Select(Pod)]);
 

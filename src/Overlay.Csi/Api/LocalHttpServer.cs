@@ -10,11 +10,12 @@ using Microsoft.Extensions.Options;
 using Overlay.Rpc;
 using Overlay.Rpc.Grpc;
 using Overlay.Rpc.Hosting;
+using Overlay.Rpc.Telemetry;
 
 namespace Overlay.Csi.Api;
 
 /// <summary>
-/// HTTP/1.1 for others than the orchestrator: <c>/healthz</c>, as the sidecar livenessprobe serves it, and, on the Unix socket that only its
+/// HTTP/1.1 for others than the orchestrator: <c>/healthz</c>, as the sidecar livenessprobe serves it, <c>/metrics</c>, and, on the Unix socket that only its
 /// owner may use, the list of volumes.
 /// </summary>
 internal sealed class LocalHttpServer : IHttpApplication<HttpContext>, IAsyncDisposable
@@ -23,10 +24,11 @@ internal sealed class LocalHttpServer : IHttpApplication<HttpContext>, IAsyncDis
     private readonly KestrelServer _server;
     private readonly IdentityService _identity;
     private readonly VolumesReporter _volumes;
+    private readonly CsiMetrics _metrics;
 
-    private LocalHttpServer(string? socket, IPEndPoint? address, IdentityService identity, VolumesReporter volumes, ILoggerFactory logs)
+    private LocalHttpServer(string? socket, IPEndPoint? address, IdentityService identity, VolumesReporter volumes, CsiMetrics metrics, ILoggerFactory logs)
     {
-        (_socket, _identity, _volumes) = (socket, identity, volumes);
+        (_socket, _identity, _volumes, _metrics) = (socket, identity, volumes, metrics);
         var options = new KestrelServerOptions { AddServerHeader = false };
         if (socket is not null) options.ListenUnixSocket(socket, listen => listen.Protocols = HttpProtocols.Http1);
         if (address is not null) options.Listen(address, listen => listen.Protocols = HttpProtocols.Http1);
@@ -40,7 +42,7 @@ internal sealed class LocalHttpServer : IHttpApplication<HttpContext>, IAsyncDis
     /// <returns>Null where nobody is to be answered.</returns>
     /// <exception cref="SocketFileException">Another driver listens on the socket.</exception>
     /// <exception cref="IOException">An address cannot be listened on.</exception>
-    public static async Task<LocalHttpServer?> StartAsync(CsiOptions options, IdentityService identity, VolumesReporter volumes, ILoggerFactory logs)
+    public static async Task<LocalHttpServer?> StartAsync(CsiOptions options, IdentityService identity, VolumesReporter volumes, CsiMetrics metrics, ILoggerFactory logs)
     {
         if (options.ApiSocket is null && options.Health is null) return null;
         if (options.ApiSocket is { } socket)
@@ -48,7 +50,7 @@ internal sealed class LocalHttpServer : IHttpApplication<HttpContext>, IAsyncDis
             Directory.CreateDirectory(Path.GetDirectoryName(socket)!);
             UnixSocketFile.RemoveStale(socket);
         }
-        var server = new LocalHttpServer(options.ApiSocket, options.Health, identity, volumes, logs);
+        var server = new LocalHttpServer(options.ApiSocket, options.Health, identity, volumes, metrics, logs);
         await server._server.StartAsync(server, CancellationToken.None).ConfigureAwait(false);
         return server;
     }
@@ -60,6 +62,8 @@ internal sealed class LocalHttpServer : IHttpApplication<HttpContext>, IAsyncDis
         HttpResponse response = context.Response;
         bool isLocal = context.Connection.LocalIpAddress is null;
         if (context.Request.Path.Value == LocalApi.HealthPath && HttpMethods.IsGet(context.Request.Method)) return AnswerHealthAsync(context);
+        if (context.Request.Path.Value == LocalApi.MetricsPath && HttpMethods.IsGet(context.Request.Method))
+            return HttpEndpoint.WriteAsync(context, StatusCodes.Status200OK, _metrics.Scrape(), PrometheusExporter.ContentType);
         if (isLocal && context.Request.Path.Value == LocalApi.VolumesPath && HttpMethods.IsGet(context.Request.Method))
         {
             response.ContentType = "application/json";

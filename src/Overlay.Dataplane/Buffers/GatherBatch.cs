@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Overlay.Dataplane.Forwarding;
 using Overlay.Dataplane.Offload;
 
 namespace Overlay.Dataplane.Buffers;
@@ -31,6 +32,7 @@ public struct GatheredFrame
 public sealed class GatherBatch(int frameCapacity, int sliceCapacity)
 {
     private readonly GatheredFrame[] _frames = GC.AllocateArray<GatheredFrame>(frameCapacity, pinned: true);
+    private readonly Peer?[] _origins = new Peer?[frameCapacity];
     private readonly BufferSlice[] _slices = GC.AllocateArray<BufferSlice>(sliceCapacity, pinned: true);
     private int _sliceCount;
 
@@ -40,12 +42,16 @@ public sealed class GatherBatch(int frameCapacity, int sliceCapacity)
 
     public ReadOnlySpan<BufferSlice> Slices(in GatheredFrame frame) => _slices.AsSpan(frame.FirstSlice, frame.SliceCount);
 
+    /// <summary>Whose packets a frame carries; null: not said.</summary>
+    public Peer? Origin(int index) => _origins[index];
+
     /// <summary>True when a further frame of <paramref name="slices"/> slices fits.</summary>
     public bool Fits(int slices) => Count < _frames.Length && _slices.Length - _sliceCount >= slices;
 
     /// <summary>Appends a frame; the caller has asked <see cref="Fits"/>.</summary>
-    public void Add(in VirtioNetHeader offload, ReadOnlySpan<BufferSlice> slices, int length, int packets = 1)
+    public void Add(in VirtioNetHeader offload, ReadOnlySpan<BufferSlice> slices, int length, int packets = 1, Peer? origin = null)
     {
+        _origins[Count] = origin;
         slices.CopyTo(_slices.AsSpan(_sliceCount));
         ref GatheredFrame frame = ref _frames[Count++];
         frame.Offload = offload;

@@ -8,6 +8,9 @@ public sealed class HeaderArena(int length)
     private readonly PacketMemory _memory = new(length);
     private int _next;
 
+    /// <summary>Where the pieces lie.</summary>
+    public PacketMemory Memory => _memory;
+
     /// <summary>True when <paramref name="count"/> pieces of <paramref name="length"/> bytes are free.</summary>
     public bool Fits(int count, int length) => (long)count * Aligned(length) <= _memory.Length - _next;
 

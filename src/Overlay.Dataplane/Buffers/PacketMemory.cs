@@ -33,5 +33,8 @@ public sealed class PacketMemory
     /// <summary>The bytes a slice stands for. Throws when it lies outside this memory.</summary>
     public Span<byte> Span(BufferSlice slice) => Span(checked((int)(slice.Address - Address)), (int)slice.Length);
 
+    /// <summary>True for a slice that lies inside this memory.</summary>
+    public bool Contains(BufferSlice slice) => slice.Address >= Address && slice.Address + slice.Length <= Address + Length;
+
     public BufferSlice Slice(int offset, int length) => new(Address + offset, length);
 }

@@ -6,7 +6,10 @@ namespace Overlay.Dataplane.Counters;
 /// </summary>
 public sealed class QueueCounters
 {
+    private const int NoDrop = -1;
+
     private readonly long[] _drops = new long[Enum.GetValues<DropReason>().Length];
+    private int _latestDrop = NoDrop;
 
     /// <summary>Frames read from the device, in packets after segmentation and fragmentation.</summary>
     public TrafficCounters EgressIn;
@@ -32,6 +35,12 @@ public sealed class QueueCounters
     /// <summary>Neighbours that were not learned for want of room; questions for them go to all.</summary>
     public long NeighboursNotLearned;
 
+    /// <summary>Super-packets read from the device that went further.</summary>
+    public SuperPacketSizes EgressSizes;
+
+    /// <summary>Super-packets written to the device.</summary>
+    public SuperPacketSizes IngressSizes;
+
     /// <summary>Datagrams received from the underlay.</summary>
     public TrafficCounters IngressIn;
 
@@ -48,5 +57,18 @@ public sealed class QueueCounters
         else if (outcome == Bridging.LearnOutcome.Full) MacsNotLearned++;
     }
 
-    public void Drop(DropReason reason, int packets = 1) => _drops[(int)reason] += packets;
+    public void Drop(DropReason reason, int packets = 1)
+    {
+        _drops[(int)reason] += packets;
+        _latestDrop = (int)reason;
+    }
+
+    /// <summary>Tells why something was dropped since the last call, if anything was.</summary>
+    internal bool TakeLatestDrop(out DropReason reason)
+    {
+        reason = (DropReason)_latestDrop;
+        if (_latestDrop == NoDrop) return false;
+        _latestDrop = NoDrop;
+        return true;
+    }
 }

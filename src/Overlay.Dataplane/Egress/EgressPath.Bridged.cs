@@ -14,15 +14,29 @@ public sealed partial class EgressPath
     private Copies _copies;
 
     private int ProcessBridged(
-        ReadOnlySpan<Frame> frames, int first, PacketMemory memory, Segment segment, Bridge bridge, SendBatch output, GatherBatch answers,
+        ReadOnlySpan<Frame> frames, int first, int shown, PacketMemory memory, Segment segment, Bridge bridge, SendBatch output, GatherBatch answers,
         QueueCounters counters)
     {
         long now = bridge.Now;
         int next = first;
         for (; next < frames.Length; next++)
         {
-            if (_copies.Next == 0 && !TakeBridged(frames[next], memory, segment, bridge, now, output, answers, counters)) break;
-            if (_copies.Next > 0 && !SendCopies(memory, segment, output, counters)) break;
+            if (_copies.Next == 0)
+            {
+                if (next >= shown) ShowArrival(next, frames[next]);
+                long answered = counters.EgressAnswered;
+                if (!TakeBridged(frames[next], memory, segment, bridge, now, output, answers, counters))
+                {
+                    Observer?.Cancel();
+                    break;
+                }
+                bool isDropped = counters.TakeLatestDrop(out DropReason reason);
+                if (isDropped || next >= shown) ShowOutcome(frames[next], output, isDropped, reason, counters.EgressAnswered != answered);
+            }
+            if (_copies.Next == 0) continue;
+            bool areSent = SendCopies(memory, segment, output, counters);
+            if (counters.TakeLatestDrop(out DropReason refusal)) ShowOutcome(frames[next], output, isDropped: true, refusal, isAnswered: false);
+            if (!areSent) break;
         }
         return next;
     }
@@ -83,7 +97,11 @@ public sealed partial class EgressPath
     /// <param name="answers">Where the sender is told that the frame does not fit the peer's path; null for one of several copies.</param>
     private bool SendCopy(ref Copies copies, Peer peer, PacketMemory memory, Segment segment, SendBatch output, GatherBatch? answers, QueueCounters counters)
     {
-        if (peer.Path.LeadsBack) return copies.Drop(DropReason.EgressLoop, counters);
+        if (peer.Path.LeadsBack)
+        {
+            DropFor(peer, copies.Segments);
+            return copies.Drop(DropReason.EgressLoop, counters);
+        }
         int length = copies.Length(segment);
         int room = segment.RoomTo(peer);
         bool mayFragment = length > room && copies.IsLeastIpv6(segment);
@@ -91,13 +109,19 @@ public sealed partial class EgressPath
         {
             if (answers is not null && copies.IsToBeToldOf(memory))
                 Refuse(memory.Span(copies.Frame.Offset, copies.Frame.Length), copies.Packet, room - copies.PrefixLength(segment), answers, counters);
+            DropFor(peer, copies.Segments);
             return copies.Drop(DropReason.EgressTooBig, counters);
         }
         bool fits = copies.Segments == 1
             ? output.FreeTrains > 0 && output.FreeSlices > 0
             : output.FreeTrains >= TrainBuilder.TrainsFor(copies.Segments, length) && output.FreeSlices >= 2 * copies.Segments
                 && _arena.Fits(copies.Segments, copies.HeadersLength(segment) + TunnelSegmenter.MaxPrefixLength);
-        if (!fits) return output.Count == 0 && copies.Drop(DropReason.EgressQueueFull, counters);
+        if (!fits)
+        {
+            if (output.Count > 0) return false;
+            DropFor(peer, copies.Segments);
+            return copies.Drop(DropReason.EgressQueueFull, counters);
+        }
 
         copies.Count(counters);
         if (!copies.IsWrapped) Wrap(ref copies, memory, segment);

@@ -61,8 +61,13 @@ public sealed partial class EgressPath
         /// <summary>Counts the frame in, or one more copy of it.</summary>
         public readonly void Count(QueueCounters counters)
         {
-            if (Next > 0) counters.EgressReplicated += Segments;
-            else counters.EgressIn.Add(Segments, InnerBytes, Segments > 1 ? 1 : 0);
+            if (Next > 0)
+            {
+                counters.EgressReplicated += Segments;
+                return;
+            }
+            counters.EgressIn.Add(Segments, InnerBytes, Segments > 1 ? 1 : 0);
+            if (Segments > 1) counters.EgressSizes.Add(Frame.Length);
         }
 
         /// <summary>Counts a copy that goes nowhere.</summary>

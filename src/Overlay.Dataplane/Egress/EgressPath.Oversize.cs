@@ -24,7 +24,7 @@ public sealed partial class EgressPath
         if (!packet.IsIpv4 || HasDontFragment(bytes, packet) || !flow.Peer.MtuPolicy.FragmentsInner)
         {
             Refuse(bytes, packet, mtu, answers, counters);
-            return Drop(DropReason.EgressTooBig, 1, frame.Length, counters);
+            return Drop(DropReason.EgressTooBig, 1, frame.Length, counters, flow.Peer);
         }
 
         int prefix = PrefixLength(packet, segment);
@@ -33,10 +33,10 @@ public sealed partial class EgressPath
         int headers = prefix + ipHeader;
         int payload = packet.End - network - ipHeader;
         int room = (mtu - ipHeader) & ~7;
-        if (room < LeastCut) return Drop(DropReason.EgressTooBig, 1, frame.Length, counters);
+        if (room < LeastCut) return Drop(DropReason.EgressTooBig, 1, frame.Length, counters, flow.Peer);
         int count = Fragmenter.Count(payload, room);
         long innerBytes = payload + ((long)count * (headers - segment.HeaderLength));
-        if (!HasRoom(output, count, headers + room, headers)) return NoRoom(output, count, innerBytes, counters);
+        if (!HasRoom(output, count, headers + room, headers)) return NoRoom(output, count, innerBytes, counters, flow.Peer);
 
         if ((frame.Offload.Flags & VirtioNetFlags.NeedsChecksum) != 0) ChecksumOffload.Finish(bytes, packet, frame.Offload);
         int start = WritePrefix(frame, packet, route, prefix, memory, segment);
@@ -76,12 +76,12 @@ public sealed partial class EgressPath
                 smaller.Offload.SegmentSize = (ushort)cut;
                 return TakeSuperPacket(smaller, packet, count, flow, route, memory, segment, output, answers, counters);
             }
-            return NoRoom(output, segments, frame.Length, counters);
+            return NoRoom(output, segments, frame.Length, counters, flow.Peer);
         }
         if (!isTcp && !tells && flow.Peer.MtuPolicy.FragmentsInner)
             return FragmentDatagrams(frame, packet, segments, flow, room, prefix, route, memory, segment, output, counters);
         Refuse(bytes, packet, room - prefix, answers, counters);
-        return Drop(DropReason.EgressTooBig, segments, ((long)segments * packet.HeadersEnd) + payload, counters);
+        return Drop(DropReason.EgressTooBig, segments, ((long)segments * packet.HeadersEnd) + payload, counters, flow.Peer);
     }
 
     /// <summary>Cuts a UDP super-packet into its datagrams, which are copied, and each of them into fragments.</summary>
@@ -95,12 +95,12 @@ public sealed partial class EgressPath
         int payload = packet.End - packet.HeadersEnd;
         int size = frame.Offload.SegmentSize;
         long unfragmented = ((long)segments * packet.HeadersEnd) + payload;
-        if (part < LeastCut) return Drop(DropReason.EgressTooBig, segments, unfragmented, counters);
+        if (part < LeastCut) return Drop(DropReason.EgressTooBig, segments, unfragmented, counters, flow.Peer);
         int count = 0;
         for (int offset = 0; offset < payload; offset += size)
             count += Fragmenter.Count(Math.Min(size, payload - offset) + headers - ipEnd, part);
         if (!HasRoom(output, count, ipEnd + part, headers) || !_arena.Fits(segments + count, headers + Math.Max(size, ipEnd)))
-            return NoRoom(output, segments, unfragmented, counters);
+            return NoRoom(output, segments, unfragmented, counters, flow.Peer);
 
         int start = WritePrefix(frame, packet, route, prefix, memory, segment);
         var super = new SuperPacket(memory.Span(start, headers + payload), prefix, packet, size);

@@ -29,7 +29,7 @@ public sealed partial class EgressPath
         if (cut < LeastCut) return null;
         int count = (payload + cut - 1) / cut;
         // Asked first, so that a frame that is taken again is noted once.
-        if (!HasRoom(output, count, RepeatWatch.Smaller, headers + TunnelSegmenter.MaxPrefixLength)) return NoRoom(output, 1, frame.Length, counters);
+        if (!HasRoom(output, count, RepeatWatch.Smaller, headers + TunnelSegmenter.MaxPrefixLength)) return NoRoom(output, 1, frame.Length, counters, flow.Peer);
         uint sequence = BinaryPrimitives.ReadUInt32BigEndian(bytes[(packet.TransportOffset + SequenceOffset)..]);
         if (!repeats.IsToBeCut(packet.FlowHash, sequence, outer + headers + payload)) return null;
 

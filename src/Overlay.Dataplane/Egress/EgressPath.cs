@@ -4,6 +4,7 @@ using Overlay.Dataplane.Counters;
 using Overlay.Dataplane.Forwarding;
 using Overlay.Dataplane.Inner;
 using Overlay.Dataplane.Mtu;
+using Overlay.Dataplane.Observation;
 using Overlay.Dataplane.Offload;
 using Overlay.Dataplane.Tunnels;
 using Overlay.Wire;
@@ -49,6 +50,9 @@ public sealed partial class EgressPath
         _tunnelSegmenter = new TunnelSegmenter(options, _arena, _trains);
     }
 
+    /// <summary>Is shown what comes and what becomes of it; null: nobody is.</summary>
+    public PacketObserver? Observer { get; init; }
+
     /// <summary>Outer families in which TCP super-packets leave unsegmented. Any thread may change it.</summary>
     public TunnelOffload TunnelSuperPackets
     {
@@ -71,12 +75,22 @@ public sealed partial class EgressPath
         ArgumentOutOfRangeException.ThrowIfLessThan(input.Headroom, segment.Headroom);
         _arena.Clear();
         _trains.Begin();
+        (_memory, _segment) = (input.Memory, segment);
         ReadOnlySpan<Frame> frames = input.Frames;
+        int shown = Observer?.Begin(frames.Length) ?? frames.Length;
         int next = first;
-        if (segment.Bridge is { } bridge) next = ProcessBridged(frames, first, input.Memory, segment, bridge, output, answers, counters);
+        if (segment.Bridge is { } bridge) next = ProcessBridged(frames, first, shown, input.Memory, segment, bridge, output, answers, counters);
         else for (; next < frames.Length; next++)
         {
-            if (!Take(frames[next], input.Memory, segment, output, answers, counters)) break;
+            if (next >= shown) ShowArrival(next, frames[next]);
+            long answered = counters.EgressAnswered;
+            if (!Take(frames[next], input.Memory, segment, output, answers, counters))
+            {
+                Observer?.Cancel();
+                break;
+            }
+            bool isDropped = counters.TakeLatestDrop(out DropReason reason);
+            if (isDropped || next >= shown) ShowOutcome(frames[next], output, isDropped, reason, counters.EgressAnswered != answered);
         }
         output.Seal();
         return next;
@@ -85,6 +99,8 @@ public sealed partial class EgressPath
     /// <summary>Counts every train of a batch that was sent as what became of it.</summary>
     public void Account(SendBatch output, QueueCounters counters)
     {
+        if (Observer is { } observer && _segment is { } segment)
+            observer.Sent(output, observer.Begin(output.Count), segment, _options, _memory!, _arena.Memory);
         foreach (ref readonly DatagramTrain train in output.Trains)
         {
             if (train.Outcome == SendOutcome.Sent)
@@ -94,7 +110,9 @@ public sealed partial class EgressPath
                 continue;
             }
             counters.Drop(ReasonOf(train.Outcome), train.Packets);
+            train.Peer.Traffic.EgressDropped(_options.Queue) += train.Packets;
         }
+        counters.TakeLatestDrop(out _);
     }
 
     /// <returns>False when the frame has to wait for an empty output; nothing was counted then.</returns>
@@ -119,12 +137,12 @@ public sealed partial class EgressPath
         int route = segment.PeerOf(value, packet.FlowHash);
         if (route < 0) return Unroutable(bytes, packet, value, segments, innerBytes, answers, counters);
         OuterFlow flow = FlowTo(segment.Peers[route], packet);
-        if (flow.Peer.Path.LeadsBack || IsFor(flow.Peer, packet)) return Drop(DropReason.EgressLoop, segments, innerBytes, counters);
+        if (flow.Peer.Path.LeadsBack || IsFor(flow.Peer, packet)) return Drop(DropReason.EgressLoop, segments, innerBytes, counters, flow.Peer);
         if (segment.Tunnel.IsIpInIp && IpInIpEntry.Refusal(bytes, packet, segment, _options, ref flow, out int limitOffset) is { } refusal)
         {
             // RFC 2473, 4.1.1 a.
             if (refusal == DropReason.EgressEncapsulationLimit) Tell(bytes, packet, IcmpError.ParameterProblem(limitOffset), answers, counters);
-            return Drop(refusal, segments, innerBytes, counters);
+            return Drop(refusal, segments, innerBytes, counters, flow.Peer);
         }
         return frame.Offload.GsoType == VirtioGsoType.None || segments == 1
             ? TakePacket(frame, bytes, packet, flow, route, memory, segment, output, answers, counters)
@@ -143,7 +161,7 @@ public sealed partial class EgressPath
         int value = segment.Routes.LookupV4(arp.TargetAddress);
         int route = segment.PeerOf(value, packet.FlowHash);
         if (route < 0) return Drop(Refusal(value).Reason, 1, frame.Length, counters);
-        if (segment.Peers[route].Path.LeadsBack) return Drop(DropReason.EgressLoop, 1, frame.Length, counters);
+        if (segment.Peers[route].Path.LeadsBack) return Drop(DropReason.EgressLoop, 1, frame.Length, counters, segment.Peers[route]);
         Frame plain = frame with { Offload = default };
         return TakePacket(plain, bytes, packet, FlowTo(segment.Peers[route], packet), route, memory, segment, output, answers, counters);
     }
@@ -159,8 +177,8 @@ public sealed partial class EgressPath
             return TakeOversize(frame, bytes, packet, flow, room - prefix, route, memory, segment, output, answers, counters);
         if (flow.Peer.Path.Repeats is { } repeats
             && TakeRepeat(frame, bytes, packet, flow, repeats, prefix, route, memory, segment, output, answers, counters) is { } taken) return taken;
-        if (length > TrainBuilder.MaxLength) return Drop(DropReason.EgressTooBig, 1, frame.Length, counters);
-        if (output.FreeTrains == 0 || output.FreeSlices == 0) return NoRoom(output, 1, frame.Length, counters);
+        if (length > TrainBuilder.MaxLength) return Drop(DropReason.EgressTooBig, 1, frame.Length, counters, flow.Peer);
+        if (output.FreeTrains == 0 || output.FreeSlices == 0) return NoRoom(output, 1, frame.Length, counters, flow.Peer);
 
         bool unfinished = (frame.Offload.Flags & VirtioNetFlags.NeedsChecksum) != 0;
         if (MssClamp.IsSyn(bytes, packet))
@@ -184,12 +202,13 @@ public sealed partial class EgressPath
             return TakeOversizeSuperPacket(frame, packet, segments, flow, room, prefix, route, memory, segment, output, answers, counters);
         long innerBytes = ((long)segments * (headers - segment.HeaderLength)) + payload;
         int datagram = headers + frame.Offload.SegmentSize;
-        if (datagram > TrainBuilder.MaxLength) return Drop(DropReason.EgressTooBig, segments, innerBytes, counters);
+        if (datagram > TrainBuilder.MaxLength) return Drop(DropReason.EgressTooBig, segments, innerBytes, counters, flow.Peer);
         if (output.FreeTrains < TrainBuilder.TrainsFor(segments, datagram) || output.FreeSlices < 2 * segments
             || !_arena.Fits(segments, headers + TunnelSegmenter.MaxPrefixLength))
-            return NoRoom(output, segments, innerBytes, counters);
+            return NoRoom(output, segments, innerBytes, counters, flow.Peer);
 
         counters.EgressIn.Add(segments, innerBytes, 1);
+        counters.EgressSizes.Add(frame.Length);
         int start = WritePrefix(frame, packet, route, prefix, memory, segment);
         var super = new SuperPacket(memory.Span(start, headers + payload), prefix, packet, frame.Offload.SegmentSize);
         int payloadStart = frame.Offset + packet.HeadersEnd;
@@ -251,14 +270,22 @@ public sealed partial class EgressPath
             : packet.DestinationV6 >> 120 == 0xff;
     }
 
-    private static bool Drop(DropReason reason, int packets, long bytes, QueueCounters counters)
+    /// <param name="peer">Whom it was for; null: nobody, or nobody in particular.</param>
+    private bool Drop(DropReason reason, int packets, long bytes, QueueCounters counters, Peer? peer = null)
     {
         counters.EgressIn.Add(packets, bytes, packets > 1 ? 1 : 0);
         counters.Drop(reason, packets);
+        DropFor(peer, packets);
         return true;
     }
 
-    private static bool Answered(DropReason? refusal, int bytes, QueueCounters counters)
+    private void DropFor(Peer? peer, int packets)
+    {
+        _refusedPeer = peer;
+        if (peer is not null) peer.Traffic.EgressDropped(_options.Queue) += packets;
+    }
+
+    private bool Answered(DropReason? refusal, int bytes, QueueCounters counters)
     {
         if (refusal is { } reason) return Drop(reason, 1, bytes, counters);
         counters.EgressIn.Add(1, bytes, 0);
@@ -266,10 +293,10 @@ public sealed partial class EgressPath
         return true;
     }
 
-    private static bool NoRoom(SendBatch output, int packets, long bytes, QueueCounters counters) =>
-        output.Count == 0 && Drop(DropReason.EgressQueueFull, packets, bytes, counters);
+    private bool NoRoom(SendBatch output, int packets, long bytes, QueueCounters counters, Peer peer) =>
+        output.Count == 0 && Drop(DropReason.EgressQueueFull, packets, bytes, counters, peer);
 
-    private static DropReason ReasonOf(SendOutcome outcome) => outcome switch
+    internal static DropReason ReasonOf(SendOutcome outcome) => outcome switch
     {
         SendOutcome.QueueFull => DropReason.EgressQueueFull,
         SendOutcome.TooBig => DropReason.EgressTooBig,

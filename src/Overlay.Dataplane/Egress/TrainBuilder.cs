@@ -17,6 +17,9 @@ internal sealed class TrainBuilder(int sourcePorts)
     // Train index + 1 by source port; 0 where none is open.
     private readonly int[] _open = new int[sourcePorts];
 
+    /// <summary>Index of the train that was placed into last.</summary>
+    public int Latest { get; private set; }
+
     /// <summary>Starts on an empty batch.</summary>
     public void Begin() => Array.Clear(_open);
 
@@ -40,20 +43,21 @@ internal sealed class TrainBuilder(int sourcePorts)
                 if (train.Packets == 1) train.SegmentSize = (ushort)train.Length;
                 train.Packets++;
                 train.InnerBytes += innerLength;
-                return open - 1;
+                return Latest = open - 1;
             }
         }
         ref DatagramTrain opened = ref Open(batch, flow, TrainKind.Datagrams);
         opened.Packets = 1;
         opened.InnerBytes = innerLength;
         open = batch.Count;
-        return open - 1;
+        return Latest = open - 1;
     }
 
     /// <summary>Opens a train for one tunnel super-packet; the flow's next datagram starts a train behind it.</summary>
     public ref DatagramTrain PlaceSuperPacket(SendBatch batch, in OuterFlow flow)
     {
         _open[flow.SourcePortIndex] = 0;
+        Latest = batch.Count;
         return ref Open(batch, flow, TrainKind.TunnelSuperPacket);
     }
 

@@ -49,10 +49,18 @@ public sealed class PeerTraffic(int queues)
     /// <summary>From the peer.</summary>
     public ref TrafficCounters Ingress(int queue) => ref _lanes[queue].Ingress;
 
+    /// <summary>Packets towards the peer that were dropped once it was known that they were for it.</summary>
+    public ref long EgressDropped(int queue) => ref _lanes[queue].EgressDropped;
+
+    /// <summary>Packets from the peer that were dropped.</summary>
+    public ref long IngressDropped(int queue) => ref _lanes[queue].IngressDropped;
+
     [System.Runtime.InteropServices.StructLayout(System.Runtime.InteropServices.LayoutKind.Sequential, Size = 128)]
     private struct Lane
     {
         public TrafficCounters Egress;
         public TrafficCounters Ingress;
+        public long EgressDropped;
+        public long IngressDropped;
     }
 }

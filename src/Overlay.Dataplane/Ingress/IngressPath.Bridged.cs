@@ -20,7 +20,7 @@ public sealed partial class IngressPath
     /// <summary>Takes the datagrams of a train that belong to one bridged segment, up to the first that does not.</summary>
     /// <returns>Where that one starts, or the train's end.</returns>
     private int ProcessBridged<TEncapsulation>(
-        PacketMemory memory, BridgedRun run, Peer peer, Segment segment, Bridge bridge, IngressPort port, in SegmentSizes sizes)
+        PacketMemory memory, BridgedRun run, in ReceivedTrain train, Peer peer, Segment segment, Bridge bridge, IngressPort port, in SegmentSizes sizes)
         where TEncapsulation : struct, IEncapsulation
     {
         ref TrafficCounters traffic = ref peer.Traffic.Ingress(queue);
@@ -36,6 +36,8 @@ public sealed partial class IngressPath
             if (!TEncapsulation.TryParse(datagram, out TunnelHeader tunnel, out _) || tunnel.Key != run.Key) return offset;
             int frameOffset = offset + tunnel.FrameStart;
             int frameLength = Math.Max(length - tunnel.FrameStart, 0);
+            bool isShown = IsShown(offset + length == run.End);
+            if (isShown) ShowArrival(datagram, isTunnelled: true, tunnel, segment, train);
             offset += length;
 
             int packets = 1;
@@ -53,6 +55,9 @@ public sealed partial class IngressPath
                     memory, frameOffset, frameLength, length, run.TrafficClass, segment, bridge, peer, location, now, port, sizes, ref admitted, ref bytes);
             port.Counters.IngressIn.Add(packets, bytes, 0);
             traffic.Add(packets, bytes, port.Coalescer.SuperPackets - before);
+            bool isDropped = port.Counters.TakeLatestDrop(out DropReason reason);
+            if (isDropped) peer.Traffic.IngressDropped(queue)++;
+            if (isDropped || isShown) ShowOutcome(datagram, isTunnelled: true, tunnel, segment, peer, train, packets, isDropped, reason);
         }
         while (offset < run.End);
         return offset;

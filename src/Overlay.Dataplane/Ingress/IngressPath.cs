@@ -29,8 +29,12 @@ public sealed partial class IngressPath(int queue)
     {
         UInt128 address = 0;
         Peer? peer = null;
-        foreach (ref readonly ReceivedTrain train in input.Trains)
+        ReadOnlySpan<ReceivedTrain> trains = input.Trains;
+        _shown = Observer?.Begin(trains.Length) ?? trains.Length;
+        for (int i = 0; i < trains.Length; i++)
         {
+            ref readonly ReceivedTrain train = ref trains[i];
+            _train = i;
             if (peer is null || train.Source.Address != address)
             {
                 address = train.Source.Address;
@@ -59,7 +63,7 @@ public sealed partial class IngressPath(int queue)
     {
         if (peer is null)
         {
-            DropTrain(train, TEncapsulation.MinHeaderLength, unassigned);
+            DropTrain<TEncapsulation>(memory, train, unassigned);
             return;
         }
         int end = train.Offset + train.Length;
@@ -89,15 +93,18 @@ public sealed partial class IngressPath(int queue)
                 segment = TEncapsulation.FindSegment(snapshot, tunnel);
                 port = segment is null ? null : ports[segment.Index];
                 port?.Coalescer.Carry(memory, tunnel.BareEtherType != 0, segment!.DeviceMac);
+                if (port is not null) port.Coalescer.Origin = peer;
                 sizes = sizes with { Mtu = segment?.Mtu ?? 0 };
                 if (segment?.Bridge is { } bridge)
                 {
                     offset = ProcessBridged<TEncapsulation>(
-                        memory, new BridgedRun(offset, end, datagramSize, train.TrafficClass, key), peer, segment, bridge, port!, sizes);
+                        memory, new BridgedRun(offset, end, datagramSize, train.TrafficClass, key), train, peer, segment, bridge, port!, sizes);
                     key = ulong.MaxValue;
                     continue;
                 }
             }
+            bool isShown = IsShown(offset + length == end);
+            if (isShown) ShowArrival(datagram, isTunnelled, tunnel, isTunnelled ? segment : null, train);
             offset += length;
 
             int packets = 1;
@@ -131,6 +138,9 @@ public sealed partial class IngressPath(int queue)
             }
             counters.IngressIn.Add(packets, bytes, 0);
             traffic.Add(packets, bytes, superPackets);
+            bool isDropped = counters.TakeLatestDrop(out DropReason reason);
+            if (isDropped) peer.Traffic.IngressDropped(queue)++;
+            if (isDropped || isShown) ShowOutcome(datagram, isTunnelled, tunnel, segment, peer, train, packets, isDropped, reason);
         }
         while (offset < end);
     }
@@ -180,12 +190,22 @@ public sealed partial class IngressPath(int queue)
         return 1;
     }
 
-    private static void DropTrain(in ReceivedTrain train, int minHeader, QueueCounters unassigned)
+    private void DropTrain<TEncapsulation>(PacketMemory memory, in ReceivedTrain train, QueueCounters unassigned)
+        where TEncapsulation : struct, IEncapsulation
     {
         int datagramSize = DatagramSize(train);
         int datagrams = train.Length == 0 ? 1 : (train.Length + datagramSize - 1) / datagramSize;
-        unassigned.IngressIn.Add(datagrams, Math.Max(train.Length - (datagrams * minHeader), 0), 0);
+        unassigned.IngressIn.Add(datagrams, Math.Max(train.Length - (datagrams * TEncapsulation.MinHeaderLength), 0), 0);
         unassigned.Drop(DropReason.IngressUnknownPeer, datagrams);
+        unassigned.TakeLatestDrop(out _);
+        if (Observer is null) return;
+        for (int i = 0; i < datagrams; i++)
+        {
+            ReadOnlySpan<byte> datagram = memory.Span(train.Offset + (i * datagramSize), Math.Min(datagramSize, train.Length - (i * datagramSize)));
+            bool isTunnelled = TEncapsulation.TryParse(datagram, out TunnelHeader tunnel, out _);
+            if (IsShown(i == datagrams - 1)) ShowArrival(datagram, isTunnelled, tunnel, null, train);
+            ShowOutcome(datagram, isTunnelled, tunnel, null, null, train, 1, isDropped: true, DropReason.IngressUnknownPeer);
+        }
     }
 
     private static int DatagramSize(in ReceivedTrain train) =>

@@ -43,7 +43,9 @@ public sealed class IngressPort
             }
             packets += frame.Packets;
             bytes += frame.Length + ((frame.Packets - 1) * (long)frame.Offload.HeaderLength);
-            if (frame.Packets > 1) superPackets++;
+            if (frame.Packets == 1) continue;
+            superPackets++;
+            Counters.IngressSizes.Add(frame.Length);
         }
         Counters.IngressOut.Add(packets, bytes, superPackets);
         Frames.Clear();

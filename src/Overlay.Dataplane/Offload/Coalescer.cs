@@ -47,6 +47,7 @@ public sealed class Coalescer(GatherBatch output, QueueCounters counters)
 
     private readonly CoalescerRun[] _runs = new CoalescerRun[MaxRuns];
     private readonly uint[] _hashes = new uint[MaxRuns];
+    private readonly Peer?[] _origins = new Peer?[MaxRuns];
     private readonly BufferSlice[] _slices = new BufferSlice[MaxRuns * CoalescerRun.MaxPackets];
     private readonly PacketMemory _ethernetHeaders = new(2 * EthernetHeaderPlace);
     private readonly BufferSlice[] _behindHeader = new BufferSlice[CoalescerRun.MaxPackets + 1];
@@ -54,6 +55,12 @@ public sealed class Coalescer(GatherBatch output, QueueCounters counters)
     private uint _open;
     private int _latest;
     private long _age;
+
+    /// <summary>Who sent the frames to come; told on with what they become.</summary>
+    public Peer? Origin { get; set; }
+
+    /// <summary>Where the Ethernet headers of bare packets lie.</summary>
+    internal PacketMemory EthernetHeaders => _ethernetHeaders;
 
     /// <summary>Super-packets begun since the start: runs that got a second packet, and super-packets that arrived whole.</summary>
     public long SuperPackets { get; private set; }
@@ -158,6 +165,7 @@ public sealed class Coalescer(GatherBatch output, QueueCounters counters)
         _open |= 1u << slot;
         _latest = slot;
         _hashes[slot] = flowHash;
+        _origins[slot] = Origin;
         _runs[slot] = run;
         _runs[slot].Age = _age++;
         _slices[slot * CoalescerRun.MaxPackets] = memory.Slice(run.Offset, run.HeadersEnd + run.Payload);
@@ -170,7 +178,7 @@ public sealed class Coalescer(GatherBatch output, QueueCounters counters)
         VirtioNetHeader offload = run.Packets > 1
             ? run.Finish(memory.Span(run.Offset, run.HeadersEnd))
             : new VirtioNetHeader { Flags = VirtioNetFlags.DataValid };
-        Emit(offload, _slices.AsSpan(slot * CoalescerRun.MaxPackets, run.Packets), run.HeadersEnd + run.Payload, run.Packets, run.Layout.IsIpv4);
+        Emit(offload, _slices.AsSpan(slot * CoalescerRun.MaxPackets, run.Packets), run.HeadersEnd + run.Payload, run.Packets, run.Layout.IsIpv4, _origins[slot]);
     }
 
     // A fragment, or a transport header too broken to have ports, may belong to any flow between its two addresses.
@@ -204,12 +212,12 @@ public sealed class Coalescer(GatherBatch output, QueueCounters counters)
     }
 
     private void Emit(in VirtioNetHeader offload, BufferSlice slice, int length, int packets, bool isIpv4) =>
-        Emit(offload, MemoryMarshal.CreateReadOnlySpan(ref slice, 1), length, packets, isIpv4);
+        Emit(offload, MemoryMarshal.CreateReadOnlySpan(ref slice, 1), length, packets, isIpv4, Origin);
 
-    private void Emit(in VirtioNetHeader offload, ReadOnlySpan<BufferSlice> slices, int length, int packets, bool isIpv4)
+    private void Emit(in VirtioNetHeader offload, ReadOnlySpan<BufferSlice> slices, int length, int packets, bool isIpv4, Peer? origin)
     {
         if (_isBareIp) slices = BehindEthernetHeader(slices, isIpv4);
-        if (output.Fits(slices.Length)) output.Add(offload, slices, length, packets);
+        if (output.Fits(slices.Length)) output.Add(offload, slices, length, packets, origin);
         else counters.Drop(DropReason.IngressDeviceRefused, packets);
     }
 

@@ -54,6 +54,9 @@ internal static unsafe partial class Libc
     [LibraryImport(Library, EntryPoint = "getsockname")]
     public static partial int GetSocketName(int descriptor, void* address, uint* length);
 
+    [LibraryImport(Library, EntryPoint = "getsockopt")]
+    public static partial int GetSocketOption(int descriptor, int level, int option, void* value, uint* length);
+
     [LibraryImport(Library, EntryPoint = "setsockopt")]
     public static partial int SetSocketOption(int descriptor, int level, int option, void* value, uint length);
 

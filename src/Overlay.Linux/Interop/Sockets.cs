@@ -29,6 +29,7 @@ internal static class Sockets
     public const int SO_ATTACH_FILTER = 26;
     public const int SO_SNDBUFFORCE = 32;
     public const int SO_RCVBUFFORCE = 33;
+    public const int SO_MEMINFO = 55;
 
     public const int IPPROTO_IP = 0;
     public const int IP_TOS = 1;

@@ -85,7 +85,7 @@ internal sealed unsafe class UdpReceiver : IDisposable
         else UdpSocket.Set(socket, Sockets.IPPROTO_IP, Sockets.IP_RECVTOS, 1, "IP_RECVTOS");
         if (ipv6 && options.ZeroChecksums.HasFlag(ZeroChecksums.ReceiveIpv6))
             UdpSocket.Set(socket, Sockets.SOL_UDP, Sockets.UDP_NO_CHECK6_RX, 1, "UDP_NO_CHECK6_RX");
-        if (!UdpSocket.TrySet(socket, Sockets.SOL_UDP, Sockets.UDP_GRO, 1))
+        if (options.ReceivesTrains && !UdpSocket.TrySet(socket, Sockets.SOL_UDP, Sockets.UDP_GRO, 1))
             refusals.Add($"UDP_GRO is refused ({LinuxException.Describe(Marshal.GetLastSystemError())}): datagrams arrive one at a time");
         if (UdpSocket.SetBuffer(socket, send: false, BufferBytes) is { } refusal && !refusals.Contains(refusal)) refusals.Add(refusal);
         int errno = UdpSocket.Bind(socket, address, port);

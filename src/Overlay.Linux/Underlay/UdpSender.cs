@@ -43,6 +43,7 @@ internal sealed unsafe class UdpSender : IDisposable
         _scope = scope;
         _injector = options.Injector;
         _zeroChecksums = options.ZeroChecksums;
+        if (!options.SendsTrains) SegmentationRefusal = "UDP_SEGMENT is switched off: datagrams leave one at a time";
         _options = options;
         for (int i = 0; i < Window; i++)
         {

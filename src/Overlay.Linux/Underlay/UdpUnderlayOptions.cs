@@ -34,6 +34,12 @@ public sealed record UdpUnderlayOptions
     /// <summary>Queues that receive on <see cref="Ports"/> together.</summary>
     public int QueueCount { get; init; } = 1;
 
+    /// <summary>False: the kernel is given one datagram a message, and cuts nothing (UDP_SEGMENT).</summary>
+    public bool SendsTrains { get; init; } = true;
+
+    /// <summary>False: datagrams arrive one at a time (no UDP_GRO).</summary>
+    public bool ReceivesTrains { get; init; } = true;
+
     /// <summary>Takes tunnel super-packets; null where there is none. It stays its owner's.</summary>
     public TunnelInjector? Injector { get; init; }
 }

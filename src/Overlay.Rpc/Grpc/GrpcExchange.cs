@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using Google.Protobuf;
 using Microsoft.AspNetCore.Http;
@@ -55,7 +56,9 @@ internal sealed class GrpcExchange : IDisposable
             timeout = parsed;
         }
         using var exchange = new GrpcExchange(context, routes.Limits, timeout);
+        long start = Stopwatch.GetTimestamp();
         (GrpcStatusCode status, string message) = await exchange.RunAsync(routes).ConfigureAwait(false);
+        if (routes.Find(exchange.Call.Method) is not null) routes.Completed?.Invoke(exchange.Call.Method, status, Stopwatch.GetElapsedTime(start));
         Finish(response, status, message);
     }
 

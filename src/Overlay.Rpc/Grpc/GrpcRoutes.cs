@@ -7,6 +7,9 @@ public sealed class GrpcRoutes(GrpcLimits? limits = null)
 {
     private readonly Dictionary<string, Func<GrpcExchange, Task>> _handlers = new(StringComparer.Ordinal);
 
+    /// <summary>Is told of each call of a method that is offered: its path, its status, and how long it took.</summary>
+    public Action<string, GrpcStatusCode, TimeSpan>? Completed { get; init; }
+
     internal GrpcLimits Limits { get; } = limits ?? new GrpcLimits();
 
     /// <summary>

@@ -23,6 +23,17 @@ public readonly ref struct CapturedFrame
     /// <summary>Bytes that the file holds; fewer than <see cref="Length"/> when the capture cut the frame.</summary>
     public long CapturedLength { get; }
 
+    /// <summary>Number of the interface in its section; 0 in classic pcap.</summary>
+    public int InterfaceNumber { get; internal init; }
+
+    /// <summary>Since 1970-01-01 UTC; null where the file does not say, or not in a resolution that is understood.</summary>
+    public TimeSpan? Time { get; internal init; }
+
+    public CaptureDirection Direction { get; internal init; }
+
+    /// <summary>Null: there is none.</summary>
+    public string? Comment { get; internal init; }
+
     /// <summary>The captured bytes, at most <see cref="CaptureReader.MaxFrameBytes"/> of them.</summary>
     public ReadOnlySpan<byte> Data { get; }
 }

@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Text;
 
 namespace Overlay.Wire.Capture;
 
@@ -14,12 +15,20 @@ internal sealed class PcapngReader : CaptureReader
     /// <summary>Interfaces a section may describe, so that memory stays bounded.</summary>
     public const int MaxInterfaces = 65_536;
 
-    private const uint InterfaceDescriptionBlock = 1;
+    public const uint InterfaceDescriptionBlock = 1;
     private const uint PacketBlock = 2;
     private const uint SimplePacketBlock = 3;
-    private const uint EnhancedPacketBlock = 6;
+    public const uint InterfaceStatisticsBlock = 5;
+    public const uint EnhancedPacketBlock = 6;
 
-    private const uint ByteOrderMagic = 0x1a2b3c4d;
+    public const uint ByteOrderMagic = 0x1a2b3c4d;
+
+    private const ushort CommentOption = 1;
+
+    /// <summary>Of packets; of interfaces it is the name, which is not asked for.</summary>
+    private const ushort FlagsOption = 2;
+
+    private const ushort ResolutionOption = 9;
 
     /// <summary>Type and length before a block's body, and the length again behind it.</summary>
     private const int FramingLength = 12;
@@ -94,7 +103,41 @@ internal sealed class PcapngReader : CaptureReader
         Span<byte> fields = stackalloc byte[8];
         ReadFields(fields, "an interface description");
         if (_interfaces.Count == MaxInterfaces) throw Unsound($"a section describes more than {MaxInterfaces} interfaces");
-        _interfaces.Add(new CaptureInterface(Input.UInt16(fields), Input.UInt32(fields[4..])));
+        // Microseconds unless an option says otherwise.
+        byte resolution = 6;
+        foreach ((ushort code, byte[] value) in ReadOptions())
+        {
+            if (code == ResolutionOption && value.Length == 1) resolution = value[0];
+        }
+        _interfaces.Add(new CaptureInterface(Input.UInt16(fields), Input.UInt32(fields[4..]), resolution));
+    }
+
+    /// <summary>The options of a block that are of interest. Ends with the block at the latest; what breaks the format is read over.</summary>
+    private List<(ushort Code, byte[] Value)> ReadOptions()
+    {
+        var options = new List<(ushort Code, byte[] Value)>();
+        Span<byte> header = stackalloc byte[4];
+        while (_rest >= header.Length)
+        {
+            ReadFields(header, "an option");
+            (ushort code, ushort length) = (Input.UInt16(header), Input.UInt16(header[2..]));
+            uint padded = (uint)(length + 3) & ~3u;
+            if (code == 0 || padded > _rest) break;
+            if (code is CommentOption or FlagsOption or ResolutionOption)
+            {
+                byte[] value = new byte[length];
+                ReadFields(value, "an option");
+                Consume(padded - length);
+                Input.Skip(padded - length, "an option");
+                options.Add((code, value));
+            }
+            else
+            {
+                Consume(padded);
+                Input.Skip(padded, "an option");
+            }
+        }
+        return options;
     }
 
     private CapturedFrame ReadPacket(uint type)
@@ -102,7 +145,27 @@ internal sealed class PcapngReader : CaptureReader
         Span<byte> fields = stackalloc byte[20];
         ReadFields(fields, "a packet block");
         uint number = type == PacketBlock ? Input.UInt16(fields) : Input.UInt32(fields);
-        return ReadFrame(number, Input.UInt32(fields[12..]), Input.UInt32(fields[16..]));
+        CaptureInterface of = Interface(number);
+        CapturedFrame frame = ReadFrame(number, Input.UInt32(fields[12..]), Input.UInt32(fields[16..]));
+        uint padding = (uint)-(int)Input.UInt32(fields[12..]) & 3;
+        if (padding > _rest) return frame;
+        Consume(padding);
+        Input.Skip(padding, "a frame");
+        string? comment = null;
+        var direction = CaptureDirection.Unknown;
+        foreach ((ushort code, byte[] value) in ReadOptions())
+        {
+            if (code == CommentOption) comment ??= Encoding.UTF8.GetString(value);
+            else if (code == FlagsOption && value.Length == 4) direction = (CaptureDirection)(Input.UInt32(value) & 3);
+        }
+        ulong time = ((ulong)Input.UInt32(fields[4..]) << 32) | Input.UInt32(fields[8..]);
+        return new CapturedFrame(frame.LinkType, frame.Length, frame.CapturedLength, frame.Data)
+        {
+            InterfaceNumber = (int)number,
+            Time = of.TimeOf(time),
+            Direction = direction,
+            Comment = comment,
+        };
     }
 
     private CapturedFrame ReadSimplePacket()
@@ -148,5 +211,16 @@ internal sealed class PcapngReader : CaptureReader
 
     private CaptureFormatException Unsound(string what) => new($"{what}, before byte {Input.Position} of the file");
 
-    private readonly record struct CaptureInterface(ushort LinkType, uint SnapLength);
+    private readonly record struct CaptureInterface(ushort LinkType, uint SnapLength, byte Resolution)
+    {
+        /// <summary>Of the powers of ten from seconds to nanoseconds; others are rare.</summary>
+        public TimeSpan? TimeOf(ulong units)
+        {
+            if (Resolution > 9) return null;
+            UInt128 ticks = units;
+            for (int i = Resolution; i < 7; i++) ticks *= 10;
+            for (int i = Resolution; i > 7; i--) ticks /= 10;
+            return ticks > (ulong)TimeSpan.MaxValue.Ticks ? null : new TimeSpan((long)ticks);
+        }
+    }
 }

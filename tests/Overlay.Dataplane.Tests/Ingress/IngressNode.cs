@@ -5,6 +5,7 @@ using Overlay.Dataplane.Counters;
 using Overlay.Dataplane.Forwarding;
 using Overlay.Dataplane.Ingress;
 using Overlay.Dataplane.Mtu;
+using Overlay.Dataplane.Observation;
 using Overlay.Dataplane.Tunnels;
 using Overlay.Testing;
 using Overlay.Wire;
@@ -34,14 +35,14 @@ internal sealed class IngressNode
     {
     }
 
-    public IngressNode(MacAddress deviceMac, TunnelFormat? format = null)
+    public IngressNode(MacAddress deviceMac, TunnelFormat? format = null, bool checksReversePath = false)
     {
         _format = format ?? TunnelFormat.Vxlan;
         Paths = new PathInbox(() => Wakes++);
-        _path = new IngressPath(queue: 0) { PathMessages = Paths };
-        Peer[] peers = [NewPeer("v4", PeerV4), NewPeer("v6", PeerV6)];
+        _path = new IngressPath(queue: 0) { PathMessages = Paths, Observer = Observer };
+        Peer[] peers = [NewPeer("v4", PeerV4, checksReversePath), NewPeer("v6", PeerV6, checksReversePath)];
         Segment[] segments = [NewSegment(0, Vni, deviceMac, peers), NewSegment(1, OtherVni, deviceMac, peers)];
-        _snapshot = new ForwardingSnapshot(1, segments, new PeerTable(peers));
+        _snapshot = new ForwardingSnapshot(1, segments, new PeerTable(peers)) { IpInIpSegment = _format.IsIpInIp ? segments[0] : null };
         _ports = [new IngressPort(Trains, new QueueCounters()), new IngressPort(Trains, new QueueCounters())];
         Peers = peers;
     }
@@ -67,6 +68,8 @@ internal sealed class IngressNode
     public QueueCounters OtherCounters => _ports[1].Counters;
 
     public QueueCounters Unassigned { get; } = new();
+
+    public PacketObserver Observer { get; } = new(EgressLab.RingCapacity);
 
     public IngressPort[] Ports => _ports;
 
@@ -102,6 +105,7 @@ internal sealed class IngressNode
             Process();
             Device.Write(_ports[0].Frames);
             OtherDevice.Write(_ports[1].Frames);
+            for (int i = 0; i < _ports.Length; i++) Observer.Delivered(_ports[i], _snapshot.Segments[i], _batch.Memory);
             foreach (IngressPort port in _ports) port.Account();
         }
     }
@@ -126,7 +130,8 @@ internal sealed class IngressNode
         }
     }
 
-    private static Peer NewPeer(string name, UnderlayEndpoint endpoint) => new(name, endpoint, new MacAddress(PlainPacket.PeerMac), new PeerTraffic(1));
+    private static Peer NewPeer(string name, UnderlayEndpoint endpoint, bool checksReversePath) =>
+        new(name, endpoint, new MacAddress(PlainPacket.PeerMac), new PeerTraffic(1)) { ChecksReversePath = checksReversePath };
 
     private Segment NewSegment(int index, uint vni, MacAddress deviceMac, Peer[] peers) =>
         new(index, $"segment{index}", vni, deviceMac, Mtu, new RouteTable([]), peers, _format);

@@ -1,0 +1,189 @@
+"""Measures what being seen costs: the always-on ring with metrics that are scraped, and a capture that runs and finds nothing.
+
+Run by scripts/bench, which builds what it needs. Every figure of a daemon is compared with another one of the same daemon, right before or
+after it: daemons that are alike differ by more than what is looked for. Ends with status 1 where a cost is beyond its limit.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import ExitStack
+from statistics import median
+
+from bench import BUSY, machine, note
+from lab import Lab, die_with_parent, stop_on_signals
+from tunnels import OverlayTunnelGso
+from workloads import WARM_UP, LoadGenerator, Metric
+
+SCRAPE_SECONDS = 1
+LIMITS = {"idle": 0.01, "capture": 0.10}
+STATES = ("off", "idle", "capture")
+TITLES = {"off": "ring off, no metrics", "idle": "ring on, metrics scraped each second", "capture": "and a capture of a port that nobody uses"}
+WORKLOADS = {"tcp1": ("tcp",), "udp64": ("udp", "--size", "64")}
+METRICS = (Metric("tcp1", "gbps", "TCP 1 stream", "Gb/s"), Metric("udp64", "delivered_pps", "UDP 64 B delivered", "kpps", 1e-3, 0))
+
+
+class ObservedOverlay(OverlayTunnelGso):
+    """Whose ring is switched by a reload."""
+
+    client = None
+    ring = 0
+
+    def configuration(self):
+        return super().configuration() + f"capture:\n  ring: {self.ring}\n"
+
+    @property
+    def socket(self):
+        return f"{os.path.join(self.directory, self.host.name)}.sock"
+
+    def turn(self, ring):
+        if ring == self.ring:
+            return
+        self.ring = ring
+        with open(os.path.join(self.directory, f"{self.host.name}.yaml"), "w") as config:
+            config.write(self.configuration())
+        path = os.path.join(self.directory, f"overlayd-{self.host.name}.log")
+        with open(path) as log:
+            before = log.read().count("reloaded: revision")
+        self.daemon.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            with open(path) as log:
+                if log.read().count("reloaded: revision") > before:
+                    return
+            time.sleep(0.01)
+        raise SystemExit(f"{self.host.name} did not reload within 10 s")
+
+
+class Scraping:
+    """Asks each daemon for its metrics, as Prometheus does, until it is closed."""
+
+    def __init__(self, tunnels):
+        self._end = threading.Event()
+        self._tunnels = tunnels
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self):
+        while not self._end.wait(SCRAPE_SECONDS):
+            for tunnel in self._tunnels:
+                subprocess.run(["curl", "-sS", "--fail", "-o", "/dev/null", "--unix-socket", tunnel.socket, "http://localhost/metrics"], check=True, timeout=10)
+
+    def close(self):
+        self._end.set()
+        self._thread.join()
+
+
+def enter(state, tunnels, stack):
+    """Brings the daemons into a state; what has to end with it goes onto the stack."""
+    for tunnel in tunnels:
+        tunnel.turn(0 if state == "off" else 512)
+    if state != "off":
+        stack.callback(Scraping(tunnels).close)
+    if state != "capture":
+        return
+    for tunnel in tunnels:
+        capture = subprocess.Popen([ObservedOverlay.client, "capture", "--port", "9", "--proto", "tcp", "-w", "-", "--socket", tunnel.socket],
+                                   stdout=subprocess.PIPE, preexec_fn=die_with_parent)
+        # The file's header: from then on it captures.
+        capture.stdout.read(8)
+        drain = threading.Thread(target=capture.stdout.read)
+        drain.start()
+        # Undone in the reverse order.
+        stack.callback(capture.wait)
+        stack.callback(drain.join)
+        stack.callback(capture.send_signal, signal.SIGINT)
+
+
+def run(options, stack):
+    generator = LoadGenerator(os.path.join(options.tools, "loadgen"))
+    directory = tempfile.mkdtemp(prefix="overlay-bench-")
+    stack.callback(shutil.rmtree, directory)
+    lab = Lab("o0", "wire", ObservedOverlay.overhead)
+    stack.callback(lab.close)
+    a, b = lab.hosts
+    tunnels = [ObservedOverlay(a, b, directory), ObservedOverlay(b, a, directory)]
+    for tunnel in tunnels:
+        stack.callback(tunnel.stop)
+        tunnel.start()
+    for arguments, seconds in WARM_UP:
+        generator.run(a, b, arguments, seconds)
+    rows = []
+    for number in range(options.rounds):
+        # Forwards and back, so that none always follows the same one.
+        for state in STATES if number % 2 == 0 else reversed(STATES):
+            with ExitStack() as inside:
+                enter(state, tunnels, inside)
+                for workload, arguments in WORKLOADS.items():
+                    rows.append({"round": number, "state": state, "workload": workload, **generator.run(a, b, arguments, options.seconds)})
+        note(f"round {number + 1}/{options.rounds}")
+    return rows
+
+
+def costs(rows, metric, state):
+    """By round: what the state takes of the figure that the daemon has without it."""
+    def of(which):
+        return {row["round"]: row[metric.key] for row in rows if (row["state"], row["workload"]) == (which, metric.workload)}
+    base, own = of("off"), of(state)
+    return [1 - own[number] / base[number] for number in sorted(own)]
+
+
+def markdown(results):
+    host, settings, rows = results["machine"], results["settings"], results["measurements"]
+    lines = [
+        f"{results['date']}, {host['cpu']}, {host['cpus']} CPUs, Linux {host['kernel']}; {settings['rounds']} rounds of {settings['seconds']:g} s on one pair of daemons, "
+        "underlay `wire`; medians, and the median over the rounds of what the same round lost against \"off\" (negative: it was faster).", "",
+        "| | " + " | ".join(TITLES[state] for state in STATES) + " |", "| --- |" + " ---: |" * len(STATES)]
+    for metric in METRICS:
+        cells = []
+        for state in STATES:
+            own = median(row[metric.key] * metric.scale for row in rows if (row["state"], row["workload"]) == (state, metric.workload))
+            lost = "" if state == "off" else f" ({100 * median(costs(rows, metric, state)):+.1f} %)"
+            cells.append(f"{own:.{metric.digits}f}{lost}")
+        lines.append(f"| {metric.title}, {metric.unit} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def parse_options():
+    parser = argparse.ArgumentParser(prog="scripts/bench observability", description=__doc__.split("\n")[0])
+    parser.add_argument("--rounds", type=int, default=15, help="rounds (15)")
+    parser.add_argument("--seconds", type=float, default=0.5, help="measured window (0.5)")
+    parser.add_argument("--output", default="artifacts/bench", metavar="DIR", help="where observability.json and .md go (artifacts/bench)")
+    parser.add_argument("--overlayd", help=argparse.SUPPRESS, required=True)
+    parser.add_argument("--overlay", help=argparse.SUPPRESS, required=True)
+    parser.add_argument("--tools", help=argparse.SUPPRESS, required=True)
+    return parser.parse_args()
+
+
+def main():
+    options = parse_options()
+    ObservedOverlay.program, ObservedOverlay.client = options.overlayd, options.overlay
+    stop_on_signals()
+    host = machine()
+    if host["load_before"] > BUSY:
+        note(f"the machine is busy (load {host['load_before']}): the figures will be noise")
+    with ExitStack() as stack:
+        rows = run(options, stack)
+    results = {"date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "machine": host,
+               "settings": {"rounds": options.rounds, "seconds": options.seconds}, "measurements": rows}
+    os.makedirs(options.output, exist_ok=True)
+    text = markdown(results)
+    print(text)
+    for name, content in (("observability.json", json.dumps(results, indent=1)), ("observability.md", text)):
+        with open(os.path.join(options.output, name), "w") as file:
+            file.write(content + "\n")
+    beyond = [f"{metric.title}, {state}" for metric in METRICS for state, limit in LIMITS.items() if median(costs(rows, metric, state)) > limit]
+    if beyond:
+        note(f"costs more than it may: {', '.join(beyond)}")
+    return 1 if beyond else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

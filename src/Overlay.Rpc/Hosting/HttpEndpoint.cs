@@ -1,0 +1,78 @@
+using System.Net;
+using System.Net.Sockets;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
+using Microsoft.AspNetCore.Server.Kestrel.Core;
+using Microsoft.AspNetCore.Server.Kestrel.Transport.Sockets;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Options;
+
+namespace Overlay.Rpc.Hosting;
+
+/// <summary>HTTP/1.1 in clear text at an address, for what everybody who reaches it may read: metrics and health.</summary>
+public sealed class HttpEndpoint : IHttpApplication<HttpContext>, IAsyncDisposable
+{
+    private const int MostConnections = 64;
+
+    private readonly KestrelServer _server;
+    private readonly Func<HttpContext, Task> _answer;
+
+    private HttpEndpoint(IPEndPoint address, Func<HttpContext, Task> answer, ILoggerFactory logs)
+    {
+        _answer = answer;
+        var options = new KestrelServerOptions { AddServerHeader = false };
+        options.Limits.MaxConcurrentConnections = MostConnections;
+        options.Limits.MaxRequestBodySize = 0;
+        options.Listen(address, listen => listen.Protocols = HttpProtocols.Http1);
+        _server = new KestrelServer(Options.Create(options), new SocketTransportFactory(Options.Create(new SocketTransportOptions()), logs), logs);
+    }
+
+    /// <param name="address">Of this host.</param>
+    /// <param name="answer">Answers GET requests.</param>
+    /// <exception cref="IOException">The address is in use.</exception>
+    /// <exception cref="SocketException">It is not of this host, or not allowed.</exception>
+    public static async Task<HttpEndpoint> StartAsync(IPEndPoint address, Func<HttpContext, Task> answer, ILoggerFactory logs)
+    {
+        var endpoint = new HttpEndpoint(address, answer, logs);
+        try
+        {
+            await endpoint._server.StartAsync(endpoint, CancellationToken.None).ConfigureAwait(false);
+            return endpoint;
+        }
+        catch
+        {
+            endpoint._server.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Answers with a text of one line or more.</summary>
+    public static Task WriteAsync(HttpContext context, int status, string text, string contentType = "text/plain; charset=utf-8")
+    {
+        context.Response.StatusCode = status;
+        context.Response.ContentType = contentType;
+        return context.Response.WriteAsync(text, context.RequestAborted);
+    }
+
+    HttpContext IHttpApplication<HttpContext>.CreateContext(IFeatureCollection contextFeatures) => new DefaultHttpContext(contextFeatures);
+
+    Task IHttpApplication<HttpContext>.ProcessRequestAsync(HttpContext context)
+    {
+        if (HttpMethods.IsGet(context.Request.Method) || HttpMethods.IsHead(context.Request.Method)) return _answer(context);
+        context.Response.StatusCode = StatusCodes.Status405MethodNotAllowed;
+        context.Response.Headers.Allow = HttpMethods.Get;
+        return Task.CompletedTask;
+    }
+
+    void IHttpApplication<HttpContext>.DisposeContext(HttpContext context, Exception? exception)
+    {
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        using var deadline = new CancellationTokenSource(TimeSpan.FromSeconds(1));
+        await _server.StopAsync(deadline.Token).ConfigureAwait(false);
+        _server.Dispose();
+    }
+}
