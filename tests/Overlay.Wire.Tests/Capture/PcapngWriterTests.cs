@@ -59,8 +59,8 @@ public sealed class PcapngWriterTests
         foreach ((int number, byte[] bytes, int length, CaptureDirection direction, string comment, TimeSpan time) in written)
         {
             Assert.True(reader.TryRead(out CapturedFrame frame));
-            Assert.Equal((number, length, direction, comment, time), (frame.InterfaceNumber, (int)frame.Length, frame.Direction, frame.Comment ?? "", frame.Time));
-            Assert.Equal(bytes, frame.Data);
+            Assert.Equal((number, length, direction, comment, time), (frame.InterfaceNumber, (int)frame.Length, frame.Direction, frame.Comment ?? "", frame.Time ?? default));
+            Assert.Equal(bytes, frame.Data.ToArray());
         }
         Assert.False(reader.TryRead(out _));
     });
