@@ -5,13 +5,21 @@ using Overlay.Linux.Underlay;
 namespace Overlay.Agent.Health;
 
 /// <summary>Counts over the last minute what should not happen, so that an old trouble is not told for ever. One thread looks, any asks.</summary>
-internal sealed class DropWatch(Node node)
+internal sealed class DropWatch
 {
     /// <summary>Looks that a minute has.</summary>
     private const int Window = 12;
 
     private readonly Queue<(long[] Drops, long Overruns)> _looks = [];
     private readonly Lock _lock = new();
+    private readonly Node _node;
+
+    /// <summary>Counts from now on.</summary>
+    public DropWatch(Node node)
+    {
+        _node = node;
+        Look();
+    }
 
     /// <summary>Takes the counters' state; called every five seconds.</summary>
     public void Look()
@@ -40,16 +48,16 @@ internal sealed class DropWatch(Node node)
     {
         long[] drops = new long[DropReasons.All.Count];
         long overruns = 0;
-        lock (node.Structure)
+        lock (_node.Structure)
         {
-            foreach (QueueCounterSet queue in node.Counters)
+            foreach (QueueCounterSet queue in _node.Counters)
             {
                 foreach (QueueCounters counters in queue.BySegment.Append(queue.Unassigned))
                 {
                     for (int i = 0; i < drops.Length; i++) drops[i] += counters.Drops[i];
                 }
             }
-            foreach (int descriptor in node.Underlay.Queues.SelectMany(queue => queue.ReceiveDescriptors)) overruns += SocketMemory.Of(descriptor).Overruns;
+            foreach (int descriptor in _node.Underlay.Queues.SelectMany(queue => queue.ReceiveDescriptors)) overruns += SocketMemory.Of(descriptor).Overruns;
         }
         return (drops, overruns);
     }
