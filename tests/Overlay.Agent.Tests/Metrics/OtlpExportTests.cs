@@ -5,7 +5,6 @@ using System.Text;
 using OpenTelemetry.Metrics;
 using Overlay.Agent.Configuration;
 using Overlay.Agent.Metrics;
-using Overlay.Control.Configuration;
 
 namespace Overlay.Agent.Tests.Metrics;
 

@@ -49,7 +49,7 @@ public sealed class PcapngWriterTests
                 random.NextBytes(bytes);
                 int cut = random.Next(bytes.Length + 1);
                 string comment = new('x', random.Next(0, 9));
-                var time = new TimeSpan(random.NextInt64(0, DateTime.MaxValue.Ticks / 2));
+                var time = new TimeSpan(random.NextInt64(0, TimeSpan.FromDays(200_000).Ticks));
                 var direction = (CaptureDirection)random.Next(3);
                 writer.WritePacket(i % 2, time, bytes.AsSpan(0, cut), bytes.AsSpan(cut), bytes.Length + 7, direction, comment);
                 written.Add((i % 2, bytes, bytes.Length + 7, direction, comment, time));
