@@ -61,13 +61,28 @@ public sealed class ControlPlannerTests
     [InlineData("node: node-a", "node: node-a\npeers: []\nroutes: []\nsegments: [{ name: x }]", "o.yaml:4: 'segments' of the file contradicts 'control:'")]
     [InlineData("  key: /etc/overlay/node.key", "  key: node.key", "o.yaml:6: 'key' of control: 'node.key' is no absolute path")]
     [InlineData("node: node-a", "node: node-a\ntunnel: { encapsulation: ipip }", "o.yaml:2: ipip carries no VNI")]
-    public void Parse_BadControl_NamesFileLineValueAndRemedy(string text, string replacement, string expected)
+    [InlineData("  controllers:", "  lowWater: 50\n  highWater: 49\n  controllers:", "o.yaml:5: 'highWater' of control is 49, below 'lowWater', 50")]
+    [InlineData("  controllers:", "  lowWater: 0\n  controllers:", "o.yaml:4: 'lowWater' of control: '0'")]
+    [InlineData("node: node-a", "node: node-a\npods: { ranges: [10.244.1.0/24], segment: pods }", "o.yaml:2: 'ranges' of pods (10.244.1.0/24) contradicts 'control:'")]
+    [InlineData("node: node-a", "node: node-a\npods: { reserved: [10.244.1.9], segment: pods }", "o.yaml:2: 'reserved' of pods (10.244.1.9) contradicts 'control:'")]
+    [InlineData("node: node-a", "node: node-a\npods: { mode: bridge, segment: pods }", "o.yaml:2: pods on a bridge need 'ranges'")]
+    [InlineData("node: node-a", "node: node-a\npods: { drain: true }", "o.yaml:2: pods has no 'segment'")]
+    [InlineData("  controllers:", "  networks: [lab]\n  controllers:", "o.yaml:9: pods are in 'pods', which is none of 'control: networks'", "\npods: { segment: pods }")]
+    public void Parse_BadControl_NamesFileLineValueAndRemedy(string text, string replacement, string expected, string more = "")
     {
         var problems = new ConfigurationProblems("o.yaml");
 
-        Assert.Null(ConfigurationReader.Parse(Configuration.Replace(text, replacement, StringComparison.Ordinal), problems));
+        Assert.Null(ConfigurationReader.Parse(Configuration.Replace(text, replacement, StringComparison.Ordinal) + more, problems));
 
         Assert.True(problems.Lines.Any(line => line.StartsWith(expected, StringComparison.Ordinal)), string.Join('\n', problems.Lines));
+    }
+
+    [Fact]
+    public void Parse_PodsWithOneNetwork_AreInIt()
+    {
+        OverlaydOptions options = ConfigurationReader.Parse(Configuration + "\n  networks: [lab]\n  lowWater: 200\npods: {}\n", new ConfigurationProblems("o.yaml"))!;
+
+        Assert.Equal(("lab", 200, 200), (options.Pods!.Segment.Value, options.Control!.LowWater.Value, options.Control.HighWater.Value));
     }
 
     private static NodePlan Plan(out IReadOnlyList<string> problems, params Change[] changes)
