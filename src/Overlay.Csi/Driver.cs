@@ -11,6 +11,7 @@ using Overlay.Csi.State;
 using Overlay.Csi.Static;
 using Overlay.Csi.Tools;
 using Overlay.Linux;
+using Overlay.Linux.Mounts;
 using Overlay.Rpc.Grpc;
 using Overlay.Rpc.Hosting;
 
@@ -53,7 +54,7 @@ internal sealed class Driver(CsiOptions options, ILoggerFactory logs)
         var steps = new Steps(_log);
         var tools = new ToolRunner(options.ToolTimeout);
         var gate = new VolumeGate();
-        var pools = new PoolSet([.. options.Pools.Select(pool => new DirectoryPool(pool))], options.StateFolder);
+        var pools = new PoolSet([.. options.Pools.Select(pool => new DirectoryPool(pool))], MountTable.Canonical(options.StateFolder));
         PoolMount[] mounts = [.. options.Pools.Select(pool => new PoolMount(pool, tools, steps))];
         var identity = new IdentityService(options);
         var stats = new VolumeStats(store, pools);

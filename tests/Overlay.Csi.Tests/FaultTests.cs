@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using Overlay.Csi.Protos;
 using Overlay.Rpc.Grpc;
+using Overlay.Rpc.Hosting;
 using Overlay.Testing;
 
 namespace Overlay.Csi.Tests;
@@ -16,7 +17,7 @@ public sealed class FaultTests : IAsyncLifetime
     {
         driver.Programs = $"{driver.Folder}/programs";
         Directory.CreateDirectory(driver.Programs);
-        driver.More.AddRange(["--tool-timeout", "3"]);
+        driver.More.AddRange(["--tool-timeout", "6"]);
     });
 
     public async Task DisposeAsync() => await _driver.DisposeAsync();
@@ -26,17 +27,27 @@ public sealed class FaultTests : IAsyncLifetime
     {
         string volume = await _driver.CreateIdAsync(Calls.Request("hung", Ext4, 32));
         string mkfs = $"{_driver.Programs}/mkfs.ext4", marker = $"{_driver.Folder}/child";
-        File.WriteAllText(mkfs, $"#!/bin/sh\nsleep 1000 & echo $! >{marker}\nwait\n");
-        File.SetUnixFileMode(mkfs, UnixFileMode.UserRead | UnixFileMode.UserExecute);
+        WriteScript(mkfs, $"sleep 1000 & echo $! >{marker}; wait");
         long start = Stopwatch.GetTimestamp();
 
-        await Calls.RefusedAsync(GrpcStatusCode.DeadlineExceeded, _driver.StageAsync(volume, Ext4));
+        Task<NodeStageVolumeResponse> first = _driver.StageAsync(volume, Ext4);
+        while (!File.Exists(marker) && !first.IsCompleted) await Task.Delay(10);
+        // The same call joins it, another one does not wait, and figures are told meanwhile.
+        Task<NodeStageVolumeResponse> same = _driver.StageAsync(volume, Ext4);
+        await Calls.RefusedAsync(GrpcStatusCode.Aborted, _driver.UnstageAsync(volume));
+        await Calls.RefusedAsync(GrpcStatusCode.Aborted, _driver.DeleteAsync(volume));
+        await Calls.RefusedAsync(GrpcStatusCode.Aborted, _driver.SnapshotAsync("hung", volume));
+        await Calls.RefusedAsync(GrpcStatusCode.NotFound, _driver.StatsAsync(volume, _driver.Staging(volume)));
+        Assert.False(first.IsCompleted || same.IsCompleted, "what ran meanwhile waited for it");
+        await Calls.RefusedAsync(GrpcStatusCode.DeadlineExceeded, first);
+        await Calls.RefusedAsync(GrpcStatusCode.DeadlineExceeded, same);
 
         Assert.True(Stopwatch.GetElapsedTime(start) < TimeSpan.FromSeconds(30));
         string child = File.ReadAllText(marker).Trim();
         Assert.True(!Directory.Exists($"/proc/{child}") || File.ReadAllText($"/proc/{child}/stat").Contains(") Z ", StringComparison.Ordinal), "the program's child lives on");
         Assert.Empty(_driver.Loops());
         Assert.Empty(_driver.Mounts());
+        Assert.Contains("\"staging\": null", File.ReadAllText($"{_driver.State}/{volume}.json"), StringComparison.Ordinal);
 
         File.Delete(mkfs);
         await _driver.UseAsync(volume, Ext4);
@@ -53,8 +64,6 @@ public sealed class FaultTests : IAsyncLifetime
             () => _driver.StageAsync(volume, Ext4), () => _driver.PublishAsync(volume, target, Ext4), () => _driver.UnpublishAsync(volume, target),
             () => _driver.UnstageAsync(volume), () => _driver.ExpandAsync(volume, 40 * Calls.MiB),
         ];
-        Task<GrpcStatusCode> first = Try(kinds[0]);
-
         async Task<GrpcStatusCode> Try(Func<Task> call)
         {
             try
@@ -67,10 +76,19 @@ public sealed class FaultTests : IAsyncLifetime
                 return exception.Status;
             }
         }
-        GrpcStatusCode[] ends = await Task.WhenAll(Enumerable.Range(0, 50).Select(index => Try(kinds[index % kinds.Length])).Prepend(first));
 
-        Assert.Contains(GrpcStatusCode.Ok, ends);
-        Assert.Contains(GrpcStatusCode.Aborted, ends);
+        // While one stages, the others like it join it, and all else is ABORTED.
+        string mkfs = $"{_driver.Programs}/mkfs.ext4", begun = $"{_driver.Folder}/begun", go = $"{_driver.Folder}/go";
+        WriteScript(mkfs, $"touch {begun}; until [ -e {go} ]; do sleep 0.02; done; exec /usr/sbin/mkfs.ext4 \"$@\"");
+        Task<GrpcStatusCode> first = Try(kinds[0]);
+        for (long start = Stopwatch.GetTimestamp(); !File.Exists(begun); await Task.Delay(10)) Assert.True(Stopwatch.GetElapsedTime(start) < DriverProcess.Patience);
+        Task<GrpcStatusCode>[] burst = [.. Enumerable.Range(0, 50).Select(index => Try(kinds[index % kinds.Length]))];
+        Assert.All(await Task.WhenAll(burst.Where((_, index) => index % kinds.Length != 0)), end => Assert.Equal(GrpcStatusCode.Aborted, end));
+        File.WriteAllText(go, "");
+        Assert.All(await Task.WhenAll(burst.Where((_, index) => index % kinds.Length == 0).Prepend(first)), end => Assert.Equal(GrpcStatusCode.Ok, end));
+
+        // And in whatever order they come.
+        GrpcStatusCode[] ends = await Task.WhenAll(Enumerable.Range(0, 50).Select(index => Try(kinds[index % kinds.Length])));
         Assert.Empty(ends.Except([GrpcStatusCode.Ok, GrpcStatusCode.Aborted, GrpcStatusCode.FailedPrecondition]));
         await _driver.UseAsync(volume, Ext4);
         Assert.Single(_driver.Loops());
@@ -174,6 +192,8 @@ public sealed class FaultTests : IAsyncLifetime
         Directory.Delete(_driver.State, recursive: true);
         await _driver.RunAsync();
 
+        Assert.Contains($"{target} is a mount of image {_driver.Pool}/{volume}.img, which has no record; it is kept", _driver.Log, StringComparison.Ordinal);
+        Assert.Contains($"has image {_driver.Pool}/{raw}.img, which has no record; it is kept", _driver.Log, StringComparison.Ordinal);
         await Calls.RefusedAsync(GrpcStatusCode.NotFound, _driver.StageAsync(volume, Ext4));
         await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, _driver.CreateAsync(Calls.Request("lost", Ext4, 32)));
         await _driver.ReleaseAsync(volume);
@@ -250,8 +270,7 @@ public sealed class FaultTests : IAsyncLifetime
     {
         await _driver.KillAsync();
         string mkfs = $"{_driver.Programs}/mkfs.xfs", go = $"{_driver.Folder}/go";
-        File.WriteAllText(mkfs, $"#!/bin/sh\nuntil [ -e {go} ]; do sleep 0.02; done\nexec /usr/sbin/mkfs.xfs \"$@\"\n");
-        File.SetUnixFileMode(mkfs, UnixFileMode.UserRead | UnixFileMode.UserExecute);
+        WriteScript(mkfs, $"until [ -e {go} ]; do sleep 0.02; done; exec /usr/sbin/mkfs.xfs \"$@\"");
         _driver.Pools.Add($"late=image:{_driver.Folder}/late.img,320Mi");
         _driver.More[^1] = "60";
         Task start = _driver.RunAsync();
@@ -271,6 +290,10 @@ public sealed class FaultTests : IAsyncLifetime
         await Calls.RefusedAsync(GrpcStatusCode.Unavailable, _driver.CreateAsync(Calls.Request("early", Ext4, 32)));
         await Calls.RefusedAsync(GrpcStatusCode.Unavailable, _driver.UnpublishAsync("vol-none", $"{_driver.Folder}/early"));
         await Calls.RefusedAsync(GrpcStatusCode.Unavailable, _driver.StatsAsync("vol-none", $"{_driver.Folder}/early"));
+        using (var http = new HttpClient(UnixSocketHttp.CreateHandler(_driver.Api)) { BaseAddress = new Uri("http://overlay-csi"), Timeout = DriverProcess.Patience })
+        {
+            Assert.Equal(System.Net.HttpStatusCode.ServiceUnavailable, (await http.GetAsync(new Uri(Overlay.Rpc.LocalApi.HealthPath, UriKind.Relative))).StatusCode);
+        }
         Assert.False(File.Exists(_driver.RegistrationSocket), "the kubelet is told before the driver is ready");
 
         File.WriteAllText(go, "");
@@ -304,5 +327,11 @@ public sealed class FaultTests : IAsyncLifetime
         Assert.Contains("mkfs.xfs", refused.Message, StringComparison.Ordinal);
         process.Kill();
         await process.WaitForExitAsync();
+    }
+
+    private static void WriteScript(string path, string commands)
+    {
+        File.WriteAllText(path, $"#!/bin/sh\n{commands}\n");
+        File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserExecute);
     }
 }

@@ -62,6 +62,7 @@ public sealed class OwnershipTests(DriverProcess driver) : IClassFixture<DriverP
             Assert.Contains($"{device} has the image of volume {volume}, and is none of this driver's; it is kept", driver.Log, StringComparison.Ordinal);
             await driver.ReleaseAsync(volume);
             Assert.Equal([device], driver.Loops());
+            Assert.Contains($"volume {volume}: {device} has its image, is none of this driver's, and stays", driver.Log, StringComparison.Ordinal);
             GrpcException refused = await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, driver.StageAsync(volume, raw));
             Assert.Contains(device, refused.Message, StringComparison.Ordinal);
             await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, driver.DeleteAsync(volume));

@@ -58,7 +58,8 @@ async function identity() {
   const info = await owes(OK, 'GetPluginInfo', {}, 'name and version');
   same('GetPluginInfo: the name is one of a domain', true, /^[A-Za-z][A-Za-z0-9.-]{0,61}[A-Za-z]$/.test(info.name) && info.vendor_version.length > 0);
   const { capabilities } = await owes(OK, 'GetPluginCapabilities', {}, 'what there is');
-  same('GetPluginCapabilities: each is known', false, capabilities.some(one => (one.service?.type ?? one.volume_expansion?.type) === 'UNKNOWN'));
+  same('GetPluginCapabilities: controller, topology and growth in use', ['CONTROLLER_SERVICE', 'VOLUME_ACCESSIBILITY_CONSTRAINTS', 'ONLINE'],
+    capabilities.map(one => one.service?.type ?? one.volume_expansion?.type));
   same('Probe: is ready', { value: true }, (await owes(OK, 'Probe', {}, 'answers')).ready);
   for (const method of ['ControllerPublishVolume', 'ControllerUnpublishVolume', 'ControllerGetVolume', 'ControllerModifyVolume', 'GetSnapshot']) await unknown('Controller', method);
   await unknown('GroupController', 'CreateVolumeGroupSnapshot');

@@ -59,6 +59,7 @@ internal sealed class ImageStaging(VolumeStore store, PoolSet pools, MountOwners
         TargetPath.Unmount(path);
         foreach (LoopDevice loop in pools.AttachmentOf(id, record).Own) Detach(id, loop);
         WaitUntilDetached(id, record);
+        foreach (LoopDevice other in pools.AttachmentOf(id, record).Others) steps.Warn(id, $"{other.Path} has its image, is none of this driver's, and stays");
         if (record is { Staging: not null })
         {
             steps.Next(id, "forget staging");
