@@ -129,6 +129,8 @@ internal static class StatusReport
                 Count(peer.Ingress.Packets), Bytes(peer.Ingress.Bytes), peer.Path.Mtu.ToString(CultureInfo.InvariantCulture), KnownBy(peer.Path));
         }
         table.Write(output);
+        foreach (PeerStatus peer in peers.Where(peer => peer.Path.LeadsBack))
+            output.WriteLine($"  ALARM: the host's route to {peer.Name} leads back into the overlay: nothing is sent to it until that route is gone");
         foreach (PeerStatus peer in peers.Where(peer => peer.Path.BlackHole))
         {
             output.WriteLine(

@@ -164,4 +164,8 @@ public sealed record PeerStatus(
 /// <param name="ProbesSent">Since the daemon started.</param>
 /// <param name="ProbesAnswered">Of them.</param>
 public sealed record PathStatus(
-    int Mtu, int LinkMtu, string State, string Evidence, bool BlackHole, double? RoundTripMilliseconds, long ProbesSent, long ProbesAnswered);
+    int Mtu, int LinkMtu, string State, string Evidence, bool BlackHole, double? RoundTripMilliseconds, long ProbesSent, long ProbesAnswered)
+{
+    /// <summary>True while the host's route to the peer leads into one of the daemon's devices, so that nothing is sent to it.</summary>
+    public bool LeadsBack { get; init; }
+}

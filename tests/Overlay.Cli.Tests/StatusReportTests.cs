@@ -51,6 +51,18 @@ public sealed class StatusReportTests
     }
 
     [Fact]
+    public void Write_PeerWhoseRouteLeadsBack_IsAnAlarm()
+    {
+        StatusDocument status = SampleStatus.Create();
+        PeerStatus peer = Assert.Single(status.Peers);
+
+        string text = Render(status with { Peers = [peer with { Path = peer.Path with { LeadsBack = true } }] });
+
+        Assert.Contains("  ALARM: the host's route to node-b leads back into the overlay: nothing is sent to it", text, StringComparison.Ordinal);
+        Assert.DoesNotContain("leads back", Render(status), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Write_NothingConfigured_SaysNone()
     {
         StatusDocument status = SampleStatus.Create() with { Ready = false, UptimeSeconds = 59.9, Peers = [], Routes = [], RouteCount = 0, Queues = [] };

@@ -65,6 +65,7 @@ public sealed class SelfLoopTests
         StatusDocument status = await StatusFigures.AtRestAsync(daemon);
         await a.Host.IpAsync($"route delete {route}");
 
+        Assert.True(Assert.Single(status.Peers).Path.LeadsBack);
         Assert.Equal(20, StatusFigures.Drops(status, "egress-loop") - StatusFigures.Drops(before, "egress-loop"));
         Assert.Equal(before.Queues.Sum(queue => queue.EgressOut.Packets), status.Queues.Sum(queue => queue.EgressOut.Packets));
         await TrafficIsBackAsync(a, b);

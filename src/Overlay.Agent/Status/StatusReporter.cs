@@ -201,7 +201,10 @@ internal sealed class StatusReporter(Node node, HealthReporter health, CaptureHu
         PathReport report = path.Report;
         return new PathStatus(
             path.Mtu, path.LinkMtu, report.State.ToString().ToLowerInvariant(), PathProber.EvidenceName(report), report.IsBlackHole,
-            report.RoundTripMilliseconds, report.ProbesSent, report.ProbesAnswered);
+            report.RoundTripMilliseconds, report.ProbesSent, report.ProbesAnswered)
+        {
+            LeadsBack = path.LeadsBack,
+        };
     }
 
     private static Dictionary<string, string> Macs(Peer peer, ForwardingSnapshot snapshot)
