@@ -36,6 +36,7 @@ internal sealed class NodeMetrics : IDisposable
     public NodeMetrics(Node node, ControlAgent? control, HealthReporter health, CaptureHub captures, int peerLimit)
     {
         (_node, _control) = (node, control);
+        _revision = node.Snapshot.Revision;
         ProcessMetrics.AddTo(_meter, StatusReporter.Version);
         _ = new TrafficMetrics(_meter, node, peerLimit);
         AddConfiguration();

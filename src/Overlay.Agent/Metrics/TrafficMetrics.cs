@@ -60,14 +60,17 @@ internal sealed class TrafficMetrics
 
     private static void Points(Tally tally, string segment, QueueCounters counters, Func<TrafficCounters, long> count)
     {
+        tally.Add(count(counters.IngressIn), segment, Ingress, "in");
+        // What belongs to no segment comes from the underlay, and goes nowhere.
+        if (segment == NoSegment) return;
         tally.Add(count(counters.EgressIn), segment, Egress, "in");
         tally.Add(count(counters.EgressOut), segment, Egress, "out");
-        tally.Add(count(counters.IngressIn), segment, Ingress, "in");
         tally.Add(count(counters.IngressOut), segment, Ingress, "out");
     }
 
     private static void Sizes(Tally tally, string segment, QueueCounters counters)
     {
+        if (segment == NoSegment) return;
         for (int i = 0; i < SuperPacketSizes.Classes; i++)
         {
             string size = SuperPacketSizes.MostBytes(i).ToString(CultureInfo.InvariantCulture);

@@ -10,7 +10,7 @@ public static class ProcessMetrics
 
     private static readonly HashSet<string> RuntimeInstruments =
     [
-        "dotnet.gc.collections", "dotnet.gc.pause.time", "dotnet.gc.heap.total_allocated", "dotnet.exceptions", "dotnet.thread_pool.queue.length",
+        "dotnet.gc.collections", "dotnet.gc.pause.time", "dotnet.gc.heap.total_allocated", "dotnet.exceptions",
     ];
 
     /// <summary>Makes the instruments in a meter.</summary>
