@@ -107,5 +107,5 @@ join_meanwhile() {
   wait "$client" || die "the flow from a to b broke: $(tail -1 "$flow")"
   awk '/sec/ && !/sender|receiver/ { for (i = 1; i < NF; i++) if ($(i + 1) == "Mbits/sec") { if (n == 0 || $i < least) least = $i; n++ } }
        /receiver/ { for (i = 1; i < NF; i++) if ($(i + 1) == "Mbits/sec") print "  meanwhile from a to b: " $i " Mbit/s, in its slowest second " least " Mbit/s" }' "$flow"
-  pod_ping c -c 2 -i 0.2 "${pod4[$prefix-b]}"
+  pod_ping "$prefix" c -c 2 -i 0.2 "${pod4[$prefix-b]}"
 }

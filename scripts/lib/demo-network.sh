@@ -36,10 +36,12 @@ BATCH
   in_namespace "$prefix-switch" ethtool -K "port$n" tx off tso off gso off >/dev/null
 }
 
-# create_host PREFIX NODE
+# create_host PREFIX NODE [ROLE...]: and a pod of it, or only the namespaces that are named.
 create_host() {
   local prefix=$1 node=$2 role
-  for role in host pod; do
+  shift 2
+  [ $# -gt 0 ] || set -- host pod
+  for role in "$@"; do
     ip netns add "$prefix-$role-$node"
     ip -n "$prefix-$role-$node" link set lo up
     in_namespace "$prefix-$role-$node" sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0
@@ -109,6 +111,7 @@ tunnel:
 segments:
   - name: pods
     device: overlay0
+$([ "$encap" = ipip ] || echo "    vni: $vni")
     addresses: [10.244.$n.0/32, "fd00:244:$n::/128"]
 peers:
   - name: node-$peer
