@@ -28,7 +28,9 @@
 
 #define DEFAULT_SOCKET "/run/overlay/cni.sock"
 #define DEFAULT_PENDING "/var/lib/overlay/pods/pending"
+#ifndef DEADLINE_MILLISECONDS
 #define DEADLINE_MILLISECONDS 60000
+#endif
 #define MAX_BYTES (1u << 20)
 #define LENGTHS (2 * sizeof(uint32_t))
 

@@ -118,11 +118,10 @@ internal sealed partial class Daemon(string file, ILoggerFactory logs) : IDispos
                     notification.Ready();
                     break;
                 case EventKind.HostChanged:
-                    IReadOnlyList<NetlinkEvent> events = host.Take();
+                    IReadOnlyList<NetlinkEvent> events = [.. host.Take().Where(each => !IsOfPods(each))];
+                    if (events.Count == 0) break;
                     node.HostChanged(events);
-                    IReadOnlyList<NetlinkEvent> ofUnderlay = [.. events.Where(each => each is AddressEvent || IsOfUnderlay(each))];
-                    if (ofUnderlay.Count == 0) break;
-                    if (_control is not null) FollowHost(node, _control, ofUnderlay);
+                    if (_control is not null) FollowHost(node, _control, events);
                     else FollowUnderlay(node, follower);
                     Tell(node, api);
                     break;
@@ -247,9 +246,13 @@ internal sealed partial class Daemon(string file, ILoggerFactory logs) : IDispos
         _log.LogError("reload refused; what was configured stays in force");
     }
 
-    /// <summary>Pods' own links come and go all the time, and carry no tunnel.</summary>
-    private static bool IsOfUnderlay(NetlinkEvent each) =>
-        each is EventsLost or RouteEvent || (each is LinkEvent link && !link.Link.Name.StartsWith(Attachment.InterfacePrefix, StringComparison.Ordinal));
+    /// <summary>Pods' own links and routes come and go all the time, and carry no tunnel. What is missing of them is put back by those who made them.</summary>
+    private static bool IsOfPods(NetlinkEvent each) => each switch
+    {
+        LinkEvent link => link.Link.Name.StartsWith(Attachment.InterfacePrefix, StringComparison.Ordinal),
+        RouteEvent route => route.Route.Protocol == PodWiring.RouteProtocol,
+        _ => false,
+    };
 
     private void WorkerDied(Exception cause) => _events.Add(new Event(EventKind.WorkerDied, cause));
 

@@ -1,12 +1,14 @@
 using System.Collections.Concurrent;
 using System.Text.Json;
 using Microsoft.Extensions.Logging;
+using Microsoft.Win32.SafeHandles;
 
 namespace Overlay.Agent.Pods;
 
 /// <summary>
 /// The attachments of this node, a file each. A file is in the kernel's hands when a write returns, so it outlives this process; it need not
-/// outlive the host, whose namespaces and interfaces end with it. Written by one thread, read by any.
+/// outlive the host, whose namespaces and interfaces end with it. Written by one thread, read by any. A record is written in place and by one
+/// call, over one of the same length: a new file that gets the old one's name costs the file system more than all the rest of an ADD's writing.
 /// </summary>
 internal sealed class AttachmentJournal
 {
@@ -14,6 +16,9 @@ internal sealed class AttachmentJournal
     private const int MostRemembered = 4096;
 
     private const string Suffix = ".json";
+
+    /// <summary>Of each file, filled up with blanks: one page, which the kernel takes whole or not at all, whenever the process is killed.</summary>
+    private const int RecordBytes = 4096;
 
     private readonly string _attachments;
     private readonly string _remembered;
@@ -47,10 +52,12 @@ internal sealed class AttachmentJournal
     /// <exception cref="IOException">It cannot be written; what was there before stands.</exception>
     public void Write(Attachment attachment)
     {
-        string file = FileOf(attachment);
-        string temporary = $"{file}.new";
-        File.WriteAllBytes(temporary, JsonSerializer.SerializeToUtf8Bytes(attachment, AttachmentJson.Default.Attachment));
-        File.Move(temporary, file, overwrite: true);
+        byte[] text = JsonSerializer.SerializeToUtf8Bytes(attachment, AttachmentJson.Default.Attachment);
+        if (text.Length > RecordBytes) throw new IOException($"the record of {attachment.Label} has {text.Length} bytes, of which {RecordBytes} are kept: its names are too long");
+        byte[] record = new byte[RecordBytes];
+        record.AsSpan(text.Length).Fill((byte)' ');
+        text.CopyTo(record, 0);
+        using (SafeFileHandle file = File.OpenHandle(FileOf(attachment), FileMode.OpenOrCreate, FileAccess.Write, FileShare.ReadWrite)) RandomAccess.Write(file, record, 0);
         _byOwner[attachment.Owner] = attachment;
     }
 
@@ -114,8 +121,8 @@ internal sealed class AttachmentJournal
         {
             // Told below.
         }
-        // No crash of this process does that, as a file gets its name when it is whole; so the host crashed, and nothing is left of it.
-        log.LogWarning("{File} was cut short by a crash of the host; it is removed", file);
+        // Empty, this process was killed before it made anything. Otherwise the host crashed, and nothing is left of it.
+        if (new FileInfo(file).Length > 0) log.LogWarning("{File} was cut short by a crash of the host; it is removed", file);
         File.Delete(file);
     }
 

@@ -15,9 +15,8 @@ internal sealed partial class PodNetwork
     {
         if (_settings.Options.Drain)
             throw new CniException(CniErrorCode.TryAgainLater, $"{call.Pod} is not added: the node is drained", "write 'drain: false' under 'pods:' and reload");
-        using NetworkNamespaceFile? space = NetworkNamespaceFile.Open(call.Namespace);
-        if (space is null)
-            throw new CniException(CniErrorCode.UnknownContainer, $"{call.Pod}: {call.Namespace} is no network namespace", "the container has ended, or the path is not seen by overlayd");
+        using NetworkNamespaceFile space = OpenNamespace(call)
+            ?? throw new CniException(CniErrorCode.UnknownContainer, $"{call.Pod}: {call.Namespace} is no network namespace", "the container has ended, or the path is not seen by overlayd");
         if (space.Identity == _home.Identity)
             throw new CniException(CniErrorCode.InvalidEnvironment, $"{call.Pod}: {call.Namespace} is the node's own network namespace");
         MakeRoomFor(call, space);
@@ -50,7 +49,7 @@ internal sealed partial class PodNetwork
                 Mac = (MacAskedFor(call) ?? DeviceMac.Derive("pod", addresses[0].ToString())).ToString(),
             };
             _journal.Write(attachment);
-            _filter.Allow([.. SourcesOf(attachment), .. _journal.All.Where(other => other.NamespaceId == attachment.NamespaceId).SelectMany(SourcesOf)]);
+            _filter.Allow(SourcesOf(PodOf(attachment)));
             _wiring.Wire(attachment, space, _settings.OwnAddresses);
             attachment = attachment with { IsWired = true };
             _journal.Write(attachment);
@@ -83,7 +82,14 @@ internal sealed partial class PodNetwork
             throw new CniException(CniErrorCode.InterfaceExists, $"{call.Pod} has been added already, with {string.Join(", ", old.Addresses.Select(own => own.Address))}", "delete it first");
         if (old.IsWired && IsAlive(old))
             throw new CniException(CniErrorCode.InterfaceExists, $"{call.Pod} is in use by another network namespace, {old.Namespace}", "delete it first");
-        Remove(old);
+        try
+        {
+            Remove(old);
+        }
+        catch (Exception exception) when (exception is LinuxException or IOException or UnauthorizedAccessException)
+        {
+            throw new CniException(CniErrorCode.TryAgainLater, $"{call.Pod}: what is left of one before it cannot be removed: {exception.Message}", "the call can be repeated", exception);
+        }
     }
 
     /// <summary>Never fails because something is gone already.</summary>
@@ -106,19 +112,27 @@ internal sealed partial class PodNetwork
         }
     }
 
+    /// <summary>Takes back an ADD whose result nobody took, unless what there is now was added since.</summary>
+    public void Abandon(CniCall call, DateTimeOffset answered)
+    {
+        if (_journal.Find(Attachment.OwnerOf(call.Configuration.Name, call.ContainerId, call.Interface)) is not { } attachment || attachment.Since > answered) return;
+        _log.LogWarning("{Pod} was added for a caller that is gone; it is taken back", attachment.Label);
+        Undo(attachment);
+    }
+
     private void Check(CniCall call)
     {
         if (call.Configuration.PreviousResult is not { } result) throw new CniException(CniErrorCode.InvalidConfiguration, $"{call.Pod}: CHECK takes the prevResult of ADD");
         string owner = Attachment.OwnerOf(call.Configuration.Name, call.ContainerId, call.Interface);
         if (_journal.Find(owner) is not { IsWired: true } attachment) throw new CniException(CniErrorCode.UnknownContainer, $"{call.Pod} was not added, or has been deleted");
-        using NetworkNamespaceFile? space = NetworkNamespaceFile.Open(call.Namespace);
+        using NetworkNamespaceFile? space = OpenNamespace(call);
         if (space is null || IdOf(space) != attachment.NamespaceId)
             throw new CniException(CniErrorCode.UnknownContainer, $"{call.Pod}: {call.Namespace} is not the network namespace that was added");
-        var wrong = new List<string>(Problems(attachment, space));
+        _filter.Verify();
+        var wrong = new List<string>(Problems(CniResult.Expected(attachment, result), space));
         foreach (AttachedAddress own in attachment.Addresses)
         {
-            if (result["ips"] is not JsonArray ips || !ips.Any(ip => ip is JsonObject entry && entry["address"] is JsonValue value && value.TryGetValue(out string? text) && text == own.Address))
-                wrong.Add($"prevResult does not hold the address {own.Address}");
+            if (!CniResult.Addresses(result).Contains(own.Address)) wrong.Add($"prevResult does not hold the address {own.Address}");
         }
         if (wrong.Count > 0) throw new CniException(CniErrorCode.NotAsAdded, $"{call.Pod}: {string.Join("; ", wrong)}", "restart the pod");
     }
@@ -158,11 +172,11 @@ internal sealed partial class PodNetwork
     }
 
     /// <summary>What is not as it was added.</summary>
-    private IReadOnlyList<string> Problems(Attachment attachment, NetworkNamespaceFile space)
+    private IReadOnlyList<string> Problems(ExpectedAttachment expected, NetworkNamespaceFile space)
     {
         try
         {
-            return _wiring.Check(attachment, space);
+            return _wiring.Check(expected, space);
         }
         catch (LinuxException exception)
         {
@@ -175,23 +189,43 @@ internal sealed partial class PodNetwork
     {
         if (call.Configuration.Addresses.Count > 0) return call.Configuration.Addresses;
         return call.Arguments.GetValueOrDefault("IP") is { Length: > 0 } text
-            ? [.. text.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).Select(each => CniConfiguration.ReadAddress(each, "IP in CNI_ARGS"))]
+            ? [.. text.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries).Select(each => CniConfiguration.ReadAddress(each, "IP in CNI_ARGS", CniErrorCode.InvalidEnvironment))]
             : [];
     }
 
     private static Wire.MacAddress? MacAskedFor(CniCall call)
     {
         if (call.Configuration.Mac is { } mac) return mac;
-        return call.Arguments.GetValueOrDefault("MAC") is { Length: > 0 } text ? CniConfiguration.ReadMac(text) : null;
+        return call.Arguments.GetValueOrDefault("MAC") is { Length: > 0 } text ? CniConfiguration.ReadMac(text, "MAC in CNI_ARGS", CniErrorCode.InvalidEnvironment) : null;
     }
 
     private string HostMacOf(Attachment attachment) => (_bridge?.PortMac(attachment.HostInterface) ?? PodWiring.HostMac).ToString();
 
     private static string IdOf(NetworkNamespaceFile space) => $"{space.Identity.Device}:{space.Identity.Inode}";
 
+    private static NetworkNamespaceFile? OpenNamespace(CniCall call)
+    {
+        try
+        {
+            return NetworkNamespaceFile.Open(call.Namespace);
+        }
+        catch (LinuxException exception)
+        {
+            throw new CniException(CniErrorCode.InvalidEnvironment, $"{call.Pod}: CNI_NETNS cannot be used: {exception.Message}", "", exception);
+        }
+    }
+
+    /// <summary>Whether the container's namespace is there. Where that cannot be told, it is.</summary>
     private static bool IsAlive(Attachment attachment)
     {
-        using NetworkNamespaceFile? space = NetworkNamespaceFile.Open(attachment.Namespace);
-        return space is not null && IdOf(space) == attachment.NamespaceId;
+        try
+        {
+            using NetworkNamespaceFile? space = NetworkNamespaceFile.Open(attachment.Namespace);
+            return space is not null && IdOf(space) == attachment.NamespaceId;
+        }
+        catch (LinuxException)
+        {
+            return true;
+        }
     }
 }

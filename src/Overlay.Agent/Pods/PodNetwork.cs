@@ -61,7 +61,7 @@ internal sealed partial class PodNetwork : IDisposable
             FollowPrefixes();
             // What a crash left half made goes first, so that it is not let through.
             Reconcile();
-            _filter.Replace(_journal.All.SelectMany(SourcesOf));
+            _filter.Replace(_journal.All.GroupBy(attachment => attachment.NamespaceId).SelectMany(SourcesOf));
         }
         catch
         {
@@ -136,12 +136,15 @@ internal sealed partial class PodNetwork : IDisposable
         _netlink.Dispose();
     }
 
-    /// <summary>What a pod may send from by one of its interfaces: any address of its own, as a pod answers by whichever way it likes.</summary>
-    private IEnumerable<PodSource> SourcesOf(Attachment attachment) =>
-        from other in _journal.All
-        where other.NamespaceId == attachment.NamespaceId
+    /// <summary>All interfaces of the pod that an attachment is of.</summary>
+    private Attachment[] PodOf(Attachment attachment) => [.. _journal.All.Where(other => other.NamespaceId == attachment.NamespaceId)];
+
+    /// <summary>What a pod may send from by each of its interfaces: any address of its own, as a pod answers by whichever way it likes.</summary>
+    private static IEnumerable<PodSource> SourcesOf(IEnumerable<Attachment> pod) =>
+        from one in pod
+        from other in pod
         from own in other.Addresses
-        select new PodSource(own.Parsed.Address, attachment.HostInterface);
+        select new PodSource(own.Parsed.Address, one.HostInterface);
 
     /// <summary>Takes over what prefixes are this node's, and pods', now.</summary>
     private void FollowPrefixes()
@@ -210,15 +213,8 @@ internal sealed partial class PodNetwork : IDisposable
     private void Remove(Attachment attachment)
     {
         _wiring.Unwire(attachment.HostInterface);
-        PodSource[] sources =
-        [
-            .. SourcesOf(attachment),
-            .. from other in _journal.All
-               where other.NamespaceId == attachment.NamespaceId && other.Owner != attachment.Owner
-               from own in attachment.Addresses
-               select new PodSource(own.Parsed.Address, other.HostInterface),
-        ];
-        _filter?.Forbid(sources);
+        HashSet<IPAddress> addresses = [.. attachment.Addresses.Select(own => own.Parsed.Address)];
+        _filter?.Forbid(SourcesOf(PodOf(attachment)).Where(source => source.HostInterface == attachment.HostInterface || addresses.Contains(source.Address)));
         _addresses.Release(attachment.Owner);
         _journal.Remove(attachment);
     }

@@ -53,14 +53,17 @@ internal sealed class PodWiring(Rtnetlink host, NetworkNamespaceFile home, PodBr
         MacAddress hostMac = bridge is null ? HostMac : bridge.PortMac(attachment.HostInterface);
         host.AddVeth(new VethEnd(attachment.HostInterface, hostMac), new VethEnd(attachment.Interface, mac), space, attachment.Mtu);
         int index = Find(host, attachment.HostInterface).Index;
-        host.DisableAddressGeneration(index);
-        if (bridge is not null)
+        host.Together(changes =>
         {
-            host.SetMaster(index, bridge.Index);
-            host.SetHairpin(index);
-        }
-        host.SetUp(index, up: true);
-        if (bridge is null) AddHostRoutes(attachment, index, mac, preferredSource, replace: false);
+            changes.DisableAddressGeneration(index);
+            if (bridge is not null)
+            {
+                changes.SetMaster(index, bridge.Index);
+                changes.SetHairpin(index);
+            }
+            changes.SetUp(index, up: true);
+            if (bridge is null) AddHostRoutes(attachment, index, mac, preferredSource, replace: false);
+        });
         using Rtnetlink pod = space.Run(home, () => Enter(attachment));
         WireInside(attachment, pod);
     }
@@ -111,10 +114,11 @@ internal sealed class PodWiring(Rtnetlink host, NetworkNamespaceFile home, PodBr
         if (pod.FindLink(attachment.Interface) is { } inside && inside.Mtu != mtu) pod.SetMtu(inside.Index, mtu);
     }
 
-    /// <summary>Looks whether an attachment is as it was made.</summary>
+    /// <summary>Looks whether an attachment is as it is expected to be.</summary>
     /// <returns>What is not; empty where all is.</returns>
-    public IReadOnlyList<string> Check(Attachment attachment, NetworkNamespaceFile space)
+    public IReadOnlyList<string> Check(ExpectedAttachment expected, NetworkNamespaceFile space)
     {
+        Attachment attachment = expected.Attachment;
         var wrong = new List<string>();
         if (host.FindLink(attachment.HostInterface) is not { } link) return [$"the interface {attachment.HostInterface} of the host is gone"];
         if (!link.IsUp) wrong.Add($"the interface {attachment.HostInterface} of the host is down");
@@ -128,14 +132,18 @@ internal sealed class PodWiring(Rtnetlink host, NetworkNamespaceFile home, PodBr
         using Rtnetlink pod = space.Run(home, () => new Rtnetlink());
         if (pod.FindLink(attachment.Interface) is not { } inside) return [.. wrong, $"the container has no interface {attachment.Interface}"];
         if (!inside.IsUp) wrong.Add($"the container's interface {attachment.Interface} is down");
-        if (inside.Mac.ToString() != attachment.Mac) wrong.Add($"the container's interface has the MAC {inside.Mac} and was given {attachment.Mac}");
+        if (inside.Mac.ToString() != expected.Mac) wrong.Add($"the container's interface has the MAC {inside.Mac} and was given {expected.Mac}");
         IReadOnlyList<AssignedAddress> addresses = pod.ListAddresses(inside.Index);
         IReadOnlyList<Route> podRoutes = pod.ListRoutes();
+        IReadOnlyList<Neighbour> neighbours = pod.ListNeighbours(inside.Index);
         foreach (AttachedAddress own in attachment.Addresses)
         {
             IPAddress address = own.Parsed.Address;
             if (!addresses.Any(has => has.Address.Equals(address))) wrong.Add($"the container's interface has lost the address {address}");
-            if (!podRoutes.Any(route => route.InterfaceIndex == inside.Index && route.Destination.Equals(IPNetwork.Parse(CniResult.DefaultRoute(address.AddressFamily)))))
+            if (bridge is null && !neighbours.Any(neighbour => neighbour.Address.ToString() == own.Gateway && neighbour.Mac == HostMac))
+                wrong.Add($"the container does not know the MAC of its next hop {own.Gateway} any more");
+            string everything = CniResult.DefaultRoute(address.AddressFamily);
+            if (expected.Routes.Contains(everything) && !podRoutes.Any(route => route.InterfaceIndex == inside.Index && route.Destination.Equals(IPNetwork.Parse(everything))))
                 wrong.Add($"the container's default route by {attachment.Interface} is gone, for {address}");
         }
         return wrong;
@@ -155,9 +163,14 @@ internal sealed class PodWiring(Rtnetlink host, NetworkNamespaceFile home, PodBr
     private void WireInside(Attachment attachment, Rtnetlink pod)
     {
         int index = Find(pod, attachment.Interface).Index;
+        IReadOnlyList<Route> present = pod.ListRoutes();
+        pod.Together(changes => AddInside(attachment, changes, index, present));
+    }
+
+    private void AddInside(Attachment attachment, Rtnetlink pod, int index, IReadOnlyList<Route> present)
+    {
         foreach (AttachedAddress own in attachment.Addresses) pod.AddAddress(new AssignedAddress(index, own.Parsed.Address, own.Parsed.PrefixLength));
         pod.SetUp(index, up: true);
-        IReadOnlyList<Route> present = pod.ListRoutes();
         foreach (AttachedAddress own in attachment.Addresses)
         {
             IPAddress gateway = IPAddress.Parse(own.Gateway);

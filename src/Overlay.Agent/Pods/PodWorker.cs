@@ -109,7 +109,11 @@ internal sealed class PodWorker : IAsyncDisposable
             if (!_isReady) return call.Command == CniCommand.Del ? null : throw Starting(call);
             JsonObject? result = await RunAsync(network => network.Answer(call)).ConfigureAwait(false);
             Answered?.Invoke(command, 0, Stopwatch.GetElapsedTime(start));
-            return new CniAnswer(0, result is null ? [] : Encode(result));
+            DateTimeOffset answered = DateTimeOffset.UtcNow;
+            return new CniAnswer(0, result is null ? [] : Encode(result))
+            {
+                Undelivered = call.Command == CniCommand.Add ? () => _ = RunAsync(network => Abandon(network, call, answered)) : null,
+            };
         }
         catch (OperationCanceledException)
         {
@@ -122,6 +126,12 @@ internal sealed class PodWorker : IAsyncDisposable
             if (exception.Code != CniErrorCode.NotAvailable) _log.LogWarning("a CNI call failed with {Code}: {Problem}", (int)exception.Code, exception.Message);
             return new CniAnswer(1, Encode(exception.ToJson(version)));
         }
+    }
+
+    private static bool Abandon(PodNetwork network, CniCall call, DateTimeOffset answered)
+    {
+        network.Abandon(call, answered);
+        return true;
     }
 
     private static CniException Starting(CniCall call) => call.Command == CniCommand.Status

@@ -25,10 +25,10 @@ internal static class HostInterfaces
     private static IReadOnlyList<HostInterface> Read(Rtnetlink netlink, ILookup<int, IPNetwork> routes)
     {
         IReadOnlyList<Link> links = netlink.ListLinks();
+        ILookup<int, InterfaceAddress> addresses = netlink.ListAddresses().ToLookup(own => own.InterfaceIndex, own => new InterfaceAddress(own.Address, own.PrefixLength));
         Dictionary<int, string> names = links.ToDictionary(link => link.Index, link => link.Name);
         return [.. links.Select(link => new HostInterface(
-            link.Name, link.Mtu,
-            [.. netlink.ListAddresses(link.Index).Select(own => new InterfaceAddress(own.Address, own.PrefixLength))])
+            link.Name, link.Mtu, [.. addresses[link.Index]])
         {
             IsUp = link.IsUp,
             Kind = link.Kind,

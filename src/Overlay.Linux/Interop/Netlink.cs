@@ -57,6 +57,8 @@ internal static class NetlinkConstants
     public const ushort IFLA_INET6_ADDR_GEN_MODE = 8;
     public const byte IN6_ADDR_GEN_MODE_NONE = 1;
     public const ushort IFLA_NET_NS_FD = 28;
+    public const ushort IFLA_NUM_TX_QUEUES = 31;
+    public const ushort IFLA_NUM_RX_QUEUES = 32;
     public const ushort IFLA_PROTINFO = 12;
     public const ushort IFLA_BRPORT_MODE = 4;
     public const ushort VETH_INFO_PEER = 1;

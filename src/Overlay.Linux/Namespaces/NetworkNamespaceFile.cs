@@ -26,12 +26,13 @@ public sealed class NetworkNamespaceFile : IDisposable
     /// <exception cref="LinuxException">It cannot be opened.</exception>
     public static NetworkNamespaceFile? Open(string path)
     {
-        int number = Libc.Open(path, Files.O_CLOEXEC);
+        // A pipe in its place would otherwise be waited for.
+        int number = Libc.Open(path, Files.O_CLOEXEC | Files.O_NONBLOCK);
         if (number < 0)
         {
             var problem = LinuxException.Last($"open {path}");
             // ESRCH: the process under /proc has ended.
-            return problem.Errno is Errno.ENOENT or Errno.ESRCH ? null : throw problem;
+            return problem.Errno is Errno.ENOENT or Errno.ESRCH or Errno.ENOTDIR or Errno.ENXIO ? null : throw problem;
         }
         FileDescriptor descriptor = FileDescriptor.Own(number, $"open {path}");
         if (!IsNamespace(number) || FileIdentity.Of($"/proc/self/fd/{number}") is not { } identity)

@@ -17,8 +17,14 @@ internal sealed unsafe class NetlinkSocket : IDisposable
     private const int DumpAttempts = 10;
     private const int ReceiveBytes = 1 << 16;
 
+    /// <summary>Of whichever socket the thread reads from: what is read is understood before it reads again.</summary>
+    [ThreadStatic]
+    private static byte[]? t_received;
+
     private readonly FileDescriptor _socket;
-    private readonly byte[] _received = GC.AllocateArray<byte>(ReceiveBytes, pinned: true);
+    private readonly List<string> _gathered = [];
+    private byte[]? _gathering;
+    private int _gatheredLength;
     private uint _sequence;
 
     /// <param name="protocol">NETLINK_*.</param>
@@ -57,8 +63,55 @@ internal sealed unsafe class NetlinkSocket : IDisposable
 
     public void Dispose() => _socket.Dispose();
 
-    /// <summary>Sends a request that changes something and waits for the acknowledgement.</summary>
-    public void Execute(ref NetlinkRequest request, string call) => Run<object>(ref request, NLM_F_ACK, call, null, []);
+    /// <summary>Sends a request that changes something and waits for the acknowledgement; after <see cref="Gather"/>, keeps it for later.</summary>
+    public void Execute(ref NetlinkRequest request, string call)
+    {
+        if (_gathering is null)
+        {
+            Run<object>(ref request, NLM_F_ACK, call, null, []);
+            return;
+        }
+        // All are acknowledged: few as they are, that tells which is the last without knowing it before.
+        ReadOnlySpan<byte> message = request.Finish(NLM_F_ACK, ++_sequence);
+        if (_gathering.Length - _gatheredLength < message.Length) Array.Resize(ref _gathering, _gathering.Length * 2);
+        message.CopyTo(_gathering.AsSpan(_gatheredLength));
+        _gatheredLength += message.Length;
+        _gathered.Add(call);
+    }
+
+    /// <summary>Begins to keep what <see cref="Execute"/> is given, until <see cref="ExecuteGathered"/> or <see cref="Discard"/>.</summary>
+    public void Gather()
+    {
+        if (_gathering is not null) throw new InvalidOperationException("requests are being gathered already");
+        _gathering = new byte[8 * NetlinkRequest.BufferBytes];
+    }
+
+    public void Discard()
+    {
+        _gathering = null;
+        _gatheredLength = 0;
+        _gathered.Clear();
+    }
+
+    /// <summary>Sends all that was gathered by one system call.</summary>
+    /// <exception cref="LinuxException">The first that is refused.</exception>
+    public void ExecuteGathered()
+    {
+        LinuxException? first = null;
+        try
+        {
+            if (_gathered.Count == 0) return;
+            string[] calls = [.. _gathered];
+            ExecuteAll(
+                _gathering.AsSpan(0, _gatheredLength), calls.Length, $"{calls[0]} and {calls.Length - 1} more",
+                (index, errno, detail) => first ??= new LinuxException(calls[index], errno, detail));
+        }
+        finally
+        {
+            Discard();
+        }
+        if (first is not null) throw first;
+    }
 
     /// <summary>Finishes a request that is sent with others: only the last is acknowledged, all are answered where they are refused.</summary>
     /// <returns>Its length in its buffer.</returns>
@@ -191,12 +244,13 @@ internal sealed unsafe class NetlinkSocket : IDisposable
 
     private ReadOnlySpan<byte> Receive(string call, long started)
     {
+        byte[] received = t_received ??= GC.AllocateArray<byte>(ReceiveBytes, pinned: true);
         while (true)
         {
             nint length;
-            fixed (byte* buffer = _received) length = Libc.Receive(_socket.Number, buffer, ReceiveBytes, Sockets.MSG_TRUNC);
+            fixed (byte* buffer = received) length = Libc.Receive(_socket.Number, buffer, ReceiveBytes, Sockets.MSG_TRUNC);
             if (length > ReceiveBytes) throw new LinuxException(call, Errno.EMSGSIZE, $"the kernel's answer has {length} bytes");
-            if (length >= 0) return _received.AsSpan(0, (int)length);
+            if (length >= 0) return received.AsSpan(0, (int)length);
             int errno = Marshal.GetLastSystemError();
             if (errno == Errno.EINTR) continue;
             if (errno != Errno.EAGAIN) throw new LinuxException($"recv {call}", errno);

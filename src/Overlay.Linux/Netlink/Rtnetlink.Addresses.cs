@@ -24,7 +24,12 @@ public sealed partial class Rtnetlink
     /// <summary>
     /// The usable addresses of one interface; an IPv6 address whose uniqueness is not settled, or was disproved, is left out.
     /// </summary>
-    public IReadOnlyList<AssignedAddress> ListAddresses(int interfaceIndex)
+    public IReadOnlyList<AssignedAddress> ListAddresses(int interfaceIndex) => ListAddresses((int?)interfaceIndex);
+
+    /// <summary>The usable addresses of all interfaces.</summary>
+    public IReadOnlyList<AssignedAddress> ListAddresses() => ListAddresses(null);
+
+    private List<AssignedAddress> ListAddresses(int? interfaceIndex)
     {
         NetlinkRequest request = NetlinkRequest.Start(stackalloc byte[NetlinkRequest.BufferBytes], RTM_GETADDR, 0, default(IfAddrMsg));
         return _socket.Dump(ref request, "list addresses", body => ParseAddress(body, interfaceIndex));

@@ -12,7 +12,8 @@ public sealed partial class Rtnetlink
 {
     /// <summary>
     /// Makes a veth pair, both ends down: one here, the other in another namespace. A name that is taken, at either end, is refused with EEXIST,
-    /// and nothing is made.
+    /// and nothing is made. They have one queue a direction, as veth devices use unless they are told otherwise: asking for it spares the kernel
+    /// from making more and waiting until nobody can see them any more.
     /// </summary>
     /// <param name="mtu">Of both ends: bytes of an IP packet.</param>
     public void AddVeth(VethEnd here, VethEnd there, NetworkNamespaceFile thereIn, int mtu)
@@ -20,12 +21,14 @@ public sealed partial class Rtnetlink
         NetlinkRequest request = NetlinkRequest.Start(
             stackalloc byte[NetlinkRequest.BufferBytes], RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, default(IfInfoMsg));
         AddEnd(ref request, here, mtu);
+        AddQueues(ref request);
         int info = request.BeginNest(IFLA_LINKINFO);
         request.Add(IFLA_INFO_KIND, "veth");
         int data = request.BeginNest(IFLA_INFO_DATA);
         int peer = request.BeginNest(VETH_INFO_PEER);
         request.Append(default(IfInfoMsg));
         AddEnd(ref request, there, mtu);
+        AddQueues(ref request);
         request.Add(IFLA_NET_NS_FD, (uint)thereIn.Descriptor.Number);
         request.EndNest(peer);
         request.EndNest(data);
@@ -75,6 +78,12 @@ public sealed partial class Rtnetlink
     {
         NetlinkRequest request = NetlinkRequest.Start(stackalloc byte[NetlinkRequest.BufferBytes], RTM_DELLINK, 0, new IfInfoMsg { ifi_index = index });
         _socket.Execute(ref request, $"delete link {index}");
+    }
+
+    private static void AddQueues(ref NetlinkRequest request)
+    {
+        request.Add(IFLA_NUM_TX_QUEUES, 1);
+        request.Add(IFLA_NUM_RX_QUEUES, 1);
     }
 
     private static void AddEnd(ref NetlinkRequest request, VethEnd end, int mtu)

@@ -17,6 +17,26 @@ public sealed partial class Rtnetlink : IDisposable
     /// <summary>Netlink port of its requests, by which the kernel's notifications of their effects can be told.</summary>
     internal uint PortId => _socket.PortId;
 
+    /// <summary>
+    /// Makes the changes that <paramref name="changes"/> asks for by one system call, in their order, once it returns. It may ask for nothing but
+    /// changes.
+    /// </summary>
+    /// <exception cref="LinuxException">The first that the kernel refuses; those behind it are made, where they can be.</exception>
+    public void Together(Action<Rtnetlink> changes)
+    {
+        _socket.Gather();
+        try
+        {
+            changes(this);
+        }
+        catch
+        {
+            _socket.Discard();
+            throw;
+        }
+        _socket.ExecuteGathered();
+    }
+
     public void Dispose() => _socket.Dispose();
 
     private static byte Family(IPAddress address) =>

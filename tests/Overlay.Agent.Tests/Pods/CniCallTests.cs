@@ -10,6 +10,21 @@ public sealed class CniCallTests
 {
     private const string Configuration = """{"cniVersion":"1.0.0","name":"overlay","type":"overlay-cni"}""";
 
+    private static Attachment Sample => new()
+    {
+        Network = "overlay",
+        ContainerId = "a",
+        Interface = "eth0",
+        Namespace = "/n",
+        NamespaceId = "1:2",
+        HostInterface = "ovp1",
+        Since = default,
+        Boot = "b",
+        Addresses = [new AttachedAddress("10.244.1.5/32", "169.254.77.1")],
+        Mac = "02:00:00:00:00:05",
+        Mtu = 1450,
+    };
+
     [Fact]
     public void Read_CriAdd_HasPodAndContainer()
     {
@@ -28,7 +43,7 @@ public sealed class CniCallTests
         CniConfiguration read = CniConfiguration.Read(Encoding.UTF8.GetBytes("""
             {"cniVersion":"0.4.0","name":"overlay","runtimeConfig":{"dns":{"Servers":["10.0.0.10"],"Searches":["svc"],"Options":["ndots:5"]},
             "Ips":["10.244.1.5/24","fd00::5"],"MAC":"02:00:00:00:00:09","portMappings":[{"HostPort":80}],"cgroupPath":"/x"}}
-            """));
+            """), CniCommand.Add);
 
         Assert.Equal(["10.244.1.5", "fd00::5"], read.Addresses.Select(address => address.ToString()));
         Assert.Equal("02:00:00:00:00:09", read.Mac.ToString());
@@ -43,7 +58,11 @@ public sealed class CniCallTests
     [InlineData(4, "CNI_NETNS", "CNI_COMMAND=ADD", "CNI_IFNAME=eth0", "CNI_CONTAINERID=a")]
     [InlineData(4, "a/b", "CNI_COMMAND=DEL", "CNI_IFNAME=a/b", "CNI_CONTAINERID=a")]
     [InlineData(4, "sixteen-letters!", "CNI_COMMAND=DEL", "CNI_IFNAME=sixteen-letters!", "CNI_CONTAINERID=a")]
-    [InlineData(4, "novalue", "CNI_COMMAND=DEL", "CNI_IFNAME=eth0", "CNI_CONTAINERID=a", "CNI_ARGS=novalue")]
+    [InlineData(4, "eth%d", "CNI_COMMAND=DEL", "CNI_IFNAME=eth%d", "CNI_CONTAINERID=a")]
+    [InlineData(4, "novalue", "CNI_COMMAND=ADD", "CNI_IFNAME=eth0", "CNI_CONTAINERID=a", "CNI_NETNS=/n", "CNI_ARGS=novalue")]
+    [InlineData(4, "COLOUR", "CNI_COMMAND=ADD", "CNI_IFNAME=eth0", "CNI_CONTAINERID=a", "CNI_NETNS=/n", "CNI_ARGS=K8S_POD_NAME=x;COLOUR=red")]
+    [InlineData(4, "COLOUR", "CNI_COMMAND=ADD", "CNI_IFNAME=eth0", "CNI_CONTAINERID=a", "CNI_NETNS=/n", "CNI_ARGS=IgnoreUnknown=false;COLOUR=red")]
+    [InlineData(4, "maybe", "CNI_COMMAND=ADD", "CNI_IFNAME=eth0", "CNI_CONTAINERID=a", "CNI_NETNS=/n", "CNI_ARGS=IgnoreUnknown=maybe")]
     [InlineData(1, "STATUS", "CNI_COMMAND=STATUS")]
     [InlineData(1, "GC", "CNI_COMMAND=GC")]
     public void Read_EnvironmentThatCannotBe_IsRefusedWithItsCode(int code, string named, params string[] variables)
@@ -52,6 +71,22 @@ public sealed class CniCallTests
 
         Assert.Equal(code, (int)refused.Code);
         Assert.Contains(named, refused.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Read_UnknownArgumentsThatAreToBeIgnored_AreKept() =>
+        Assert.Equal("red", Read(Configuration, "CNI_COMMAND=ADD", "CNI_IFNAME=eth0", "CNI_CONTAINERID=a", "CNI_NETNS=/n", "CNI_ARGS=COLOUR=red;IgnoreUnknown=true").Arguments["COLOUR"]);
+
+    [Theory]
+    [InlineData("""{"cniVersion":"1.0.0","name":"overlay","ipam":{"type":"host-local"}}""")]
+    [InlineData("""{"cniVersion":"1.0.0","name":"overlay","runtimeConfig":{"ips":["host"],"mac":"x"}}""")]
+    [InlineData("""{"cniVersion":"1.0.0","name":"overlay","prevResult":[],"cni.dev/valid-attachments":7}""")]
+    public void Read_DeletionOfWhatAddIsRefusedFor_IsRead(string configuration)
+    {
+        string[] variables = ["CNI_CONTAINERID=a", "CNI_NETNS=/n", "CNI_IFNAME=eth0", "CNI_ARGS=novalue;COLOUR=red;IgnoreUnknown=maybe"];
+
+        Assert.Throws<CniException>(() => Read(configuration, ["CNI_COMMAND=ADD", .. variables]));
+        Assert.Equal(("overlay", "a", "eth0"), Read(configuration, ["CNI_COMMAND=DEL", .. variables]) is var call ? (call.Configuration.Name, call.ContainerId, call.Interface) : default);
     }
 
     [Theory]
@@ -69,12 +104,17 @@ public sealed class CniCallTests
     [InlineData(7, """{"cniVersion":"1.0.0","name":"a/b"}""")]
     [InlineData(2, """{"cniVersion":"1.0.0","name":"a","ipam":{"type":"host-local"}}""")]
     [InlineData(7, """{"cniVersion":"1.0.0","name":"a","runtimeConfig":{"ips":"10.0.0.1"}}""")]
+    [InlineData(7, """{"cniVersion":"1.0.0","name":"a","prevResult":[]}""")]
     [InlineData(7, """{"cniVersion":"1.0.0","name":"a","runtimeConfig":{"ips":["host"]}}""")]
+    [InlineData(7, """{"cniVersion":"1.0.0","name":"a","runtimeConfig":{"ips":["10.1"]}}""")]
+    [InlineData(7, """{"cniVersion":"1.0.0","name":"a","runtimeConfig":{"ips":["10.0.0.1/33"]}}""")]
+    [InlineData(7, """{"cniVersion":"1.0.0","name":"a","runtimeConfig":{"ips":["10.0.0.1/x"]}}""")]
+    [InlineData(7, """{"cniVersion":"1.0.0","name":"a","runtimeConfig":{"ips":["fe80::1%lo"]}}""")]
     [InlineData(7, """{"cniVersion":"1.0.0","name":"a","runtimeConfig":{"mac":"01:00:00:00:00:00"}}""")]
     [InlineData(7, """{"cniVersion":"1.1.0","name":"a","cni.dev/valid-attachments":[{"containerID":"x"}]}""")]
     public void Read_ConfigurationThatCannotBe_IsRefusedWithItsCode(int code, string configuration)
     {
-        CniException refused = Assert.Throws<CniException>(() => CniConfiguration.Read(Encoding.UTF8.GetBytes(configuration)));
+        CniException refused = Assert.Throws<CniException>(() => CniConfiguration.Read(Encoding.UTF8.GetBytes(configuration), CniCommand.Add));
 
         Assert.Equal(code, (int)refused.Code);
         Assert.NotEmpty(refused.Message);
@@ -89,8 +129,8 @@ public sealed class CniCallTests
     [Fact]
     public void Read_ValidAttachments_AbsentIsNotEmpty()
     {
-        Assert.Null(CniConfiguration.Read("""{"cniVersion":"1.1.0","name":"a"}"""u8.ToArray()).ValidAttachments);
-        Assert.Empty(CniConfiguration.Read("""{"cniVersion":"1.1.0","name":"a","cni.dev/valid-attachments":null}"""u8.ToArray()).ValidAttachments!);
+        Assert.Null(CniConfiguration.Read("""{"cniVersion":"1.1.0","name":"a"}"""u8.ToArray(), CniCommand.Gc).ValidAttachments);
+        Assert.Empty(CniConfiguration.Read("""{"cniVersion":"1.1.0","name":"a","cni.dev/valid-attachments":null}"""u8.ToArray(), CniCommand.Gc).ValidAttachments!);
     }
 
     [Fact]
@@ -115,28 +155,28 @@ public sealed class CniCallTests
         }
     }
 
+    [Fact]
+    public void Expected_ResultThatALaterPluginChanged_IsWhatItSays()
+    {
+        var result = (JsonObject)JsonNode.Parse("""
+            {"interfaces":[{"name":"ovp1","mac":"02:00:00:00:00:01"},{"name":"eth0","mac":"02:00:00:00:00:77","sandbox":"/n"}],"routes":[{"dst":"::/0"},7],"ips":{} }
+            """)!;
+
+        ExpectedAttachment expected = CniResult.Expected(Sample, result);
+
+        Assert.Equal("02:00:00:00:00:77", expected.Mac);
+        Assert.Equal(["::/0"], expected.Routes);
+        Assert.Empty(CniResult.Addresses(result));
+        Assert.Equal(Sample.Mac, CniResult.Expected(Sample, []).Mac);
+    }
+
     [Theory]
     [InlineData("0.3.1", true, false)]
     [InlineData("1.0.0", false, false)]
     [InlineData("1.1.0", false, true)]
     public void Of_EachVersion_HasItsMembers(string version, bool hasIpVersion, bool hasMtu)
     {
-        var attachment = new Attachment
-        {
-            Network = "overlay",
-            ContainerId = "a",
-            Interface = "eth0",
-            Namespace = "/n",
-            NamespaceId = "1:2",
-            HostInterface = "ovp1",
-            Since = default,
-            Boot = "b",
-            Addresses = [new AttachedAddress("10.244.1.5/32", "169.254.77.1")],
-            Mac = "02:00:00:00:00:05",
-            Mtu = 1450,
-        };
-
-        JsonObject result = CniResult.Of(attachment, "02:00:00:00:00:01", new CniConfiguration { Version = version, Name = "overlay" });
+        JsonObject result = CniResult.Of(Sample, "02:00:00:00:00:01", new CniConfiguration { Version = version, Name = "overlay" });
 
         Assert.Equal(hasIpVersion, result["ips"]![0]!.AsObject().ContainsKey("version"));
         Assert.Equal(hasMtu, result["interfaces"]![0]!.AsObject().ContainsKey("mtu"));

@@ -10,7 +10,8 @@ namespace Overlay.Agent.Tests.Pods;
 /// <summary>The plugin's C program, built with the sanitizers, against an agent that answers anything.</summary>
 public sealed class CniPluginTests : IDisposable
 {
-    private static readonly Lazy<string> Program = new(Build);
+    private static readonly Lazy<string> Program = new(() => Build("overlay-cni-checked"));
+    private static readonly Lazy<string> Impatient = new(() => Build("overlay-cni-impatient", "-DDEADLINE_MILLISECONDS=1000"));
 
     private readonly string _folder = Directory.CreateTempSubdirectory("ovt-cni-").FullName;
 
@@ -59,6 +60,43 @@ public sealed class CniPluginTests : IDisposable
         Assert.Contains("CNI_CONTAINERID=abc\0", Encoding.UTF8.GetString(left, 8, environment), StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("ADD", 11)]
+    [InlineData("STATUS", 51)]
+    [InlineData("DEL", 0)]
+    public async Task Call_AgentThatHangs_EndsAtTheDeadline(string command, int expected)
+    {
+        // It is listened on, and never served.
+        using Socket agent = Listen(SocketPath);
+
+        Finished run = await StartAsync(Impatient.Value, """{"cniVersion":"1.1.0","name":"overlay"}"""u8.ToArray(), SocketPath, $"CNI_COMMAND={command}");
+
+        Assert.Equal("", run.Errors);
+        if (expected == 0)
+        {
+            Assert.Equal((0, ""), (run.Code, run.Output));
+            Assert.Single(Directory.GetFiles(Pending, "*.request"));
+            return;
+        }
+        JsonNode answer = JsonNode.Parse(run.Output)!;
+        Assert.Equal((1, expected), (run.Code, (int)answer["code"]!));
+        Assert.Contains("timed out", (string)answer["msg"]!, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(1 << 20, 6)]
+    [InlineData((1 << 20) + 1, 7)]
+    public async Task Call_HugeInput_IsTakenUpToAMegabyte(int bytes, int expected)
+    {
+        using Socket agent = Listen(SocketPath);
+        Task serving = bytes > 1 << 20 ? Task.CompletedTask : AnswerAsync(agent, [0, 0, 0, 1, 0, 0, 0, 10, .. "{\"code\":6}"u8]);
+
+        Finished run = await StartAsync(Program.Value, new byte[bytes], SocketPath, "CNI_COMMAND=ADD");
+
+        await serving;
+        Assert.Equal((1, expected), (run.Code, (int)JsonNode.Parse(run.Output)!["code"]!));
+    }
+
     [Fact]
     public async Task Call_PlacesInTheConfiguration_AreUsed()
     {
@@ -88,7 +126,7 @@ public sealed class CniPluginTests : IDisposable
             if (answer.Length >= 8 && random.Next(2) == 0) BinaryPrimitives.WriteInt32BigEndian(answer.AsSpan(4), answer.Length - 8);
             Task serving = AnswerAsync(agent, answer);
 
-            Finished run = await StartAsync(input, SocketPath, "CNI_COMMAND=ADD", $"CNI_ARGS={new string('x', random.Next(0, 5000))}");
+            Finished run = await StartAsync(Program.Value, input, SocketPath, "CNI_COMMAND=ADD", $"CNI_ARGS={new string('x', random.Next(0, 5000))}");
 
             await serving;
             Assert.True(run.Errors.Length == 0, $"seed {seed}, input {i}: {run.Errors}");
@@ -101,14 +139,14 @@ public sealed class CniPluginTests : IDisposable
 
     private async Task<(int Code, string Output)> RunAsync(string input, string[] socket, params string[] environment)
     {
-        Finished finished = await StartAsync(Encoding.UTF8.GetBytes(input), socket.FirstOrDefault(), environment);
+        Finished finished = await StartAsync(Program.Value, Encoding.UTF8.GetBytes(input), socket.FirstOrDefault(), environment);
         Assert.Equal("", finished.Errors);
         return (finished.Code, finished.Output);
     }
 
-    private async Task<Finished> StartAsync(byte[] input, string? socket, params string[] environment)
+    private async Task<Finished> StartAsync(string program, byte[] input, string? socket, params string[] environment)
     {
-        var start = new ProcessStartInfo(Program.Value) { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
+        var start = new ProcessStartInfo(program) { RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true };
         foreach (string variable in environment) start.Environment[variable.Split('=')[0]] = variable[(variable.IndexOf('=', StringComparison.Ordinal) + 1)..];
         if (socket is not null) start.Environment["OVERLAY_CNI_SOCKET"] = socket;
         start.Environment["OVERLAY_CNI_PENDING"] = Pending;
@@ -144,12 +182,15 @@ public sealed class CniPluginTests : IDisposable
         await stream.WriteAsync(answer);
     }
 
-    private static string Build()
+    private static string Build(string name, params string[] options)
     {
-        string program = Path.Combine(AppContext.BaseDirectory, "overlay-cni-checked");
+        string program = Path.Combine(AppContext.BaseDirectory, name);
         ProgramRun.Check(
-            "gcc", "-g", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-o", program,
-            Path.Combine(AppContext.BaseDirectory, "overlay-cni.c"));
+            "gcc",
+            [
+                "-g", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-fsanitize=address,undefined", "-fno-sanitize-recover=all", .. options, "-o", program,
+                Path.Combine(AppContext.BaseDirectory, "overlay-cni.c"),
+            ]);
         return program;
     }
 }

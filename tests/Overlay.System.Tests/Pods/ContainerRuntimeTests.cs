@@ -17,22 +17,14 @@ public sealed class ContainerRuntimeTests
     [InlineData("ipip")]
     public async Task Containerd_PodsOfTwoNodes_TalkTcpAndUdpAndLeaveNothing(string encapsulation)
     {
-        var options = new LabOptions { TunnelPrefix = encapsulation == "ipip" ? -8 : 22 };
-        await using PodLab lab = await PodLab.CreateAsync(new TunnelOptions { Encapsulation = encapsulation, Port = encapsulation == "geneve" ? 6081 : 4789 }, options);
+        await using PodLab lab = await CreateLabAsync(encapsulation);
         // The chain of reference plugins before and after ours.
         await using Containerd a = await Containerd.StartAsync(lab.A.Node.Host, Conflist(lab.A, """{"type":"loopback"},"""));
         await using Containerd b = await Containerd.StartAsync(lab.B.Node.Host, Conflist(lab.B, ""));
         NetworkNamespace podA = await a.RunAsync("pod-a");
         NetworkNamespace podB = await b.RunAsync("pod-b");
 
-        foreach (string family in new[] { "-4", "-6" })
-        {
-            string addressA = await AddressAsync(podA, family);
-            string addressB = await AddressAsync(podB, family);
-            Assert.Equal([IPAddress.Parse(addressA)], await TcpCheck.RunAsync(podA, podB, addressB, 1, 1 << 20));
-            Assert.Equal([IPAddress.Parse(addressB)], await TcpCheck.RunAsync(podB, podA, addressA, 1, 1 << 20));
-            Assert.Equal(addressA, await SendDatagramAsync(podA, podB, addressB));
-        }
+        await AssertTalkAsync(podA, podB);
         Assert.Contains("tbf", await lab.A.Node.Host.CheckAsync("tc", "qdisc"), StringComparison.Ordinal);
 
         await a.StopAsync("pod-a");
@@ -41,60 +33,47 @@ public sealed class ContainerRuntimeTests
         await lab.B.AssertNothingLeftAsync();
     }
 
-    [Fact]
-    public async Task Podman_WithPortMapping_IsReachedAndLeavesNothing()
+    [Theory]
+    [InlineData("vxlan")]
+    [InlineData("geneve")]
+    [InlineData("ipip")]
+    public async Task Podman_PodsOfTwoNodes_TalkTcpAndUdpAndLeaveNothing(string encapsulation)
     {
-        await using PodLab lab = await PodLab.CreateAsync();
-        DirectoryInfo folder = NetworkNamespace.CreateDirectory();
-        try
-        {
-            string Sub(string name) => folder.CreateSubdirectory(name).FullName;
-            Containerd.CopyPlugins(Sub("bin"));
-            await File.WriteAllTextAsync(Path.Combine(Sub("net.d"), "10-overlay.conflist"), $$"""
-                {"cniVersion":"1.0.0","name":"overlay","plugins":[{{Own(lab.A)}},{"type":"portmap","capabilities":{"portMappings":true} },{"type":"firewall"}]}
-                """);
-            string settings = Path.Combine(folder.FullName, "containers.conf");
-            await File.WriteAllTextAsync(settings, $"""
-                [containers]
-                default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
-                [network]
-                network_backend = "cni"
-                cni_plugin_dirs = ["{Sub("bin")}"]
-                network_config_dir = "{Sub("net.d")}"
-                [engine]
-                cgroup_manager = "cgroupfs"
-                events_logger = "file"
-                runtime = "runc"
-                """);
-            string image = Path.Combine(folder.FullName, "image.tar");
-            await Command.CheckAsync(Deadline, null, Repository.File("scripts/lib/busybox-image"), image);
-            await PodmanAsync("load", "-i", image);
-            await PodmanAsync("run", "-d", "--name", "p1", "--network", "overlay", "--ip", "10.244.1.222", "-p", "8080:80", "localhost/busybox:test", "/bin/sh", "-c", "while true; do echo hello | nc -l -p 80; done");
-            try
-            {
-                Assert.Contains("10.244.1.222/32", await PodmanAsync("exec", "p1", "ip", "address"), StringComparison.Ordinal);
-                // From the other node: to the pod by its own address, and by the node's with the mapped port.
-                Assert.Equal("hello", await ReadAsync(lab.B.Node.Host, "10.244.1.222", 80));
-                Assert.Equal("hello", await ReadAsync(lab.B.Node.Host, lab.A.Node.Underlay4, 8080));
-            }
-            finally
-            {
-                await PodmanAsync("rm", "-f", "-t", "0", "p1");
-            }
-            await lab.A.AssertNothingLeftAsync();
+        await using PodLab lab = await CreateLabAsync(encapsulation);
+        await using Podman a = await Podman.CreateAsync(lab.A.Node.Host, PortsAndFirewall(lab.A));
+        await using Podman b = await Podman.CreateAsync(lab.B.Node.Host, PortsAndFirewall(lab.B));
+        NetworkNamespace podA = await a.RunAsync("p1", "--ip", "10.244.1.222", "-p", "8080:80");
+        NetworkNamespace podB = await b.RunAsync("p2");
 
-            Task<string> PodmanAsync(params string[] arguments) => Command.CheckAsync(
-                Deadline, null, "nsenter",
-                [
-                    $"--net=/run/netns/{lab.A.Node.Host.Name}", "env", $"CONTAINERS_CONF={settings}", "podman", "--root", Path.Combine(folder.FullName, "root"),
-                    "--runroot", Path.Combine(folder.FullName, "run"), "--storage-driver", "vfs", .. arguments,
-                ]);
-        }
-        finally
+        Assert.Equal("10.244.1.222", await AddressAsync(podA, "-4"));
+        await AssertTalkAsync(podA, podB);
+        // To the pod by its own address, and by the node's with the mapped port.
+        Assert.Equal("hello", await ReadAsync(podB, "10.244.1.222", 80));
+        Assert.Equal("hello", await ReadAsync(lab.B.Node.Host, lab.A.Node.Underlay4, 8080));
+
+        await a.StopAsync("p1");
+        await b.StopAsync("p2");
+        await lab.A.AssertNothingLeftAsync();
+        await lab.B.AssertNothingLeftAsync();
+    }
+
+    private static Task<PodLab> CreateLabAsync(string encapsulation) => PodLab.CreateAsync(
+        new TunnelOptions { Encapsulation = encapsulation, Port = encapsulation == "geneve" ? 6081 : 4789 }, new LabOptions { TunnelPrefix = encapsulation == "ipip" ? -8 : 22 });
+
+    private static async Task AssertTalkAsync(NetworkNamespace podA, NetworkNamespace podB)
+    {
+        foreach (string family in new[] { "-4", "-6" })
         {
-            folder.Delete(recursive: true);
+            string addressA = await AddressAsync(podA, family);
+            string addressB = await AddressAsync(podB, family);
+            Assert.Equal([IPAddress.Parse(addressA)], await TcpCheck.RunAsync(podA, podB, addressB, 1, 1 << 20));
+            Assert.Equal([IPAddress.Parse(addressB)], await TcpCheck.RunAsync(podB, podA, addressA, 1, 1 << 20));
+            Assert.Equal(addressA, await SendDatagramAsync(podA, podB, addressB));
         }
     }
+
+    private static string PortsAndFirewall(PodNode node) =>
+        $$"""{"cniVersion":"1.0.0","name":"overlay","plugins":[{{Own(node)}},{"type":"portmap","capabilities":{"portMappings":true} },{"type":"firewall"}]}""";
 
     private static string Own(PodNode node) =>
         $$"""{"type":"overlay-cni","capabilities":{"ips":true,"mac":true},"socket":"{{node.Socket}}","pending":"{{node.State}}/pending"}""";

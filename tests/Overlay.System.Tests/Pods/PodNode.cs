@@ -55,6 +55,13 @@ internal sealed class PodNode : IAsyncDisposable
         Node = node;
     }
 
+    /// <summary>One whose pool is so small that an address that leaked is soon missed.</summary>
+    public static PodNode WithSixAddresses(LabNetwork network) => new(network, network.A, new TunnelOptions())
+    {
+        Ranges = "[10.244.1.248/29, \"fd00:244:1:0:1::/125\"]",
+        Lines = ["coolDownSeconds: 0"],
+    };
+
     public LabNode Node { get; }
 
     public OverlayDaemon Daemon { get; private set; } = null!;
@@ -126,7 +133,18 @@ internal sealed class PodNode : IAsyncDisposable
     public static async Task<CniOutcome> CallAsync(
         string socket, string state, string command, JsonNode configuration, string containerId = "", string path = "", string interfaceName = "", string arguments = "")
     {
-        using RunningProcess plugin = RunningProcess.Start(Repository.CniPlugin, [], configuration.ToJsonString(), new Dictionary<string, string>
+        using RunningProcess plugin = StartCall(socket, state, command, configuration, containerId, path, interfaceName, arguments);
+        int code = await plugin.WaitForExitAsync(TimeSpan.FromSeconds(90));
+        return new CniOutcome(code, plugin.Output);
+    }
+
+    /// <summary>Starts the plugin as a runtime does.</summary>
+    public RunningProcess StartCall(string command, JsonNode configuration, string containerId, string path, string interfaceName) =>
+        StartCall(Socket, State, command, configuration, containerId, path, interfaceName, "");
+
+    private static RunningProcess StartCall(
+        string socket, string state, string command, JsonNode configuration, string containerId, string path, string interfaceName, string arguments) =>
+        RunningProcess.Start(Repository.CniPlugin, [], configuration.ToJsonString(), new Dictionary<string, string>
         {
             ["OVERLAY_CNI_SOCKET"] = socket,
             ["OVERLAY_CNI_PENDING"] = Path.Combine(state, "pending"),
@@ -137,20 +155,29 @@ internal sealed class PodNode : IAsyncDisposable
             ["CNI_ARGS"] = arguments,
             ["CNI_PATH"] = "/opt/cni/bin",
         });
-        int code = await plugin.WaitForExitAsync(TimeSpan.FromSeconds(90));
-        return new CniOutcome(code, plugin.Output);
-    }
 
     /// <summary>Whether nothing of pods is left but what they have in common.</summary>
     public async Task AssertNothingLeftAsync()
     {
         Assert.DoesNotContain("ovp", await Node.Host.CheckAsync("ip", "-o", "link"), StringComparison.Ordinal);
         Assert.All(
-            (await Node.Host.CheckAsync("ip", "route")).Split('\n').Where(route => route.Contains("proto 80", StringComparison.Ordinal)),
+            (await Node.Host.CheckAsync("sh", "-c", "ip route; ip -6 route")).Split('\n').Where(route => route.Contains("proto 80", StringComparison.Ordinal)),
             route => Assert.StartsWith("unreachable", route));
         Assert.DoesNotContain("elements", await Node.Host.CheckAsync("nft", "list", "table", "inet", "overlay-pods"), StringComparison.Ordinal);
         Assert.Empty(Directory.GetFiles(Path.Combine(State, "attachments")));
         Assert.Empty(Directory.GetFiles(Path.Combine(State, "pending")));
+    }
+
+    /// <summary>Whether all addresses of <see cref="WithSixAddresses"/> can be had, each once.</summary>
+    public async Task AssertAllSixAddressesAreFreeAsync()
+    {
+        var addresses = new HashSet<string>();
+        for (int i = 0; i < 6; i++)
+        {
+            (_, CniOutcome added) = await AddPodAsync();
+            addresses.UnionWith(added.Addresses);
+        }
+        Assert.Equal(12, addresses.Count);
     }
 
     public async ValueTask DisposeAsync()

@@ -17,6 +17,10 @@ internal sealed record CniCall(
     CniCommand Command, string ContainerId, string Namespace, string Interface, IReadOnlyDictionary<string, string> Arguments, CniConfiguration Configuration)
 {
     private const int MostInterfaceBytes = 15;
+    private const string IgnoreUnknown = "IgnoreUnknown";
+
+    private static readonly string[] KnownArguments =
+        [IgnoreUnknown, "IP", "MAC", "K8S_POD_NAMESPACE", "K8S_POD_NAME", "K8S_POD_UID", "K8S_POD_INFRA_CONTAINER_ID"];
 
     public string? PodNamespace => Arguments.GetValueOrDefault("K8S_POD_NAMESPACE");
 
@@ -38,7 +42,6 @@ internal sealed record CniCall(
     /// <exception cref="CniException">Something is missing or not understood.</exception>
     public static CniCall Read(CniMessage message)
     {
-        CniConfiguration configuration = CniConfiguration.Read(message.Input);
         string verb = Variable(message, "CNI_COMMAND") ?? throw Missing("CNI_COMMAND", "the call");
         CniCommand command = verb switch
         {
@@ -49,6 +52,7 @@ internal sealed record CniCall(
             "STATUS" => CniCommand.Status,
             _ => throw new CniException(CniErrorCode.InvalidEnvironment, $"CNI_COMMAND is '{verb}'", "the commands are ADD, DEL, CHECK, GC, STATUS and VERSION"),
         };
+        CniConfiguration configuration = CniConfiguration.Read(message.Input, command);
         string least = command switch
         {
             CniCommand.Check => CniVersions.V040,
@@ -64,9 +68,9 @@ internal sealed record CniCall(
             throw new CniException(CniErrorCode.InvalidEnvironment, $"CNI_CONTAINERID is '{container}'", "letters, digits, '_', '.' and '-' are allowed, a letter or digit first");
         string device = Variable(message, "CNI_IFNAME") ?? throw Missing("CNI_IFNAME", verb);
         if (!IsInterfaceName(device))
-            throw new CniException(CniErrorCode.InvalidEnvironment, $"CNI_IFNAME is '{device}'", $"the kernel takes at most {MostInterfaceBytes} bytes, without '/', ':' and blanks");
+            throw new CniException(CniErrorCode.InvalidEnvironment, $"CNI_IFNAME is '{device}'", $"the kernel takes at most {MostInterfaceBytes} bytes, without '/', ':', '%' and blanks");
         string space = Variable(message, "CNI_NETNS") ?? (command == CniCommand.Del ? "" : throw Missing("CNI_NETNS", verb));
-        return new CniCall(command, container, space, device, ReadArguments(Variable(message, "CNI_ARGS") ?? ""), configuration);
+        return new CniCall(command, container, space, device, ReadArguments(Variable(message, "CNI_ARGS") ?? "", command), configuration);
     }
 
     private static string? Variable(CniMessage message, string name) =>
@@ -75,16 +79,21 @@ internal sealed record CniCall(
     private static CniException Missing(string variable, string verb) =>
         new(CniErrorCode.InvalidEnvironment, $"{variable} is not set, which {verb} takes");
 
-    /// <summary>Pairs behind semicolons. Whatever is not known to us is another's: all real runtimes send <c>IgnoreUnknown</c>.</summary>
-    private static Dictionary<string, string> ReadArguments(string text)
+    /// <summary>Pairs behind semicolons. An ADD is refused for what is not understood, unless it is to be passed over; what follows is not.</summary>
+    private static Dictionary<string, string> ReadArguments(string text, CniCommand command)
     {
         var arguments = new Dictionary<string, string>();
         foreach (string pair in text.Split(';', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
         {
             int equals = pair.IndexOf('=', StringComparison.Ordinal);
-            if (equals <= 0) throw new CniException(CniErrorCode.InvalidEnvironment, $"CNI_ARGS has '{pair}', which is no KEY=VALUE");
-            arguments[pair[..equals]] = pair[(equals + 1)..];
+            if (equals > 0) arguments[pair[..equals]] = pair[(equals + 1)..];
+            else if (command == CniCommand.Add) throw new CniException(CniErrorCode.InvalidEnvironment, $"CNI_ARGS has '{pair}', which is no KEY=VALUE");
         }
+        string ignore = arguments.GetValueOrDefault(IgnoreUnknown, "0").ToLowerInvariant();
+        if (command != CniCommand.Add || ignore is "1" or "true") return arguments;
+        if (ignore is not ("0" or "false")) throw new CniException(CniErrorCode.InvalidEnvironment, $"{IgnoreUnknown} of CNI_ARGS is '{ignore}'", "write 1 or 0");
+        if (arguments.Keys.FirstOrDefault(key => !KnownArguments.Contains(key)) is { } unknown)
+            throw new CniException(CniErrorCode.InvalidEnvironment, $"CNI_ARGS has the unknown key '{unknown}'", $"known are {string.Join(", ", KnownArguments)}; with {IgnoreUnknown}=1 others are passed over");
         return arguments;
     }
 
@@ -93,5 +102,5 @@ internal sealed record CniCall(
 
     private static bool IsInterfaceName(string text) =>
         Encoding.UTF8.GetByteCount(text) <= MostInterfaceBytes && text is not ("." or "..")
-        && !text.Any(letter => letter is '/' or ':' || char.IsWhiteSpace(letter) || char.IsControl(letter));
+        && !text.Any(letter => letter is '/' or ':' or '%' || char.IsWhiteSpace(letter) || char.IsControl(letter));
 }

@@ -1,6 +1,7 @@
 using System.Net;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Overlay.Control.Model;
 using Overlay.Wire;
 
 namespace Overlay.Agent.Pods.Cni;
@@ -31,8 +32,12 @@ internal sealed record CniConfiguration
     /// <summary>GC: what the runtime still has; null: it does not say.</summary>
     public IReadOnlyCollection<CniAttachmentId>? ValidAttachments { get; init; }
 
+    /// <summary>
+    /// Reads what a command takes. A deletion takes no more than the name: it has to undo what an ADD of the same configuration began before it was
+    /// refused, whatever that was refused for.
+    /// </summary>
     /// <exception cref="CniException">It is not understood.</exception>
-    public static CniConfiguration Read(byte[] input)
+    public static CniConfiguration Read(byte[] input, CniCommand command)
     {
         JsonElement root = Decode(input);
         string version = Text(root, "cniVersion") ?? "0.1.0";
@@ -41,6 +46,7 @@ internal sealed record CniConfiguration
                 CniErrorCode.IncompatibleVersion, $"cniVersion '{version}' is not supported", $"the versions are {string.Join(", ", CniVersions.All)}");
         string name = Text(root, "name") is { Length: > 0 } given ? given : throw Invalid("the configuration has no 'name'");
         if (name.Contains('/', StringComparison.Ordinal)) throw Invalid($"the network's name is '{name}'; it may hold no '/'");
+        if (command == CniCommand.Del) return new CniConfiguration { Version = version, Name = name };
         if (Find(root, "ipam") is { ValueKind: JsonValueKind.Object } ipam && ipam.EnumerateObject().Any())
             throw new CniException(CniErrorCode.UnsupportedField, "the configuration has 'ipam'", "leave it out: overlayd hands out the addresses");
         JsonElement runtime = Find(root, "runtimeConfig") ?? default;
@@ -48,10 +54,15 @@ internal sealed record CniConfiguration
         {
             Version = version,
             Name = name,
-            PreviousResult = Find(root, "prevResult") is { ValueKind: JsonValueKind.Object } previous ? JsonObject.Create(previous.Clone()) : null,
+            PreviousResult = Find(root, "prevResult") switch
+            {
+                null or { ValueKind: JsonValueKind.Null } => null,
+                { ValueKind: JsonValueKind.Object } previous => JsonObject.Create(previous.Clone()),
+                _ => throw Invalid("'prevResult' is no object"),
+            },
             Dns = RuntimeDns(Find(runtime, "dns")) ?? (Find(root, "dns") is { ValueKind: JsonValueKind.Object } dns ? JsonObject.Create(dns.Clone()) : null),
             Addresses = ReadAddresses(Find(runtime, "ips")),
-            Mac = Text(runtime, "mac") is { } mac ? ReadMac(mac) : null,
+            Mac = Text(runtime, "mac") is { } mac ? ReadMac(mac, "'mac' of runtimeConfig") : null,
             ValidAttachments = ReadAttachments(Find(root, "cni.dev/valid-attachments") ?? Find(root, "cni.dev/attachments")),
         };
     }
@@ -71,18 +82,18 @@ internal sealed record CniConfiguration
     }
 
     /// <summary>An address, alone or with the length of its prefix, which the network decides.</summary>
-    public static IPAddress ReadAddress(string text, string where)
-    {
-        int slash = text.IndexOf('/', StringComparison.Ordinal);
-        string alone = (slash < 0 ? text : text[..slash]).Trim();
-        if (!IPAddress.TryParse(alone, out IPAddress? address) || address.ScopeIdOrZero() != 0) throw Invalid($"'{text}' of {where} is no IP address");
-        return address.IsIPv4MappedToIPv6 ? address.MapToIPv4() : address;
-    }
+    /// <exception cref="CniException">It is none that an interface can have.</exception>
+    public static IPAddress ReadAddress(string text, string where, CniErrorCode code = CniErrorCode.InvalidConfiguration) =>
+        text.Contains('/', StringComparison.Ordinal)
+            ? Value<InterfaceAddress>(text, where, code, ConfigurationValues.InterfaceAddress).Address
+            : Value<IPAddress>(text, where, code, ConfigurationValues.UnicastAddress);
 
     /// <exception cref="CniException">It is none that an interface can have.</exception>
-    public static MacAddress ReadMac(string text) => MacAddress.TryParse(text, out MacAddress mac) && !mac.IsGroup && mac != default
-        ? mac
-        : throw Invalid($"'{text}' is no MAC address of an interface");
+    public static MacAddress ReadMac(string text, string where, CniErrorCode code = CniErrorCode.InvalidConfiguration) =>
+        Value<MacAddress>(text, where, code, ConfigurationValues.Mac);
+
+    private static T Value<T>(string text, string where, CniErrorCode code, ValueParser<T> parse) =>
+        parse(text, out T value) is { } refusal ? throw new CniException(code, $"{where}: {refusal.Wrong}", refusal.Remedy) : value;
 
     private static JsonElement Decode(byte[] input)
     {
@@ -151,7 +162,7 @@ internal sealed record CniConfiguration
     private static IPAddress[] ReadAddresses(JsonElement? list) =>
     [
         .. Items(list, "ips").Select(item => item.ValueKind == JsonValueKind.String
-            ? ReadAddress(item.GetString()!, "'ips'")
+            ? ReadAddress(item.GetString()!, "'ips' of runtimeConfig")
             : throw Invalid("'ips' of runtimeConfig holds something else than text")),
     ];
 
@@ -180,10 +191,4 @@ internal sealed record CniConfiguration
     }
 
     private static CniException Invalid(string message) => new(CniErrorCode.InvalidConfiguration, message);
-}
-
-file static class Scopes
-{
-    public static long ScopeIdOrZero(this IPAddress address) =>
-        address.AddressFamily == System.Net.Sockets.AddressFamily.InterNetworkV6 ? address.ScopeId : 0;
 }

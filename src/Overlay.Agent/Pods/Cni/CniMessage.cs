@@ -51,6 +51,9 @@ internal sealed record CniMessage(IReadOnlyDictionary<string, string> Environmen
 /// <summary>What the plugin prints, and its exit status.</summary>
 internal sealed record CniAnswer(int Status, byte[] Output)
 {
+    /// <summary>Done where the caller was gone before it was told.</summary>
+    public Action? Undelivered { get; init; }
+
     /// <summary>Big-endian 32-bit status and length, then the output.</summary>
     public byte[] Encode()
     {

@@ -4,6 +4,11 @@ using Overlay.Control.Model;
 
 namespace Overlay.Agent.Pods.Cni;
 
+/// <summary>What CHECK is to find: a plugin behind ours may have given the interface another MAC or taken routes out, and says so in its result.</summary>
+/// <param name="Mac">Of the container's interface.</param>
+/// <param name="Routes">Destinations.</param>
+internal sealed record ExpectedAttachment(Attachment Attachment, string Mac, IReadOnlySet<string> Routes);
+
 /// <summary>The result of ADD (CNI specification 1.1, "ADD Success"): what came before is kept, ours is added behind it.</summary>
 internal static class CniResult
 {
@@ -34,6 +39,18 @@ internal static class CniResult
         return result;
     }
 
+    /// <param name="attachment">As it was made.</param>
+    /// <param name="result">Of the last plugin.</param>
+    public static ExpectedAttachment Expected(Attachment attachment, JsonObject result)
+    {
+        JsonObject? made = Objects(result, "interfaces").FirstOrDefault(each => Text(each, "name") == attachment.Interface && Text(each, "sandbox") is { Length: > 0 });
+        return new ExpectedAttachment(
+            attachment, (made is null ? null : Text(made, "mac")) ?? attachment.Mac, Objects(result, "routes").Select(route => Text(route, "dst") ?? "").ToHashSet());
+    }
+
+    /// <summary>The addresses of a result, with the lengths of their prefixes.</summary>
+    public static IEnumerable<string?> Addresses(JsonObject result) => Objects(result, "ips").Select(ip => Text(ip, "address"));
+
     public static string DefaultRoute(AddressFamily family) => family == AddressFamily.InterNetwork ? "0.0.0.0/0" : "::/0";
 
     private static JsonObject Interface(string name, string mac, int mtu, string? sandbox, string version)
@@ -43,6 +60,10 @@ internal static class CniResult
         if (sandbox is not null) made["sandbox"] = sandbox;
         return made;
     }
+
+    private static IEnumerable<JsonObject> Objects(JsonObject result, string key) => result[key] is JsonArray list ? list.OfType<JsonObject>() : [];
+
+    private static string? Text(JsonObject of, string key) => of[key] is JsonValue value && value.TryGetValue(out string? text) ? text : null;
 
     private static JsonArray List(JsonObject result, string key)
     {

@@ -105,7 +105,15 @@ internal sealed class CniServer : IAsyncDisposable
             if (await _answer(message).ConfigureAwait(false) is not { } answer) return;
             // The plugin waits for as long as it likes; that it reads what it asked for does not take long.
             using var sending = new CancellationTokenSource(MessageDeadline);
-            await SendAsync(connection, answer.Encode(), sending.Token).ConfigureAwait(false);
+            try
+            {
+                await SendAsync(connection, answer.Encode(), sending.Token).ConfigureAwait(false);
+            }
+            catch (Exception exception) when (exception is SocketException or OperationCanceledException)
+            {
+                answer.Undelivered?.Invoke();
+                throw;
+            }
         }
         catch (Exception exception) when (exception is SocketException or OperationCanceledException)
         {

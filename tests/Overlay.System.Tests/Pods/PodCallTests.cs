@@ -1,0 +1,173 @@
+using System.Text.Json.Nodes;
+using Overlay.SystemTests.Lab;
+using Overlay.SystemTests.Traffic;
+
+namespace Overlay.SystemTests.Pods;
+
+/// <summary>Calls of the real plugin that should be refused, and what CHECK finds, by the codes and shapes of the CNI specification 1.1.</summary>
+public sealed class PodCallTests(PodLabFixture fixture) : IClassFixture<PodLabFixture>
+{
+    private PodNode A => fixture.Lab.A;
+
+    [Theory]
+    [InlineData("/etc/hostname", 3)]
+    [InlineData("/etc/hostname/net", 3)]
+    [InlineData("/run/netns", 3)]
+    [InlineData("/proc/self/ns/mnt", 3)]
+    [InlineData("/dev/null", 3)]
+    [InlineData("pipe", 3)]
+    [InlineData("home", 4)]
+    public async Task Add_PathThatIsNoPodsNamespace_IsRefusedAtOnceAndNamesThePod(string path, int code)
+    {
+        string given = path;
+        if (path == "home") given = $"/run/netns/{A.Node.Host.Name}";
+        if (path == "pipe")
+        {
+            given = Path.Combine(A.State, "pipe");
+            // Nobody ever writes into it.
+            if (!File.Exists(given)) await Command.CheckAsync(Command.ShortDeadline, null, "mkfifo", given);
+        }
+
+        CniOutcome refused = await A.CallAsync("ADD", PodNode.ConfigurationOf("1.1.0"), "x", given, "eth0", "K8S_POD_NAMESPACE=default;K8S_POD_NAME=web-0");
+
+        Assert.Equal((1, code, "1.1.0"), (refused.ExitCode, refused.Code, (string)refused.Json["cniVersion"]!));
+        Assert.Contains("default/web-0", refused.Message, StringComparison.Ordinal);
+        Assert.Contains(given, refused.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("0.2.0", 1)]
+    [InlineData("1.2.0", 1)]
+    [InlineData("", 1)]
+    public async Task Add_VersionThatIsNotSpoken_IsRefusedWithThoseThatAre(string version, int code)
+    {
+        CniOutcome refused = await A.AddAsync(await A.CreatePodAsync(), configuration: PodNode.ConfigurationOf(version));
+
+        Assert.Equal(code, refused.Code);
+        Assert.Contains("0.3.1, 0.4.0, 1.0.0, 1.1.0", (string)refused.Json["details"]!, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("lo", 101)]
+    [InlineData("sixteen-letters-", 4)]
+    [InlineData("eth%d", 4)]
+    [InlineData("..", 4)]
+    public async Task Add_InterfaceThatCannotBe_IsRefused(string name, int code) =>
+        Assert.Equal(code, (await A.AddAsync(await A.CreatePodAsync(), interfaceName: name)).Code);
+
+    [Theory]
+    [InlineData("IP=10.244.1.140;COLOUR=red", 4)]
+    [InlineData("IP=10.244.1", 4)]
+    [InlineData("IP=10.244.1.141,10.244.1.142", 7)]
+    [InlineData("IP=10.244.1.128", 100)]
+    [InlineData("IP=10.244.1.255", 100)]
+    [InlineData("IP=10.244.2.200", 100)]
+    [InlineData("MAC=01:00:5e:00:00:01", 4)]
+    public async Task Add_ArgumentsThatCannotBe_AreRefusedAndNothingIsHeld(string arguments, int code)
+    {
+        TestPod pod = await A.CreatePodAsync();
+
+        Assert.Equal(code, (await A.AddAsync(pod, arguments)).Code);
+        Assert.DoesNotContain(pod.ContainerId, await PodsAsync(), StringComparison.Ordinal);
+        Assert.Equal(0, (await A.AddAsync(pod, "IgnoreUnknown=1;COLOUR=red")).Code);
+    }
+
+    [Fact]
+    public async Task Delete_WhatAddWasRefusedFor_Succeeds()
+    {
+        JsonObject configuration = PodNode.ConfigurationOf("1.0.0");
+        configuration["ipam"] = new JsonObject { ["type"] = "host-local" };
+        TestPod pod = await A.CreatePodAsync();
+
+        Assert.Equal(2, (await A.AddAsync(pod, configuration: (JsonObject)configuration.DeepClone())).Code);
+        CniOutcome deleted = await A.CallAsync("DEL", configuration, pod.ContainerId, pod.Path, "eth0");
+        Assert.Equal((0, ""), (deleted.ExitCode, deleted.Output));
+    }
+
+    [Fact]
+    public async Task Add_NamesOfAnyLength_AreTakenOrRefusedAndTheDaemonGoesOn()
+    {
+        TestPod pod = await A.CreatePodAsync(new string('c', 5000));
+
+        CniOutcome refused = await A.AddAsync(pod);
+
+        Assert.Equal(5, refused.Code);
+        Assert.Contains("too long", refused.Message, StringComparison.Ordinal);
+        Assert.Equal(0, (await A.DeleteAsync(pod)).Code);
+        await A.AddPodAsync($"IgnoreUnknown=1;K8S_POD_NAMESPACE={new string('n', 63)};K8S_POD_NAME={new string('p', 253)}");
+    }
+
+    [Theory]
+    [InlineData("address del {address4}/32 dev eth0", "lost the address")]
+    [InlineData("address del {address6}/128 dev eth0", "lost the address")]
+    [InlineData("route del default", "default route")]
+    [InlineData("-6 route del default", "default route")]
+    [InlineData("link set eth0 down", "is down")]
+    [InlineData("link set eth0 address 02:00:00:00:00:99", "has the MAC")]
+    [InlineData("neighbour del {gateway4} dev eth0", "does not know the MAC")]
+    [InlineData("link del eth0", "gone")]
+    public async Task Check_DamagedPod_SaysWhatIsMissing(string damage, string expected)
+    {
+        (TestPod pod, CniOutcome added) = await A.AddPodAsync();
+        Assert.Equal(0, (await CheckAsync(pod, added.Json)).Code);
+
+        await pod.Space.CheckAsync(["ip", .. damage.Replace("{address4}", added.Addresses[0], StringComparison.Ordinal)
+            .Replace("{address6}", added.Addresses[1], StringComparison.Ordinal)
+            .Replace("{gateway4}", (string)added.Json["ips"]![0]!["gateway"]!, StringComparison.Ordinal).Split(' ')]);
+
+        CniOutcome found = await CheckAsync(pod, added.Json);
+        Assert.Equal(102, found.Code);
+        Assert.Contains(expected, found.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Check_WhatAPluginBehindChangedAndSays_IsAsItShouldBe()
+    {
+        (TestPod pod, CniOutcome added) = await A.AddPodAsync();
+        await pod.Space.IpAsync("link set eth0 address 02:00:00:00:00:99", "route del default");
+        JsonObject result = (JsonObject)added.Json.DeepClone();
+        result["interfaces"]![1]!["mac"] = "02:00:00:00:00:99";
+        result["routes"]!.AsArray().RemoveAt(0);
+        result["interfaces"]!.AsArray().Insert(0, new JsonObject { ["name"] = "other0", ["sandbox"] = "/elsewhere" });
+
+        CniOutcome found = await CheckAsync(pod, result);
+        Assert.True(found.ExitCode == 0, found.Output);
+    }
+
+    [Fact]
+    public async Task Check_WithoutResultOrOfNobody_IsRefused()
+    {
+        (TestPod pod, CniOutcome added) = await A.AddPodAsync();
+
+        Assert.Equal(7, (await A.CallAsync("CHECK", PodNode.ConfigurationOf("1.1.0"), pod.ContainerId, pod.Path, "eth0")).Code);
+        Assert.Equal(3, (await CheckAsync(await A.CreatePodAsync(), added.Json)).Code);
+        Assert.Equal(1, (await A.CallAsync("CHECK", PodNode.ConfigurationOf("0.3.1"), pod.ContainerId, pod.Path, "eth0")).Code);
+    }
+
+    [Fact]
+    public async Task Add_ContainerThatComesAgainInAnotherNamespace_TakesTheOneThatEnded()
+    {
+        TestPod ended = await A.CreatePodAsync("again");
+        CniOutcome first = await A.AddAsync(ended);
+        CniOutcome inUse = await A.AddAsync(await A.CreatePodAsync("again"));
+        Assert.Equal(101, inUse.Code);
+        Assert.Contains(ended.Path, inUse.Message, StringComparison.Ordinal);
+        await ended.DisposeAsync();
+
+        TestPod next = await A.CreatePodAsync("again");
+        CniOutcome second = await A.AddAsync(next);
+
+        Assert.True(second.ExitCode == 0, second.Output);
+        Assert.Equal(first.Addresses, second.Addresses);
+        Assert.True((await Ping.RunAsync(A.Node.Host, second.Addresses[0])).Received == 1, "it answers");
+    }
+
+    private Task<CniOutcome> CheckAsync(TestPod pod, JsonNode result)
+    {
+        JsonObject configuration = PodNode.ConfigurationOf("1.1.0");
+        configuration["prevResult"] = result.DeepClone();
+        return A.CallAsync("CHECK", configuration, pod.ContainerId, pod.Path, "eth0");
+    }
+
+    private Task<string> PodsAsync() => Command.CheckAsync(Command.ShortDeadline, null, Repository.Client, "pods", "--json", "--socket", A.Daemon.Socket);
+}
