@@ -8,7 +8,7 @@ namespace Overlay.Agent.Pods;
 /// <summary>
 /// The attachments of this node, a file each. A file is in the kernel's hands when a write returns, so it outlives this process; it need not
 /// outlive the host, whose namespaces and interfaces end with it. Written by one thread, read by any. A record is written in place and by one
-/// call, over one of the same length: a new file that gets the old one's name costs the file system more than all the rest of an ADD's writing.
+/// call, over one of the same length, so that the folder does not change with it.
 /// </summary>
 internal sealed class AttachmentJournal
 {

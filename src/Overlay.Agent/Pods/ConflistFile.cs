@@ -50,7 +50,10 @@ internal sealed class ConflistFile(ConflistOptions conflist, PodsOptions pods)
         }.ToJsonString(Indented) + "\n";
     }
 
-    /// <summary>The capabilities of those reference plugins that have any.</summary>
+    /// <summary>
+    /// The capabilities of those reference plugins that have any. Not tuning's MAC: ours has been asked for it, and setting it again, even the same,
+    /// has the kernel forget the pod's next hop.
+    /// </summary>
     private static JsonObject Chained(string type)
     {
         var plugin = new JsonObject { ["type"] = type };
@@ -58,7 +61,6 @@ internal sealed class ConflistFile(ConflistOptions conflist, PodsOptions pods)
         {
             "portmap" => "portMappings",
             "bandwidth" => "bandwidth",
-            "tuning" => "mac",
             _ => null,
         };
         if (capability is not null) plugin["capabilities"] = new JsonObject { [capability] = true };

@@ -136,10 +136,10 @@ public sealed class PodCycleTests(ITestOutputHelper output)
         await pod.DisposeAsync();
     }
 
-    /// <summary>Interfaces, routes, neighbours, rules and what nftables has, for comparison; without what the daemon's own restart renumbers.</summary>
+    /// <summary>Interfaces, routes, neighbours, rules and what nftables has, for comparison; without what each start of the daemon numbers anew.</summary>
     private static Task<string> StateAsync(PodNode node) => node.Node.Host.CheckAsync(
         "sh", "-c",
-        "{ ip -o link | awk '{ print $2 }'; ip route show table all; ip -6 route show table all | sed 's/ expires.*//'; ip neighbour show nud permanent; ip rule; ip -6 rule; } | sort; nft -s list ruleset");
+        "{ ip -o link | awk '{ print $2 }'; ip route show table all; ip -6 route show table all | sed 's/ expires.*//'; ip neighbour show nud permanent; ip rule; ip -6 rule; } | grep -v ovl4789 | sort; nft -s list ruleset");
 
     private static int NamespacesHeldBy(OverlayDaemon daemon) =>
         Directory.GetFiles($"/proc/{daemon.ProcessId}/fd").Count(file => new FileInfo(file).LinkTarget?.StartsWith("net:", StringComparison.Ordinal) == true);
