@@ -9,6 +9,9 @@ internal enum RouteStep
     /// <summary>A <see cref="RouteSlot"/> array for eight bits more.</summary>
     Slots,
 
+    /// <summary><see cref="RouteBlock"/> for sixteen bits more, which are the last.</summary>
+    Block,
+
     /// <summary><see cref="RouteRuns"/> for eight bits more, which are the last.</summary>
     Runs,
 
@@ -17,29 +20,23 @@ internal enum RouteStep
 }
 
 /// <summary>What some bits of an address lead to.</summary>
-internal struct RouteSlot
+/// <param name="next">For the bits that follow, as <paramref name="step"/> says.</param>
+/// <param name="step">What that is.</param>
+/// <param name="offset">Where in <paramref name="next"/> it begins.</param>
+internal struct RouteSlot(object? next, RouteStep step, int offset = 0)
 {
-    /// <summary>For the bits that follow, as <see cref="Step"/> says.</summary>
-    public object? Next;
+    private const int StepBits = 3;
+
+    public readonly object? Next = next;
 
     /// <summary>Of the longest prefix that ends in these bits; <see cref="RouteTable.NoRoute"/> where none does.</summary>
-    public int Value;
+    public int Value = RouteTable.NoRoute;
 
-    private const int StepBits = 2;
-
-    private readonly uint _where;
-
-    public RouteSlot(RouteStep step, object next, int offset)
-    {
-        Next = next;
-        Value = RouteTable.NoRoute;
-        _where = (uint)offset << StepBits | (uint)step;
-    }
+    private readonly uint _where = (uint)offset << StepBits | (uint)step;
 
     /// <summary>Beside the reference, so that it is known before what is referred to has come from memory.</summary>
     public readonly RouteStep Step => (RouteStep)(_where & ((1 << StepBits) - 1));
 
-    /// <summary>Where in <see cref="Next"/> it begins.</summary>
     public readonly uint Offset => _where >> StepBits;
 }
 
@@ -60,7 +57,7 @@ internal sealed class RouteRegion
     /// <summary>Below it a split region is put together again.</summary>
     private const int LeastApart = MostTogether / 2;
 
-    private static readonly RouteSlot NoSlot = new() { Value = RouteTable.NoRoute };
+    private static readonly RouteSlot NoSlot = new(null, RouteStep.End);
 
     private readonly int _depth;
 
@@ -69,28 +66,41 @@ internal sealed class RouteRegion
 
     private readonly RouteRegion?[]? _children;
 
+    private RouteSlot _forward;
+
     private RouteRegion(int depth, RouteEntry[] entries, RouteRegion?[]? children, in RouteSlot forward, int count)
     {
         _depth = depth;
         _entries = entries;
         _children = children;
-        Forward = forward;
+        _forward = forward;
         Count = count;
     }
 
-    /// <summary>What leads to the region for lookups; it depends on nothing outside the region.</summary>
-    public RouteSlot Forward { get; }
+    /// <summary>
+    /// What leads to the region for lookups; it depends on nothing outside the region. Where all its prefixes end within eight bits it is made
+    /// when it is asked for: a block has what it says in itself.
+    /// </summary>
+    public RouteSlot Forward
+    {
+        get
+        {
+            if (_forward.Step != RouteStep.End) return _forward;
+            int[] words = new int[RouteRuns.MostWords];
+            return _forward = new RouteSlot(words[..WriteRuns(words)], RouteStep.Runs);
+        }
+    }
 
     public int Count { get; }
 
     /// <param name="sorted">Longer than <paramref name="depth"/> and equal in their first bits.</param>
     /// <param name="depth">Bits on the way here.</param>
-    /// <param name="pool">Where runs are put.</param>
+    /// <param name="pool">Where blocks are put.</param>
     /// <returns>Null for no entries.</returns>
-    public static RouteRegion? Build(ReadOnlySpan<RouteEntry> sorted, int depth, RouteRunPool pool)
+    public static RouteRegion? Build(ReadOnlySpan<RouteEntry> sorted, int depth, RouteBlockPool pool)
     {
         if (sorted.Length == 0) return null;
-        if (AllEndWithin(sorted, depth + Stride)) return Last(sorted.ToArray(), depth, pool);
+        if (AllEndWithin(sorted, depth + Stride)) return Last(sorted.ToArray(), depth);
         if (sorted.Length <= MostTogether) return Together(sorted.ToArray(), depth);
         var own = new List<RouteEntry>();
         var children = new RouteRegion?[Slots];
@@ -104,7 +114,7 @@ internal sealed class RouteRegion
             children[slot] = Build(sorted[start..end], depth + Stride, pool);
             start = end;
         }
-        return Apart([.. own], children, depth, sorted.Length);
+        return Apart([.. own], children, depth, sorted.Length, pool);
     }
 
     /// <summary>With an entry added, or its value changed.</summary>
@@ -114,11 +124,11 @@ internal sealed class RouteRegion
         {
             RouteEntry[] entries = Insert(entry);
             int count = Count + entries.Length - _entries.Length;
-            return _children is null ? Build(entries, _depth, new RouteRunPool())! : Apart(entries, _children, _depth, count);
+            return _children is null ? Build(entries, _depth, RouteBlockPool.None)! : WithOwn(entries, count);
         }
         int slot = Slot(entry, _depth);
         RouteRegion? child = _children[slot];
-        return WithChild(slot, child?.With(entry) ?? Build([entry], _depth + Stride, new RouteRunPool()));
+        return WithChild(slot, child?.With(entry) ?? Build([entry], _depth + Stride, RouteBlockPool.None));
     }
 
     /// <summary>Without the entry of this prefix. Null where nothing is left, this same region where it had none such.</summary>
@@ -130,8 +140,8 @@ internal sealed class RouteRegion
             int index = Array.BinarySearch(_entries, entry);
             if (index < 0) return this;
             RouteEntry[] entries = [.. _entries.AsSpan(0, index), .. _entries.AsSpan(index + 1)];
-            if (_children is null) return Build(entries, _depth, new RouteRunPool());
-            less = Apart(entries, _children, _depth, Count - 1);
+            if (_children is null) return Build(entries, _depth, RouteBlockPool.None);
+            less = WithOwn(entries, Count - 1);
         }
         else
         {
@@ -145,7 +155,7 @@ internal sealed class RouteRegion
         var all = new List<RouteEntry>(less.Count);
         less.Collect(all);
         all.Sort();
-        return Build([.. all], _depth, new RouteRunPool());
+        return Build([.. all], _depth, RouteBlockPool.None);
     }
 
     private static int Slot(in RouteEntry entry, int depth) => (int)(entry.From(depth) >> (64 - Stride));
@@ -160,26 +170,39 @@ internal sealed class RouteRegion
     }
 
     private static RouteRegion Together(RouteEntry[] entries, int depth) =>
-        new(depth, entries, null, new RouteSlot(RouteStep.Ranges, RouteRanges.Build(entries, depth), 0), entries.Length);
+        new(depth, entries, null, new RouteSlot(RouteRanges.Build(entries, depth), RouteStep.Ranges), entries.Length);
 
-    private static RouteRegion Last(RouteEntry[] entries, int depth, RouteRunPool pool)
+    private static RouteRegion Last(RouteEntry[] entries, int depth) => new(depth, entries, null, NoSlot, entries.Length);
+
+    private static RouteRegion Apart(RouteEntry[] own, RouteRegion?[] children, int depth, int count, RouteBlockPool pool)
     {
-        Span<int> values = stackalloc int[RouteRuns.Addresses];
-        values.Fill(RouteTable.NoRoute);
-        foreach (ref readonly RouteEntry entry in entries.AsSpan()) Covered(values, entry, depth).Fill(entry.Value);
-        (int[] words, int offset) = RouteRuns.Write(values, pool);
-        return new RouteRegion(depth, entries, null, new RouteSlot(RouteStep.Runs, words, offset), entries.Length);
+        Span<int> values = stackalloc int[Slots];
+        Fill(values, own, depth);
+        if (Array.TrueForAll(children, IsLast))
+            return new RouteRegion(depth, own, children, RouteBlock.Build(values, children, pool), count);
+        var slots = new RouteSlot[Slots];
+        for (int slot = 0; slot < Slots; slot++) slots[slot] = (children[slot]?.Forward ?? NoSlot) with { Value = values[slot] };
+        return new RouteRegion(depth, own, children, new RouteSlot(slots, RouteStep.Slots), count);
     }
 
-    private static RouteRegion Apart(RouteEntry[] own, RouteRegion?[] children, int depth, int count)
+    /// <summary>Nothing goes on beyond eight bits more.</summary>
+    private static bool IsLast(RouteRegion? region) => region is null || (region._children is null && region._forward.Step is RouteStep.End or RouteStep.Runs);
+
+    /// <summary>The region as runs, where all its prefixes end within eight bits.</summary>
+    /// <returns>As <see cref="RouteRuns.Write"/>.</returns>
+    public int WriteRuns(Span<int> words)
     {
-        var slots = new RouteSlot[Slots];
-        for (int slot = 0; slot < Slots; slot++) slots[slot] = children[slot]?.Forward ?? NoSlot;
-        foreach (ref readonly RouteEntry entry in own.AsSpan())
-        {
-            foreach (ref RouteSlot slot in Covered<RouteSlot>(slots, entry, depth)) slot.Value = entry.Value;
-        }
-        return new RouteRegion(depth, own, children, new RouteSlot(RouteStep.Slots, slots, 0), count);
+        Span<int> values = stackalloc int[RouteRuns.Addresses];
+        Fill(values, _entries, _depth);
+        return RouteRuns.Write(values, words);
+    }
+
+    /// <summary>Of each value of eight bits, the value of the longest prefix that ends in them.</summary>
+    private static void Fill(Span<int> values, RouteEntry[] entries, int depth)
+    {
+        values.Fill(RouteTable.NoRoute);
+        // The longer ones come behind those that they lie in.
+        foreach (ref readonly RouteEntry entry in entries.AsSpan()) Covered(values, entry, depth).Fill(entry.Value);
     }
 
     /// <summary>The slots, of those for eight bits, that a prefix which ends in these bits covers.</summary>
@@ -197,14 +220,36 @@ internal sealed class RouteRegion
         return best;
     }
 
+    private RouteRegion WithOwn(RouteEntry[] entries, int count)
+    {
+        if (_forward.Step != RouteStep.Block) return Apart(entries, _children!, _depth, count, RouteBlockPool.None);
+        Span<int> values = stackalloc int[Slots];
+        Fill(values, entries, _depth);
+        return new RouteRegion(_depth, entries, _children, RouteBlock.WithValues(_forward, values), count);
+    }
+
     private RouteRegion WithChild(int slot, RouteRegion? child)
     {
         var children = (RouteRegion?[])_children!.Clone();
-        var slots = (RouteSlot[])((RouteSlot[])Forward.Next!).Clone();
         int count = Count - (children[slot]?.Count ?? 0) + (child?.Count ?? 0);
+        bool wasLast = IsLast(children[slot]);
         children[slot] = child;
-        slots[slot] = (child?.Forward ?? NoSlot) with { Value = slots[slot].Value };
-        return new RouteRegion(_depth, _entries, children, new RouteSlot(RouteStep.Slots, slots, 0), count);
+        RouteSlot forward;
+        if (_forward.Step == RouteStep.Block && IsLast(child))
+        {
+            forward = RouteBlock.WithChild(_forward, slot, child);
+        }
+        else if (_forward.Step == RouteStep.Slots && (wasLast || !Array.TrueForAll(children, IsLast)))
+        {
+            var slots = (RouteSlot[])((RouteSlot[])_forward.Next!).Clone();
+            slots[slot] = (child?.Forward ?? NoSlot) with { Value = slots[slot].Value };
+            forward = new RouteSlot(slots, RouteStep.Slots);
+        }
+        else
+        {
+            return Apart(_entries, children, _depth, count, RouteBlockPool.None);
+        }
+        return new RouteRegion(_depth, _entries, children, forward, count);
     }
 
     private RouteEntry[] Insert(RouteEntry entry)

@@ -17,18 +17,19 @@ internal static class RouteRuns
     /// <summary>Addresses, and most runs.</summary>
     public const int Addresses = 256;
 
+    /// <summary>Most words.</summary>
+    public const int MostWords = ValuesAt + Addresses + 1;
+
     private const int QuarterBits = 6;
     private const int Quarters = Addresses >> QuarterBits;
     private const int CountsAt = Addresses / 8;
     private const int ValuesAt = (CountsAt + Quarters) / sizeof(int);
 
-    /// <param name="words">With the runs.</param>
-    /// <param name="offset">Where they begin.</param>
+    /// <param name="first">The first word.</param>
     /// <param name="address">The last eight bits.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static int Lookup(int[] words, uint offset, uint address)
+    public static int Lookup(ref int first, uint address)
     {
-        ref int first = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(words), offset);
         uint quarter = address >> QuarterBits;
         ulong starts = Unsafe.Add(ref Unsafe.As<int, ulong>(ref first), quarter);
         uint before = Unsafe.Add(ref Unsafe.As<int, byte>(ref first), CountsAt + quarter);
@@ -38,50 +39,31 @@ internal static class RouteRuns
     }
 
     /// <param name="values">One an address.</param>
-    /// <param name="pool">Where the runs are put.</param>
-    /// <returns>What <see cref="Lookup"/> takes.</returns>
-    public static (int[] Words, int Offset) Write(ReadOnlySpan<int> values, RouteRunPool pool)
+    /// <param name="words">Gets the runs; <see cref="MostWords"/> are enough.</param>
+    /// <returns>Words that were written, an even number.</returns>
+    public static int Write(ReadOnlySpan<int> values, Span<int> words)
     {
-        int runs = 1;
-        for (int i = 1; i < Addresses; i++) runs += values[i] == values[i - 1] ? 0 : 1;
-        (int[] words, int offset) = pool.Take(ValuesAt + runs);
-        Span<int> own = words.AsSpan(offset, ValuesAt + runs);
-        Span<ulong> starts = MemoryMarshal.Cast<int, ulong>(own[..(CountsAt / sizeof(int))]);
-        Span<byte> counts = MemoryMarshal.AsBytes(own)[CountsAt..];
+        words[..(ValuesAt + 1)].Clear();
+        Span<ulong> starts = MemoryMarshal.Cast<int, ulong>(words[..(CountsAt / sizeof(int))]);
+        Span<byte> counts = MemoryMarshal.AsBytes(words).Slice(CountsAt, Quarters);
         int run = 0;
         for (int i = 0; i < Addresses; i++)
         {
             if (i % (1 << QuarterBits) == 0) counts[i >> QuarterBits] = (byte)run;
             if (i > 0 && values[i] == values[i - 1]) continue;
             starts[i >> QuarterBits] |= 1UL << i;
-            own[ValuesAt + run++] = values[i];
+            words[ValuesAt + run++] = values[i];
         }
-        return (words, offset);
+        return Even(ValuesAt + run);
     }
-}
 
-/// <summary>
-/// Lays runs one behind the other, so that those of a whole table lie on as few pages as they can. An array of them lives until the last of
-/// its runs is replaced; changes have pools of their own, so that no more than one table's worth is kept for nothing.
-/// </summary>
-internal sealed class RouteRunPool
-{
-    /// <summary>Of an array: less than what the garbage collector holds to be large.</summary>
-    private const int MostWords = 16_384;
-
-    private int[] _words = [];
-    private int _used;
-
-    /// <returns>Zeroed words, at an even offset.</returns>
-    public (int[] Words, int Offset) Take(int count)
+    /// <summary>Words of runs that were written.</summary>
+    public static int Length(ReadOnlySpan<int> words)
     {
-        if (_used + count > _words.Length)
-        {
-            _words = new int[Math.Max(count, Math.Min(2 * _words.Length, MostWords))];
-            _used = 0;
-        }
-        int offset = _used;
-        _used += count + (count & 1);
-        return (_words, offset);
+        int runs = 0;
+        foreach (int bits in words[..(CountsAt / sizeof(int))]) runs += BitOperations.PopCount((uint)bits);
+        return Even(ValuesAt + runs);
     }
+
+    private static int Even(int count) => count + (count & 1);
 }

@@ -7,6 +7,7 @@ namespace Overlay.SystemTests.Lab;
 internal static class Libc
 {
     public const int SignalHangUp = 1;
+    public const int SignalInterrupt = 2;
     public const int SignalKill = 9;
     public const int SignalTerminate = 15;
 

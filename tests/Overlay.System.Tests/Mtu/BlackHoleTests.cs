@@ -24,7 +24,6 @@ public abstract class BlackHoleChecks
     private const int Path = 1500;
     private const int SmallerPath = 1400;
     private const int SmallestPath = 1333;
-    private const int IperfSeconds = 15;
     private static readonly TimeSpan Start = TimeSpan.FromSeconds(1);
 
     private readonly LabNetwork _network;
@@ -62,7 +61,7 @@ public abstract class BlackHoleChecks
         long lost = await BulkTransfer.LostAsync(_network);
 
         using BulkTransfer transfer = await BulkTransfer.ConnectAsync(_network, family);
-        Assert.InRange(await transfer.SendAsync(1 << 20), TimeSpan.Zero, Start);
+        await transfer.SendWithinAsync(Start, 1 << 20, _network);
 
         await BulkTransfer.LostNothingSinceAsync(_network, lost);
     }
@@ -93,7 +92,7 @@ public abstract class BlackHoleChecks
     private protected async Task CheckIperfAsync()
     {
         await UnderlayMtu.FoundAsync(SmallerPath, _near, _far);
-        IReadOnlyList<double> rates = await Iperf.TcpAsync(_network.A.Pod, _network.B.Pod, _network.B.Pod4, IperfSeconds, async () =>
+        IReadOnlyList<double> rates = await Iperf.TcpAsync(_network.A.Pod, _network.B.Pod, _network.B.Pod4, async () =>
         {
             foreach (int mtu in (int[])[SmallestPath, SmallerPath])
             {

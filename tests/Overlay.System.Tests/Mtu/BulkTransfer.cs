@@ -16,7 +16,10 @@ internal sealed class BulkTransfer : IDisposable
     private readonly Socket _client;
     private readonly Socket _server;
 
-    private BulkTransfer(Stopwatch clock, Socket client, Socket server) => (_clock, _client, _server) = (clock, client, server);
+    private readonly TimeSpan _connected;
+
+    private BulkTransfer(Stopwatch clock, TimeSpan connected, Socket client, Socket server) =>
+        (_clock, _connected, _client, _server) = (clock, connected, client, server);
 
     /// <summary>Connects; time counts from here.</summary>
     public static async Task<BulkTransfer> ConnectAsync(LabNetwork network, AddressFamily family)
@@ -27,9 +30,10 @@ internal sealed class BulkTransfer : IDisposable
         client.SendTimeout = (int)Deadline.TotalMilliseconds;
         var clock = Stopwatch.StartNew();
         await client.ConnectAsync(listener.LocalEndPoint!);
+        TimeSpan connected = clock.Elapsed;
         Socket server = await listener.AcceptAsync();
         server.ReceiveTimeout = (int)Deadline.TotalMilliseconds;
-        return new BulkTransfer(clock, client, server);
+        return new BulkTransfer(clock, connected, client, server);
     }
 
     /// <returns>When all had arrived, counted from the connecting.</returns>
@@ -38,6 +42,15 @@ internal sealed class BulkTransfer : IDisposable
         Task<TimeSpan> received = Task.Run(() => Receive(bytes));
         _client.Send(new byte[bytes]);
         return await received;
+    }
+
+    /// <summary>As <see cref="SendAsync"/>, which must be done in time.</summary>
+    public async Task SendWithinAsync(TimeSpan most, int bytes, LabNetwork network)
+    {
+        TimeSpan took = await SendAsync(bytes);
+        if (took <= most) return;
+        string counters = await network.A.Pod.CheckAsync("nstat", "-as");
+        Assert.Fail($"{bytes} bytes had arrived after {took}, and connecting took {_connected} of that: {counters}");
     }
 
     /// <summary>

@@ -51,7 +51,6 @@ public sealed class LessenedDeviceTests(DaemonPair<FixedMtu> pair)
 public abstract class ChangingUnderlayTests
 {
     private const int Lowered = 1350;
-    private const int IperfSeconds = 6;
 
     private readonly LabNetwork _network;
     private readonly OverlayDaemon _near;
@@ -92,7 +91,7 @@ public abstract class ChangingUnderlayTests
     /// <summary>The same under iperf3, which must move something in every second.</summary>
     private protected async Task CheckIperfAsync()
     {
-        IReadOnlyList<double> rates = await Iperf.TcpAsync(_network.A.Pod, _network.B.Pod, _network.B.Pod4, IperfSeconds, async () =>
+        IReadOnlyList<double> rates = await Iperf.TcpAsync(_network.A.Pod, _network.B.Pod, _network.B.Pod4, async () =>
         {
             foreach (int mtu in (int[])[1400, 1500])
             {

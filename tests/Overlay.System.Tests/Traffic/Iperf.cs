@@ -16,14 +16,19 @@ internal static class Iperf
         return report.GetProperty("end").GetProperty("sum_received").GetProperty("bits_per_second").GetDouble();
     }
 
-    /// <summary>One stream, of which <paramref name="during"/> may change what is beneath.</summary>
-    /// <returns>Bits per second of each second, as sent.</returns>
-    public static async Task<IReadOnlyList<double>> TcpAsync(NetworkNamespace from, NetworkNamespace to, string address, int seconds, Func<Task> during)
+    /// <summary>One stream that runs while <paramref name="during"/> changes what is beneath, and ends with it.</summary>
+    /// <returns>Bits per second of each whole second, as sent.</returns>
+    public static async Task<IReadOnlyList<double>> TcpAsync(NetworkNamespace from, NetworkNamespace to, string address, Func<Task> during)
     {
-        Task<JsonElement> run = RunAsync(from, to, address, seconds);
+        using RunningProcess server = await ServeAsync(to, address);
+        using RunningProcess client = from.Start(["iperf3", "--client", address, "--port", $"{Port}", "--time", "0", "--json"]);
         await during();
-        Assert.False(run.IsCompleted, "iperf3 ended before all was changed");
-        return [.. (await run).GetProperty("intervals").EnumerateArray().Select(interval => interval.GetProperty("sum").GetProperty("bits_per_second").GetDouble())];
+        Assert.False(client.HasExited, client.Transcript);
+        client.Signal(Libc.SignalInterrupt);
+        await client.WaitForExitAsync(Slack);
+        using JsonDocument report = JsonDocument.Parse(client.Output);
+        return [.. report.RootElement.GetProperty("intervals").EnumerateArray().Select(interval => interval.GetProperty("sum"))
+            .Where(sum => sum.GetProperty("seconds").GetDouble() > 0.9).Select(sum => sum.GetProperty("bits_per_second").GetDouble())];
     }
 
     /// <param name="rate">Bits per second to send.</param>
@@ -39,13 +44,19 @@ internal static class Iperf
     private static async Task<JsonElement> RunAsync(
         NetworkNamespace from, NetworkNamespace to, string address, int seconds, params string[] arguments)
     {
-        using RunningProcess server = to.Start(["iperf3", "--server", "--one-off", "--forceflush", "--port", $"{Port}", "--bind", address]);
-        await server.WaitForTextAsync("Server listening", Slack);
+        using RunningProcess server = await ServeAsync(to, address);
         CommandResult client = await from.RunAsync(
             TimeSpan.FromSeconds(seconds) + Slack,
             ["iperf3", "--client", address, "--port", $"{Port}", "--time", $"{seconds}", "--json", .. arguments]);
         if (client.ExitCode != 0) throw new InvalidOperationException($"{client.Transcript}{server.Transcript}");
         using JsonDocument document = JsonDocument.Parse(client.Output);
         return document.RootElement.Clone();
+    }
+
+    private static async Task<RunningProcess> ServeAsync(NetworkNamespace to, string address)
+    {
+        RunningProcess server = to.Start(["iperf3", "--server", "--one-off", "--forceflush", "--port", $"{Port}", "--bind", address]);
+        await server.WaitForTextAsync("Server listening", Slack);
+        return server;
     }
 }
