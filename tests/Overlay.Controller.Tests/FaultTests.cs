@@ -10,7 +10,7 @@ namespace Overlay.Controller.Tests;
 public sealed class FaultTests
 {
     [Fact]
-    public async Task Controller_DiskFull_RefusesChangesWithTheReasonServesWatchersAndGoesOnWhenThereIsRoom()
+    public async Task Controller_DiskFull_RefusesChangesWithTheReasonAnswersQuestionsAndGoesOnWhenThereIsRoom()
     {
         string disk = Directory.CreateTempSubdirectory("ovt-disk-").FullName;
         ProgramRun.Check("mount", "-t", "tmpfs", "-o", "size=3m", "none", disk);
