@@ -27,7 +27,7 @@ internal static class ChangeReport
     private static string Name(string key)
     {
         string[] parts = key.Split('/');
-        string what = parts[1].TrimEnd('s');
+        string what = parts[1] == "wishes" ? "wish" : parts[1].TrimEnd('s');
         return parts.Length < 4 ? $"{what} {parts[2]}" : $"{what} {parts[3].Replace('-', '/')} of network {parts[2]}";
     }
 }
