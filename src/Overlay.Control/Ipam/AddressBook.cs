@@ -150,6 +150,7 @@ internal sealed class AddressBook(BootClock clock, TimeSpan coolDown, int window
         {
             yield return BlockRecord(block.Network, block.Prefix, block.Unusable);
             yield return new JournalRecord(JournalKind.Window) { Block = block.Prefix.ToString(), UpTo = block.WindowAsked };
+            if (block.IsReturning) yield return new JournalRecord(JournalKind.Suspended) { Block = block.Prefix.ToString() };
         }
         foreach ((UInt128 address, Lease lease) in _leases)
             yield return new JournalRecord(JournalKind.Allocated) { Address = IpBits.ToAddress(address).ToString(), Network = lease.Block.Network, Owner = lease.Owner };
@@ -173,8 +174,15 @@ internal sealed class AddressBook(BootClock clock, TimeSpan coolDown, int window
             switch (record.Kind)
             {
                 case JournalKind.Block:
-                    if (_blocks.Find(block => block.Prefix.ToString() == record.Block) is { } known) known.Unusable = AddressRanges.Read(record.Unusable ?? []).ToHashSet();
+                    if (_blocks.Find(block => block.Prefix.ToString() == record.Block) is { } known)
+                    {
+                        known.Unusable = AddressRanges.Read(record.Unusable ?? []).ToHashSet();
+                        known.IsReturning = false;
+                    }
                     else _blocks.Add(new HeldBlock(record.Network!, IPNetwork.Parse(record.Block!), AddressRanges.Read(record.Unusable ?? [])));
+                    break;
+                case JournalKind.Suspended:
+                    _blocks.Find(block => block.Prefix.ToString() == record.Block)!.IsReturning = true;
                     break;
                 case JournalKind.BlockGone:
                     _blocks.RemoveAll(block => block.Prefix.ToString() == record.Block);

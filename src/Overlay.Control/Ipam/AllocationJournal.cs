@@ -35,6 +35,9 @@ internal enum JournalKind
 {
     Block,
     BlockGone,
+
+    /// <summary>Nothing of a block is handed out until there is another record of <see cref="Block"/> of it.</summary>
+    Suspended,
     Window,
     Allocated,
     Released,

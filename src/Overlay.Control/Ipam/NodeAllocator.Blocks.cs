@@ -46,10 +46,10 @@ public sealed partial class NodeAllocator
             HashSet<UInt128> spared = [.. unusable.Select(IpBits.V6OrMapped)];
             if (_book.Find(prefix) is { } held)
             {
-                held.IsReturning = false;
                 held.IsLent = isLent;
-                if (spared.SetEquals(held.Unusable)) return;
+                if (!held.IsReturning && spared.SetEquals(held.Unusable)) return;
                 Write(AddressBook.BlockRecord(held.Network, prefix, spared));
+                held.IsReturning = false;
                 _book.SetUnusable(held, spared);
                 return;
             }
@@ -84,6 +84,7 @@ public sealed partial class NodeAllocator
     /// It hands out no more addresses; <see cref="RemoveBlock"/> follows when the controller has it.
     /// </summary>
     /// <param name="all">Whether the node is to keep no free addresses, as it is drained.</param>
+    /// <exception cref="JournalException">The journal cannot be written.</exception>
     public IPNetwork? OfferIdleBlock(string network, AddressFamily family, bool all = false)
     {
         lock (_lock)
@@ -92,7 +93,7 @@ public sealed partial class NodeAllocator
                 .OrderByDescending(block => block.IsReturning).ThenByDescending(block => block.IsLent).FirstOrDefault();
             // What is borrowed goes back as soon as it can be spared.
             if (idle is null || (!idle.IsReturning && !all && Available(network, family) - idle.Usable < (idle.IsLent ? _options.LowWater : _options.HighWater))) return null;
-            idle.IsReturning = true;
+            Suspend(idle);
             return idle.Prefix;
         }
     }
@@ -113,6 +114,7 @@ public sealed partial class NodeAllocator
                 if (_book.FreePart(block, PartSize) is not { } first) continue;
                 HashSet<UInt128> spared = [.. block.Unusable, .. Enumerable.Range(first, PartSize).Select(block.At)];
                 Write(AddressBook.BlockRecord(network, block.Prefix, spared));
+                _journal.Flush();
                 _book.SetUnusable(block, spared);
                 return new IPNetwork(IpBits.ToAddress(block.At(first)), (isIPv6 ? 128 : 32) - int.Log2(PartSize));
             }
@@ -121,12 +123,22 @@ public sealed partial class NodeAllocator
     }
 
     /// <summary>Hands out no more addresses of a block until it is added again: it may be another node's.</summary>
+    /// <exception cref="JournalException">The journal cannot be written.</exception>
     public void Suspend(IPNetwork prefix)
     {
         lock (_lock)
         {
-            if (_book.Find(prefix) is { } block) block.IsReturning = true;
+            if (_book.Find(prefix) is { } block) Suspend(block);
         }
+    }
+
+    /// <summary>On the disk before anybody else can have the block: a host that crashes hands out none of it afterwards either.</summary>
+    private void Suspend(HeldBlock block)
+    {
+        if (block.IsReturning) return;
+        Write(new JournalRecord(JournalKind.Suspended) { Block = block.Prefix.ToString() });
+        _journal.Flush();
+        block.IsReturning = true;
     }
 
     /// <summary>Forgets a block that is not this node's any more.</summary>

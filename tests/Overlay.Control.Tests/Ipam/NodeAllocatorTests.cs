@@ -208,6 +208,26 @@ public sealed class NodeAllocatorTests : IDisposable
     }
 
     [Fact]
+    public void OfferIdleBlock_RestartBeforeItIsGone_HandsOutNoneOfItUntilItIsAddedAgain()
+    {
+        using (NodeAllocator allocator = Open())
+        {
+            allocator.AddBlock(Network, Block, []);
+            Assert.Equal(Block, allocator.OfferIdleBlock(Network, AddressFamily.InterNetwork, all: true));
+        }
+        using (NodeAllocator reopened = Open())
+        {
+            Assert.Equal(AllocationStatus.Exhausted, reopened.Allocate(Network, AddressFamily.InterNetwork, "a").Status);
+            reopened.AddBlock(Network, Block, []);
+            _time.Advance(TimeSpan.FromSeconds(30));
+            Assert.Equal(AllocationStatus.Allocated, reopened.Allocate(Network, AddressFamily.InterNetwork, "a").Status);
+        }
+        using NodeAllocator again = Open();
+
+        Assert.Equal(AllocationStatus.Allocated, again.Allocate(Network, AddressFamily.InterNetwork, "b").Status);
+    }
+
+    [Fact]
     public void OfferPart_OfABlockWithRoom_IsHandedToNobodyAlsoAfterARestartUntilItIsBack()
     {
         IPNetwork part;
