@@ -223,6 +223,7 @@ public sealed class NodeAllocatorTests : IDisposable
             Assert.Equal(AllocationStatus.Allocated, reopened.Allocate(Network, AddressFamily.InterNetwork, "a").Status);
         }
         using NodeAllocator again = Open();
+        _time.Advance(TimeSpan.FromSeconds(30));
 
         Assert.Equal(AllocationStatus.Allocated, again.Allocate(Network, AddressFamily.InterNetwork, "b").Status);
     }
