@@ -5,7 +5,7 @@ dotnet_home=/usr/local/share/dotnet
 dotnet_channel=10.0
 lab_packages=(
   mount openssl iproute2 iputils-ping iperf3 tcpdump tshark ethtool nftables procps gcc libc6-dev strace openvswitch-switch user-mode-linux etcd-server etcd-client sqlite3 libfaketime
-  containerd podman containernetworking-plugins iptables prometheus busybox-static e2fsprogs xfsprogs btrfs-progs fdisk
+  containerd podman containernetworking-plugins iptables prometheus busybox-static e2fsprogs xfsprogs btrfs-progs fdisk groff zsh
 )
 
 export DOTNET_NOLOGO=1 DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_GENERATE_ASPNET_CERTIFICATE=false

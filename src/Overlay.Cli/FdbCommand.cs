@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
 using System.Text.Json;
+using Overlay.Cli.Terminals;
 using Overlay.Rpc;
 
 namespace Overlay.Cli;
@@ -11,11 +12,13 @@ internal static class FdbCommand
     public static Command Create(TextWriter output, TextWriter errors)
     {
         Option<bool> json = LocalApiCommand.JsonOption();
+        Option<double?> watch = Repeat.Option();
         Option<string> socket = LocalApiCommand.SocketOption();
         var segment = new Option<string>("--segment") { Description = "Only this segment.", HelpName = "NAME" };
-        var command = new Command("fdb", "Print where the MAC addresses of bridged segments are, and the neighbours that are answered for.") { json, segment, socket };
-        command.SetAction((parsed, cancellation) =>
-            RunAsync(parsed.GetValue(socket)!, parsed.GetValue(segment), parsed.GetValue(json), output, errors, cancellation));
+        var command = new Command("fdb", "Print where the MAC addresses of bridged segments are, and the neighbours that are answered for.") { json, watch, segment, socket };
+        command.SetAction((parsed, cancellation) => Repeat.RunAsync(
+            parsed.GetValue(watch), output,
+            (to, end) => RunAsync(parsed.GetValue(socket)!, parsed.GetValue(segment), parsed.GetValue(json), to, errors, end), cancellation));
         return command;
     }
 

@@ -83,12 +83,29 @@ internal sealed class LocalApiClient : IDisposable
         }
     }
 
-    private async Task<T> GetAsync<T>(string path, string what, JsonTypeInfo<T> type, CancellationToken cancellation)
+    /// <exception cref="LocalApiException">The daemon is not there, the question makes no sense there, or it answered something else.</exception>
+    public Task<ExplanationDocument> ExplainAsync(ExplainQuestion question, CancellationToken cancellation) => PostAsync(
+        LocalApi.ExplainPath, question, StatusJson.Default.ExplainQuestion, "explanation", StatusJson.Default.ExplanationDocument, cancellation);
+
+    /// <exception cref="LocalApiException">The daemon is not there, the question makes no sense there, or it answered something else.</exception>
+    public Task<ArrivalDocument> ExplainArrivalAsync(ArrivalQuestion question, CancellationToken cancellation) => PostAsync(
+        LocalApi.ExplainArrivalPath, question, StatusJson.Default.ArrivalQuestion, "explanation", StatusJson.Default.ArrivalDocument, cancellation);
+
+    private async Task<TAnswer> PostAsync<TQuestion, TAnswer>(
+        string path, TQuestion question, JsonTypeInfo<TQuestion> questionType, string what, JsonTypeInfo<TAnswer> type, CancellationToken cancellation)
+    {
+        using var content = new ByteArrayContent(JsonSerializer.SerializeToUtf8Bytes(question, questionType));
+        return await AskAsync(http => http.PostAsync(new Uri(path, UriKind.Relative), content, cancellation), what, type, cancellation).ConfigureAwait(false);
+    }
+
+    private Task<T> GetAsync<T>(string path, string what, JsonTypeInfo<T> type, CancellationToken cancellation) =>
+        AskAsync(http => http.GetAsync(new Uri(path, UriKind.Relative), cancellation), what, type, cancellation);
+
+    private async Task<T> AskAsync<T>(Func<HttpClient, Task<HttpResponseMessage>> ask, string what, JsonTypeInfo<T> type, CancellationToken cancellation)
     {
         try
         {
-            using HttpResponseMessage response =
-                await _http.GetAsync(new Uri(path, UriKind.Relative), cancellation).ConfigureAwait(false);
+            using HttpResponseMessage response = await ask(_http).ConfigureAwait(false);
             if (response.StatusCode == HttpStatusCode.BadRequest)
                 throw new LocalApiException(await response.Content.ReadAsStringAsync(cancellation).ConfigureAwait(false));
             if (!response.IsSuccessStatusCode)

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Overlay.Cli.Terminals;
 using Overlay.Rpc;
 
 namespace Overlay.Cli;
@@ -16,6 +17,22 @@ internal static class LocalApiCommand
     };
 
     public static Option<bool> JsonOption() => new("--json") { Description = "Print the daemon's answer as JSON." };
+
+    /// <summary>Makes a command one that prints a part of what the daemon knows: as a table or as JSON, once or again and again.</summary>
+    /// <param name="command">Gets its options and its action.</param>
+    /// <param name="output">Where it is printed.</param>
+    /// <param name="run">Given the socket, whether as JSON, where to print, and an end.</param>
+    public static void SetListing(Command command, TextWriter output, Func<string, bool, TextWriter, CancellationToken, Task<int>> run)
+    {
+        Option<bool> json = JsonOption();
+        Option<double?> watch = Repeat.Option();
+        Option<string> socket = SocketOption();
+        command.Options.Add(json);
+        command.Options.Add(watch);
+        command.Options.Add(socket);
+        command.SetAction((parsed, cancellation) => Repeat.RunAsync(
+            parsed.GetValue(watch), output, (to, end) => run(parsed.GetValue(socket)!, parsed.GetValue(json), to, end), cancellation));
+    }
 
     /// <summary>Asks the daemon and prints, within five seconds unless another deadline is given.</summary>
     /// <returns>0 when the answer was printed, 1 when the daemon could not be asked.</returns>

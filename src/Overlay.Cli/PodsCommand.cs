@@ -10,10 +10,8 @@ internal static class PodsCommand
 {
     public static Command Create(TextWriter output, TextWriter errors)
     {
-        Option<bool> json = LocalApiCommand.JsonOption();
-        Option<string> socket = LocalApiCommand.SocketOption();
-        var command = new Command("pods", "Print the pods of this node: addresses, interface, owner, since when.") { json, socket };
-        command.SetAction((parsed, cancellation) => ListAsync(parsed.GetValue(socket)!, parsed.GetValue(json), output, errors, cancellation));
+        var command = new Command("pods", "Print the pods of this node: addresses, interface, owner, since when.");
+        LocalApiCommand.SetListing(command, output, (socket, json, to, cancellation) => ListAsync(socket, json, to, errors, cancellation));
         return command;
     }
 

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using System.Diagnostics.CodeAnalysis;
 using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
@@ -79,17 +80,25 @@ internal static class RouteCommand
 
     internal static string Number(long number) => number.ToString(CultureInfo.InvariantCulture);
 
-    // The platform's parser also takes 10.1, scopes, brackets and ports.
-    private static IPAddress? ParseAddress(ArgumentResult argument)
+    internal static IPAddress? ParseAddress(ArgumentResult argument)
     {
         string text = argument.Tokens[0].Value;
-        if (text.All(letter => char.IsAsciiHexDigit(letter) || letter is '.' or ':') && IPAddress.TryParse(text, out IPAddress? address)
-            && (address.AddressFamily == AddressFamily.InterNetwork ? address.ToString() == text : !address.IsIPv4MappedToIPv6)) return address;
-        argument.AddError($"'{text}' is no IP address; write it as 192.0.2.1 or 2001:db8::1");
+        if (TryParseAddress(text, out IPAddress? address)) return address;
+        argument.AddError(NoAddress(text));
         return null;
     }
 
-    private static byte? ParseProtocol(ArgumentResult argument)
+    // The platform's parser also takes 10.1, scopes, brackets and ports.
+    internal static bool TryParseAddress(string text, [NotNullWhen(true)] out IPAddress? address)
+    {
+        address = null;
+        return text.All(letter => char.IsAsciiHexDigit(letter) || letter is '.' or ':') && IPAddress.TryParse(text, out address)
+            && (address.AddressFamily == AddressFamily.InterNetwork ? address.ToString() == text : !address.IsIPv4MappedToIPv6);
+    }
+
+    internal static string NoAddress(string text) => $"'{text}' is no IP address; write it as 192.0.2.1 or 2001:db8::1";
+
+    internal static byte? ParseProtocol(ArgumentResult argument)
     {
         string text = argument.Tokens[0].Value;
         switch (text)

@@ -12,13 +12,13 @@ internal static class StatusCommand
     private static readonly TimeSpan RoutesDeadline = TimeSpan.FromMinutes(2);
 
     public static Command Create(TextWriter output, TextWriter errors) =>
-        Create("status", "Print node, underlay, segments, counters, peers and routes.", (socket, json, cancellation) => RunAsync(socket, json, output, errors, cancellation));
+        Create("status", "Print node, underlay, segments, counters, peers and routes.", output, (socket, json, to, cancellation) => RunAsync(socket, json, to, errors, cancellation));
 
     public static Command CreatePeers(TextWriter output, TextWriter errors) =>
-        Create("peers", "Print the other nodes and the traffic with each.", (socket, json, cancellation) => PeersAsync(socket, json, output, errors, cancellation));
+        Create("peers", "Print the other nodes and the traffic with each.", output, (socket, json, to, cancellation) => PeersAsync(socket, json, to, errors, cancellation));
 
     public static Command CreateRoutes(TextWriter output, TextWriter errors) =>
-        Create("routes", "Print the inner prefixes, what is done with them, who says so, and why that is in force.", (socket, json, cancellation) => RoutesAsync(socket, json, output, errors, cancellation));
+        Create("routes", "Print the inner prefixes, what is done with them, who says so, and why that is in force.", output, (socket, json, to, cancellation) => RoutesAsync(socket, json, to, errors, cancellation));
 
     /// <returns>0 when the status was printed, 1 when the daemon could not be asked.</returns>
     public static Task<int> RunAsync(string socket, bool asJson, TextWriter output, TextWriter errors, CancellationToken cancellation) =>
@@ -34,12 +34,10 @@ internal static class StatusCommand
             socket, asJson, (client, deadline) => client.GetRoutesAsync(deadline), StatusJson.Default.RouteListDocument,
             (list, to) => StatusReport.WriteRoutes(list.Routes, to), output, errors, RoutesDeadline, cancellation);
 
-    private static Command Create(string name, string description, Func<string, bool, CancellationToken, Task<int>> run)
+    private static Command Create(string name, string description, TextWriter output, Func<string, bool, TextWriter, CancellationToken, Task<int>> run)
     {
-        Option<bool> json = LocalApiCommand.JsonOption();
-        Option<string> socket = LocalApiCommand.SocketOption();
-        var command = new Command(name, description) { json, socket };
-        command.SetAction((parsed, cancellation) => run(parsed.GetValue(socket)!, parsed.GetValue(json), cancellation));
+        var command = new Command(name, description);
+        LocalApiCommand.SetListing(command, output, run);
         return command;
     }
 

@@ -204,7 +204,7 @@ internal static class StatusReport
         return value.ToString(unit == 0 ? "0" : "0.0", CultureInfo.InvariantCulture) + " " + ByteUnits[unit];
     }
 
-    private static string Duration(double seconds)
+    internal static string Duration(double seconds)
     {
         var span = TimeSpan.FromSeconds(Math.Floor(seconds));
         if (span.TotalDays >= 1) return $"{span.Days}d {span.Hours}h {span.Minutes}m";

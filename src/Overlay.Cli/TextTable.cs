@@ -1,10 +1,18 @@
+using Overlay.Cli.Terminals;
+
 namespace Overlay.Cli;
 
-/// <summary>Rows under headings, columns aligned with two spaces between them.</summary>
+/// <summary>
+/// Rows under headings, columns aligned with two spaces between them. On a terminal that is too narrow, text is broken into several lines of its
+/// column; elsewhere each row is one line.
+/// </summary>
 internal sealed class TextTable(params TextTable.Column[] columns)
 {
     private const string Indent = "  ";
     private const string Gap = "  ";
+
+    /// <summary>No column is made narrower, for a word of an address or two should fit.</summary>
+    private const int LeastWidth = 10;
 
     private readonly List<string[]> _rows = [];
 
@@ -31,10 +39,50 @@ internal sealed class TextTable(params TextTable.Column[] columns)
     {
         string[] headings = [.. columns.Select(column => column.Heading)];
         int[] widths = [.. columns.Select((column, index) => _rows.Append(headings).Max(row => row[index].Length))];
-        foreach (string[] row in _rows.Prepend(headings))
+        if (Terminal.WidthOf(output) is { } most) Narrow(widths, most);
+        foreach (string[] row in _rows.Prepend(headings)) WriteRow(row, widths, output);
+    }
+
+    /// <summary>Takes from the widest columns until the table fits, or none can give more.</summary>
+    private void Narrow(int[] widths, int most)
+    {
+        int excess = Indent.Length + widths.Sum() + (Gap.Length * (widths.Length - 1)) - most;
+        while (excess-- > 0)
         {
-            IEnumerable<string> cells = row.Select((cell, i) => columns[i].IsNumber ? cell.PadLeft(widths[i]) : cell.PadRight(widths[i]));
-            output.WriteLine((Indent + string.Join(Gap, cells)).TrimEnd());
+            int widest = -1;
+            for (int i = 0; i < widths.Length; i++)
+            {
+                if (!columns[i].IsNumber && widths[i] > LeastWidth && (widest < 0 || widths[i] > widths[widest])) widest = i;
+            }
+            if (widest < 0) return;
+            widths[widest]--;
         }
+    }
+
+    private void WriteRow(string[] row, int[] widths, TextWriter output)
+    {
+        string[][] cells = [.. row.Select((cell, i) => cell.Length <= widths[i] ? [cell] : Break(cell, widths[i]).ToArray())];
+        int lines = cells.Max(cell => cell.Length);
+        for (int line = 0; line < lines; line++)
+        {
+            IEnumerable<string> parts = cells.Select((cell, i) => Aligned(line < cell.Length ? cell[line] : "", i, widths[i]));
+            output.WriteLine((Indent + string.Join(Gap, parts)).TrimEnd());
+        }
+    }
+
+    private string Aligned(string text, int column, int width) => columns[column].IsNumber ? text.PadLeft(width) : text.PadRight(width);
+
+    /// <summary>Between words where there are any, else anywhere.</summary>
+    private static IEnumerable<string> Break(string text, int width)
+    {
+        string rest = text;
+        while (rest.Length > width)
+        {
+            int blank = rest.LastIndexOf(' ', width);
+            int end = blank > 0 ? blank : width;
+            yield return rest[..end];
+            rest = rest[end..].TrimStart();
+        }
+        yield return rest;
     }
 }

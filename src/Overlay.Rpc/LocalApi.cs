@@ -23,6 +23,12 @@ public static class LocalApi
     /// </summary>
     public const string RouteLookupPath = "/v1/routes/lookup";
 
+    /// <summary>Path of <see cref="ExplanationDocument"/>, asked by POST of an <see cref="ExplainQuestion"/>.</summary>
+    public const string ExplainPath = "/v1/explain";
+
+    /// <summary>Path of <see cref="ArrivalDocument"/>, asked by POST of an <see cref="ArrivalQuestion"/>.</summary>
+    public const string ExplainArrivalPath = "/v1/explain/arrival";
+
     /// <summary>Where overlay-csi listens unless <c>--api</c> says otherwise.</summary>
     public const string DefaultVolumesSocket = "/run/overlay/overlay-csi.sock";
 

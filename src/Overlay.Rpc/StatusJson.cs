@@ -13,4 +13,8 @@ namespace Overlay.Rpc;
 [JsonSerializable(typeof(IReadOnlyList<PeerStatus>))]
 [JsonSerializable(typeof(RouteListDocument))]
 [JsonSerializable(typeof(RouteLookupDocument))]
+[JsonSerializable(typeof(ExplainQuestion))]
+[JsonSerializable(typeof(ExplanationDocument))]
+[JsonSerializable(typeof(ArrivalQuestion))]
+[JsonSerializable(typeof(ArrivalDocument))]
 public sealed partial class StatusJson : JsonSerializerContext;

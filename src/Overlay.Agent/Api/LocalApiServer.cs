@@ -76,27 +76,31 @@ internal sealed class LocalApiServer : IHttpApplication<HttpContext>, IAsyncDisp
 
     public Task ProcessRequestAsync(HttpContext context)
     {
-        Func<HttpContext, StatusReporter, Task>? answer = context.Request.Path.Value switch
+        string? path = context.Request.Path.Value;
+        Func<HttpContext, StatusReporter, Task>? answer = path switch
         {
             LocalApi.StatusPath => static (to, reporter) => AnswerAsync(to, reporter.Report(), StatusJson.Default.StatusDocument),
             LocalApi.FdbPath => static (to, reporter) => AnswerAsync(to, reporter.ReportFdb(), StatusJson.Default.FdbDocument),
             LocalApi.RoutesPath => static (to, reporter) => AnswerAsync(to, reporter.ReportRoutes(), StatusJson.Default.RouteListDocument),
             LocalApi.RouteLookupPath => RouteLookupAnswer.WriteAsync,
             LocalApi.FindingsPath => static (to, reporter) => AnswerAsync(to, reporter.Health.Report(), StatusJson.Default.HealthDocument),
+            LocalApi.ExplainPath => ExplainAnswer.WriteAsync,
+            LocalApi.ExplainArrivalPath => ExplainAnswer.WriteArrivalAsync,
             LocalApi.PodsPath => static (to, reporter) => AnswerAsync(to, reporter.ReportPods(), StatusJson.Default.PodsDocument),
             _ => null,
         };
         HttpResponse response = context.Response;
+        string method = path is LocalApi.ExplainPath or LocalApi.ExplainArrivalPath ? HttpMethods.Post : HttpMethods.Get;
         if (answer is null)
         {
             if (context.Request.Path.Value == LocalApi.CapturePath && _reporter is { } captured) return CaptureAnswer.WriteAsync(context, captured);
             if (_monitoring.TryAnswer(context) is { } answered) return answered;
             response.StatusCode = StatusCodes.Status404NotFound;
         }
-        else if (!HttpMethods.IsGet(context.Request.Method))
+        else if (!HttpMethods.Equals(context.Request.Method, method))
         {
             response.StatusCode = StatusCodes.Status405MethodNotAllowed;
-            response.Headers.Allow = HttpMethods.Get;
+            response.Headers.Allow = method;
         }
         else if (_reporter is { } reporter)
         {
@@ -117,6 +121,14 @@ internal sealed class LocalApiServer : IHttpApplication<HttpContext>, IAsyncDisp
     {
         context.Response.ContentType = "application/json";
         return JsonSerializer.SerializeAsync(context.Response.Body, document, type, context.RequestAborted);
+    }
+
+    /// <summary>Answers that a question makes no sense, and why.</summary>
+    internal static Task RefuseAsync(HttpContext context, string problem)
+    {
+        context.Response.StatusCode = StatusCodes.Status400BadRequest;
+        context.Response.ContentType = "text/plain; charset=utf-8";
+        return context.Response.WriteAsync(problem, context.RequestAborted);
     }
 
     public async ValueTask DisposeAsync()

@@ -13,21 +13,21 @@ internal static class RouteLookupAnswer
     {
         IQueryCollection query = context.Request.Query;
         string? text = query[LocalApi.AddressQuery];
-        if (!IPAddress.TryParse(text, out IPAddress? address)) return RefuseAsync(context, $"'{text}' is no IP address");
+        if (!IPAddress.TryParse(text, out IPAddress? address)) return LocalApiServer.RefuseAsync(context, $"'{text}' is no IP address");
         string? fromText = query[LocalApi.FromQuery];
         IPAddress? from = null;
         if (fromText is not null && (!IPAddress.TryParse(fromText, out from) || from.AddressFamily != address.AddressFamily))
-            return RefuseAsync(context, $"'{fromText}' is no source of packets to {address}: it must be an address of the same family");
-        if (!TryRead(query[LocalApi.ProtocolQuery], byte.MaxValue, out int? protocol)) return RefuseAsync(context, "the protocol is no number from 0 to 255");
+            return LocalApiServer.RefuseAsync(context, $"'{fromText}' is no source of packets to {address}: it must be an address of the same family");
+        if (!TryRead(query[LocalApi.ProtocolQuery], byte.MaxValue, out int? protocol)) return LocalApiServer.RefuseAsync(context, "the protocol is no number from 0 to 255");
         if (!TryRead(query[LocalApi.SourcePortQuery], ushort.MaxValue, out int? sourcePort)
             || !TryRead(query[LocalApi.DestinationPortQuery], ushort.MaxValue, out int? destinationPort))
-            return RefuseAsync(context, "a port is no number from 0 to 65535");
+            return LocalApiServer.RefuseAsync(context, "a port is no number from 0 to 65535");
 
         string? segment = query[LocalApi.SegmentQuery];
         var flow = new FlowQuestion(address, from, (byte?)protocol, (ushort)(sourcePort ?? 0), (ushort)(destinationPort ?? 0));
         return reporter.Lookup(flow, segment) is { } found
             ? LocalApiServer.AnswerAsync(context, found, StatusJson.Default.RouteLookupDocument)
-            : RefuseAsync(context, $"there is no segment '{segment}'; 'overlay status' lists them");
+            : LocalApiServer.RefuseAsync(context, $"there is no segment '{segment}'; 'overlay status' lists them");
     }
 
     private static bool TryRead(string? text, int most, out int? value)
@@ -37,12 +37,5 @@ internal static class RouteLookupAnswer
         bool good = int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int number) && number <= most;
         value = number;
         return good;
-    }
-
-    private static Task RefuseAsync(HttpContext context, string problem)
-    {
-        context.Response.StatusCode = StatusCodes.Status400BadRequest;
-        context.Response.ContentType = "text/plain; charset=utf-8";
-        return context.Response.WriteAsync(problem, context.RequestAborted);
     }
 }

@@ -23,10 +23,14 @@ namespace Overlay.Agent.Forwarding;
 /// </summary>
 internal sealed class QueueWorker : IDisposable
 {
+    /// <summary>Of a batch that is sent.</summary>
+    public const int TrainsPerBatch = 512;
+
+    /// <summary>Of a batch that is sent.</summary>
+    public const int SlicesPerBatch = 4096;
+
     public const int FramesPerBatch = 256;
     private const int SuperPacketsPerBatch = 8;
-    private const int TrainsPerBatch = 512;
-    private const int SlicesPerBatch = 4096;
     public const int ReceivesPerBatch = 64;
     private const int FrameMemoryLength = 768 * 1024;
     private const int SleepMilliseconds = 10_000;
@@ -74,26 +78,26 @@ internal sealed class QueueWorker : IDisposable
         _snapshot = snapshot;
         _counters = counters;
         _died = died;
-        _egress = new EgressPath(new EgressOptions
-        {
-            Queue = queue,
-            SourcePorts = [.. _underlay.SourcePorts],
-            TrafficClass = (byte)(plan.Options.Underlay.TrafficClass.Value ?? 0),
-            CopiesDscp = plan.Options.Underlay.TrafficClass.Value is null,
-            TimeToLive = plan.Underlay.TimeToLive,
-            CopiesTimeToLive = plan.Options.Underlay.Ttl.Value is null,
-            TunnelSuperPackets = underlay.Egress.Families,
-            LocalV4 = plan.Underlay.AddressV4 is { } v4 ? IpBits.V4(v4) : 0,
-            LocalV6 = plan.Underlay.AddressV6 is { } v6 ? IpBits.V6OrMapped(v6) : 0,
-        })
-        {
-            Observer = observer,
-        };
+        _egress = new EgressPath(EgressOptionsOf(queue, plan, underlay)) { Observer = observer };
         _ingress = new IngressPath(queue) { PathMessages = paths, Observer = observer };
         _ports = [.. counters.BySegment.Select(each => new IngressPort(ReceivesPerBatch, each))];
         _poller = new Poller([.. devices.Select(device => device.FileDescriptor), .. _underlay.ReceiveDescriptors]);
         _thread = new Thread(Run) { Name = string.Create(CultureInfo.InvariantCulture, $"queue-{queue}"), IsBackground = true };
     }
+
+    /// <summary>What the way out of a queue is told.</summary>
+    public static EgressOptions EgressOptionsOf(int queue, NodePlan plan, UnderlayQueues underlay) => new()
+    {
+        Queue = queue,
+        SourcePorts = [.. underlay.Queues[queue].SourcePorts],
+        TrafficClass = (byte)(plan.Options.Underlay.TrafficClass.Value ?? 0),
+        CopiesDscp = plan.Options.Underlay.TrafficClass.Value is null,
+        TimeToLive = plan.Underlay.TimeToLive,
+        CopiesTimeToLive = plan.Options.Underlay.Ttl.Value is null,
+        TunnelSuperPackets = underlay.Egress.Families,
+        LocalV4 = plan.Underlay.AddressV4 is { } v4 ? IpBits.V4(v4) : 0,
+        LocalV6 = plan.Underlay.AddressV6 is { } v6 ? IpBits.V6OrMapped(v6) : 0,
+    };
 
     public bool IsRunning => _running;
 

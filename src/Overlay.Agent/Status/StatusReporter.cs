@@ -3,6 +3,7 @@ using System.Reflection;
 using Overlay.Agent.Capture;
 using Overlay.Agent.Configuration;
 using Overlay.Agent.Control;
+using Overlay.Agent.Explaining;
 using Overlay.Agent.Forwarding;
 using Overlay.Agent.Health;
 using Overlay.Agent.Paths;
@@ -39,6 +40,9 @@ internal sealed class StatusReporter(Node node, HealthReporter health, CaptureHu
 
     /// <summary>What is forwarded by.</summary>
     public ForwardingSnapshot Snapshot => node.Snapshot;
+
+    /// <summary>Explains packets of the same node.</summary>
+    public Explainer Explainer { get; } = new(node, pods);
 
     public PodsDocument ReportPods() => new([.. (pods?.Attachments ?? []).OrderBy(each => each.Since).ThenBy(each => each.Owner, StringComparer.Ordinal).Select(Pod)]);
 

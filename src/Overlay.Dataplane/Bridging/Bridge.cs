@@ -138,6 +138,25 @@ public sealed class Bridge
         LearnedNeighbours?.Sweep(Now, _ageingMilliseconds);
     }
 
+    /// <summary>The same bridge with tables of its own, which hold what is learned by now.</summary>
+    /// <param name="ownMac">As in the constructor.</param>
+    /// <param name="copyOf">The peer to use for each.</param>
+    internal Bridge Copy(MacAddress ownMac, Func<Peer, Peer> copyOf) => new(
+        ownMac,
+        [.. _locations.Select(each => (each.Value, copyOf(each.Key), copyOf(_peers[each.Value])))],
+        Flood.Select(peer => Numbers[peer.Name]),
+        _static.Where(each => each.Key != MacBits.Of(ownMac)).Select(each => (MacBits.ToAddress(each.Key), each.Value)),
+        _neighbours.Select(each => (each.Key, each.Value)))
+    {
+        Learned = Learned?.WithLimit(Learned.Limit),
+        LearnedNeighbours = LearnedNeighbours?.WithLimit(LearnedNeighbours.Limit),
+        AgeingSeconds = AgeingSeconds,
+        ForwardsReserved = ForwardsReserved,
+        FloodsUnknown = FloodsUnknown,
+        FloodsUnknownNeighbours = FloodsUnknownNeighbours,
+        LastNumber = LastNumber,
+    };
+
     /// <summary>Learned neighbours that are not too old.</summary>
     public IReadOnlyList<LearnedNeighbour> ListNeighbours() => LearnedNeighbours?.List(Now, _ageingMilliseconds) ?? [];
 

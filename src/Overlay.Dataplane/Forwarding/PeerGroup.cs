@@ -41,7 +41,10 @@ public sealed class PeerGroup
 
     /// <summary>The peer of a flow. The lowest bits choose; those that choose an outer source port are the highest.</summary>
     /// <returns>Index in <see cref="Segment.Peers"/>.</returns>
-    public int Choose(uint flowHash) => _peers[_buckets[flowHash & (Buckets - 1)]];
+    public int Choose(uint flowHash) => _peers[_buckets[BucketOf(flowHash)]];
+
+    /// <summary>The bucket of a flow: from 0 to one less than there are.</summary>
+    public static int BucketOf(uint flowHash) => (int)(flowHash & (Buckets - 1));
 
     private static int Owner(int bucket, IReadOnlyList<GroupMember> members, ulong[] names)
     {

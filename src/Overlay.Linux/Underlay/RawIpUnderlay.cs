@@ -227,8 +227,7 @@ public sealed unsafe class RawIpUnderlay : IUnderlay, IDisposable
             return (uint)sizeof(SockAddrIn);
         }
         address.sin6_family = Sockets.AF_INET6;
-        // RFC 6438, 3: from the inner flow; never 0.
-        address.sin6_flowinfo = UdpSocket.Network(((uint)flow + 1) * 0xff1 & 0xfffff);
+        address.sin6_flowinfo = UdpSocket.Network(OuterFlowLabel.OfIpInIp(flow));
         address.sin6_addr = UdpSocket.Network(peer.Address);
         address.sin6_scope_id = peer.Address >> 118 == 0xfe80 >> 6 ? _scope : 0;
         return (uint)sizeof(SockAddrIn6);

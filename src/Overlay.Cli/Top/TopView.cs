@@ -1,0 +1,104 @@
+using System.Globalization;
+
+namespace Overlay.Cli.Top;
+
+/// <summary>What the rows of peers are ordered by.</summary>
+internal enum TopOrder
+{
+    Out,
+    In,
+    Name,
+}
+
+/// <summary>A frame as text.</summary>
+internal static class TopView
+{
+    private static readonly string[] Units = ["", "k", "M", "G", "T"];
+
+    /// <param name="frame">What to show.</param>
+    /// <param name="order">Of peers.</param>
+    /// <param name="mostPeers">Rows that there is room for.</param>
+    /// <param name="output">Gets the text.</param>
+    public static void Write(TopFrame frame, TopOrder order, int mostPeers, TextWriter output)
+    {
+        output.WriteLine(
+            $"{frame.Node}: overlayd {frame.Version}, {(frame.Ready ? "ready" : "NOT READY")}, up {StatusReport.Duration(frame.UptimeSeconds)}, configuration revision {frame.Revision}");
+        output.WriteLine($"out {Text(frame.Out)}, in {Text(frame.In)}, dropped {Si(frame.Drops.Sum(drop => drop.PerSecond))} packets/s, over {frame.Seconds.ToString("0.0", CultureInfo.InvariantCulture)} s");
+        output.WriteLine();
+        WritePeers(frame, order, mostPeers, output);
+        output.WriteLine();
+        WriteSegments(frame, output);
+        output.WriteLine();
+        WriteDrops(frame, output);
+    }
+
+    /// <summary>Lines besides those of peers.</summary>
+    public static int OtherLines(TopFrame frame) => 9 + frame.Segments.Count + Math.Max(1, frame.Drops.Count);
+
+    private static void WritePeers(TopFrame frame, TopOrder order, int most, TextWriter output)
+    {
+        if (frame.Peers.Count == 0)
+        {
+            output.WriteLine("  no peers");
+            return;
+        }
+        var table = new TextTable(
+            TextTable.Text("PEER"), TextTable.Text("ENDPOINT"), TextTable.Number("OUT PACKETS/S"), TextTable.Number("OUT BIT/S"), TextTable.Number("IN PACKETS/S"),
+            TextTable.Number("IN BIT/S"), TextTable.Number("PATH MTU"), TextTable.Number("RTT MS"), TextTable.Text("ALARM"));
+        IEnumerable<PeerRate> sorted = order switch
+        {
+            TopOrder.Out => frame.Peers.OrderByDescending(peer => peer.Out.Bits).ThenByDescending(peer => peer.In.Bits).ThenBy(peer => peer.Name, StringComparer.Ordinal),
+            TopOrder.In => frame.Peers.OrderByDescending(peer => peer.In.Bits).ThenByDescending(peer => peer.Out.Bits).ThenBy(peer => peer.Name, StringComparer.Ordinal),
+            _ => frame.Peers.OrderBy(peer => peer.Name, StringComparer.Ordinal),
+        };
+        foreach (PeerRate peer in sorted.Take(most))
+        {
+            table.Add(
+                peer.Name, peer.Endpoint, Si(peer.Out.Packets), Si(peer.Out.Bits), Si(peer.In.Packets), Si(peer.In.Bits),
+                peer.PathMtu.ToString(CultureInfo.InvariantCulture), peer.RoundTripMilliseconds?.ToString("0.00", CultureInfo.InvariantCulture) ?? "-",
+                peer.BlackHole ? "black hole" : "");
+        }
+        table.Write(output);
+        if (frame.Peers.Count > most) output.WriteLine($"  ... {frame.Peers.Count - most} more peers");
+    }
+
+    private static void WriteSegments(TopFrame frame, TextWriter output)
+    {
+        var table = new TextTable(
+            TextTable.Text("SEGMENT"), TextTable.Number("OUT PACKETS/S"), TextTable.Number("OUT BIT/S"), TextTable.Number("IN PACKETS/S"), TextTable.Number("IN BIT/S"),
+            TextTable.Number("DROPPED/S"));
+        foreach (SegmentRate segment in frame.Segments)
+            table.Add(segment.Name ?? "(none)", Si(segment.Out.Packets), Si(segment.Out.Bits), Si(segment.In.Packets), Si(segment.In.Bits), Si(segment.Dropped));
+        table.Write(output);
+    }
+
+    private static void WriteDrops(TopFrame frame, TextWriter output)
+    {
+        if (frame.Drops.Count == 0)
+        {
+            output.WriteLine("  no drops");
+            return;
+        }
+        var table = new TextTable(TextTable.Number("DROPPED/S"), TextTable.Number("TOTAL"), TextTable.Text("REASON"), TextTable.Text("MEANING"));
+        foreach (DropRate drop in frame.Drops) table.Add(Si(drop.PerSecond), drop.Total.ToString("N0", CultureInfo.InvariantCulture), drop.Reason, drop.Meaning);
+        table.Write(output);
+    }
+
+    private static string Text(Rate rate) => $"{Si(rate.Packets)} packets/s {Si(rate.Bits, "bit/s")}";
+
+    /// <summary>Likewise, with a unit.</summary>
+    internal static string Si(double value, string unit) => Si(value) is var text && char.IsAsciiLetter(text[^1]) ? text + unit : $"{text} {unit}";
+
+    /// <summary>Three digits and a decimal prefix.</summary>
+    internal static string Si(double value)
+    {
+        int unit = 0;
+        while (value >= 999.5 && unit < Units.Length - 1)
+        {
+            value /= 1000;
+            unit++;
+        }
+        string format = value >= 99.95 || (unit == 0 && value == Math.Floor(value)) ? "0" : value >= 9.995 ? "0.0" : "0.00";
+        return $"{value.ToString(format, CultureInfo.InvariantCulture)} {Units[unit]}".TrimEnd();
+    }
+}

@@ -1,0 +1,61 @@
+using Overlay.Cli.Terminals;
+
+namespace Overlay.Cli.Tests;
+
+public sealed class TextTableTests
+{
+    private static readonly TextTable Table = Make();
+
+    [Fact]
+    public void Write_NoTerminal_OneLineARow()
+    {
+        using var output = new ScreenText(null) { NewLine = "\n" };
+
+        Table.Write(output);
+
+        Assert.Equal("""
+              REASON           PACKETS  MEANING
+              egress-no-route       12  no route covers the destination of the packet
+              egress-too-big         3  too big
+
+            """, output.ToString());
+    }
+
+    [Fact]
+    public void Write_NarrowTerminal_BreaksTextWithinItsColumn()
+    {
+        using var output = new ScreenText(46) { NewLine = "\n" };
+
+        Table.Write(output);
+
+        Assert.Equal("""
+              REASON           PACKETS  MEANING
+              egress-no-route       12  no route covers
+                                        the destination
+                                        of the packet
+              egress-too-big         3  too big
+
+            """, output.ToString());
+        Assert.All(output.ToString().Split('\n'), line => Assert.InRange(line.Length, 0, 46));
+    }
+
+    [Fact]
+    public void Write_WordsLongerThanTheColumn_AreBrokenAnywhereAndLoseNothing()
+    {
+        var table = new TextTable(TextTable.Text("MAC"));
+        table.Add("02:00:00:00:00:01");
+        using var output = new ScreenText(12) { NewLine = "\n" };
+
+        table.Write(output);
+
+        Assert.Equal("  MAC\n  02:00:00:0\n  0:00:01\n", output.ToString());
+    }
+
+    private static TextTable Make()
+    {
+        var table = new TextTable(TextTable.Text("REASON"), TextTable.Number("PACKETS"), TextTable.Text("MEANING"));
+        table.Add("egress-no-route", "12", "no route covers the destination of the packet");
+        table.Add("egress-too-big", "3", "too big");
+        return table;
+    }
+}
