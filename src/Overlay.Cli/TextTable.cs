@@ -3,15 +3,15 @@ using Overlay.Cli.Terminals;
 namespace Overlay.Cli;
 
 /// <summary>
-/// Rows under headings, columns aligned with two spaces between them. On a terminal that is too narrow, text is broken into several lines of its
-/// column; elsewhere each row is one line.
+/// Rows under headings, columns aligned with two spaces between them. On a terminal that is too narrow, text and headings are broken into several
+/// lines of their column; elsewhere each row is one line.
 /// </summary>
 internal sealed class TextTable(params TextTable.Column[] columns)
 {
     private const string Indent = "  ";
     private const string Gap = "  ";
 
-    /// <summary>No column is made narrower, for a word of an address or two should fit.</summary>
+    /// <summary>No text is broken narrower, for a word of an address or two should fit.</summary>
     private const int LeastWidth = 10;
 
     private readonly List<string[]> _rows = [];
@@ -46,17 +46,25 @@ internal sealed class TextTable(params TextTable.Column[] columns)
     /// <summary>Takes from the widest columns until the table fits, or none can give more.</summary>
     private void Narrow(int[] widths, int most)
     {
+        int[] least = [.. columns.Select((column, index) => Least(column, index))];
         int excess = Indent.Length + widths.Sum() + (Gap.Length * (widths.Length - 1)) - most;
         while (excess-- > 0)
         {
             int widest = -1;
             for (int i = 0; i < widths.Length; i++)
             {
-                if (!columns[i].IsNumber && widths[i] > LeastWidth && (widest < 0 || widths[i] > widths[widest])) widest = i;
+                if (widths[i] > least[i] && (widest < 0 || widths[i] > widths[widest])) widest = i;
             }
             if (widest < 0) return;
             widths[widest]--;
         }
+    }
+
+    /// <summary>Numbers are never broken, only what stands above them.</summary>
+    private int Least(Column column, int index)
+    {
+        int heading = column.Heading.Split(' ').Max(word => word.Length);
+        return column.IsNumber ? _rows.Select(row => row[index].Length).Append(heading).Max() : Math.Max(LeastWidth, heading);
     }
 
     private void WriteRow(string[] row, int[] widths, TextWriter output)

@@ -27,7 +27,7 @@ public sealed record ExplainQuestion
     /// <summary>Of TCP and UDP; null: 80.</summary>
     public ushort? DestinationPort { get; init; }
 
-    /// <summary>Bytes of the IP packet; null: headers and 56 bytes.</summary>
+    /// <summary>Bytes of the IP packet; null: headers, and 56 bytes unless it is a SYN.</summary>
     public int? Length { get; init; }
 
     /// <summary>Of IPv4; IPv6 has it always.</summary>

@@ -31,12 +31,24 @@ public sealed class TextTableTests
         Assert.Equal("""
               REASON           PACKETS  MEANING
               egress-no-route       12  no route covers
-                                        the destination
-                                        of the packet
+                                        the destination of
+                                        the packet
               egress-too-big         3  too big
 
             """, output.ToString());
         Assert.All(output.ToString().Split('\n'), line => Assert.InRange(line.Length, 0, 46));
+    }
+
+    [Fact]
+    public void Write_NumbersUnderALongHeading_BreaksTheHeadingAlone()
+    {
+        var table = new TextTable(TextTable.Text("PEER"), TextTable.Number("OUT PACKETS/S"));
+        table.Add("node-b", "12,345");
+        using var output = new ScreenText(20) { NewLine = "\n" };
+
+        table.Write(output);
+
+        Assert.Equal("  PEER           OUT\n           PACKETS/S\n  node-b      12,345\n", output.ToString());
     }
 
     [Fact]

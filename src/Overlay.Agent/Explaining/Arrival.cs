@@ -83,8 +83,17 @@ internal sealed class Arrival(
             case "ecn" when result.Frames.Count > 0 && InnerPacket.TryParseFrame(result.Frames[0].Bytes, out InnerPacket packet) == WireStatus.Ok:
                 Add(stage, "ok", $"outer {FrameText.Ecn(first.TrafficClass)}: delivered with {FrameText.Ecn(packet.Ecn)} (RFC 6040)");
                 break;
+            case "tunnel":
+                Add(stage, "ok", $"{EncapsulationNames.Of(first.Encapsulation)}, nothing in it that must not be forwarded");
+                break;
+            case "inner packet":
+                Add(stage, "ok", "its headers agree with its length");
+                break;
+            case "anti-spoofing":
+                Add(stage, "ok", "from and to whom it may be in this segment");
+                break;
             default:
-                Add(stage, "ok", "sound");
+                Add(stage, "ok", "accepted");
                 break;
         }
     }

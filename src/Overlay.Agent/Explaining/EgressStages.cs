@@ -144,10 +144,12 @@ internal sealed class EgressStages(EgressQuestion trial, EgressTrialResult resul
         string room = Room(train.Peer);
         if (_packet.EtherType == EtherTypes.Arp) return true;
         var details = new List<string>();
+        bool isClamped = false;
         if (FrameText.MssOf(trial.Frame, _packet) is { } offered)
         {
             int? left = InnerOf(0) is { } inner && InnerPacket.TryParse(inner, out InnerPacket sent) == WireStatus.Ok ? FrameText.MssOf(inner, sent) : null;
-            details.Add(left == offered ? $"MSS {FrameText.Number(offered)} fits" : $"MSS {FrameText.Number(offered)} lowered to {FrameText.Number(left ?? 0)}");
+            isClamped = left != offered;
+            details.Add(!isClamped ? $"MSS {FrameText.Number(offered)} fits" : $"MSS {FrameText.Number(offered)} lowered to {FrameText.Number(left ?? 0)}");
         }
         details.AddRange(Told());
         int packets = result.Trains.Where(each => each.Train.Peer == train.Peer).Sum(each => each.Train.Packets);
@@ -155,7 +157,7 @@ internal sealed class EgressStages(EgressQuestion trial, EgressTrialResult resul
         if (train.MayFragment) return _stages.Changed(EgressStage.Mtu, $"{size}; {room}: IPv6 of no more than 1280 bytes, so the outer packets may be fragmented", [.. details]);
         if (packets > Segments && Segments == 1) return _stages.Changed(EgressStage.Mtu, $"{size}; {room}: in {FrameText.Number(packets)} fragments before encapsulation", [.. details]);
         if (packets > Segments) return _stages.Changed(EgressStage.Mtu, $"{size}; {room}: cut into {FrameText.Number(packets)} packets instead", [.. details]);
-        return _stages.Ok(EgressStage.Mtu, $"{size}; {room}", [.. details]);
+        return isClamped ? _stages.Changed(EgressStage.Mtu, $"{size}; {room}", [.. details]) : _stages.Ok(EgressStage.Mtu, $"{size}; {room}", [.. details]);
     }
 
     private Peer? RoutePeer()

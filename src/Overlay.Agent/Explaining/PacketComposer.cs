@@ -47,7 +47,7 @@ internal sealed class PacketComposer
             _ when _protocol == echo => Icmpv4Header.Length,
             _ => 0,
         };
-        _length = question.Length ?? _ipHeader + _header + DefaultPayload;
+        _length = question.Length ?? _ipHeader + _header + (question.Mss is null ? DefaultPayload : 0);
         int most = _isIpv4 ? MaxPacket : MaxPacket + Ipv6Packet.HeaderLength;
         if (_length < _ipHeader + _header || _length > most)
             throw new QuestionRefusedException($"a packet of {_length} bytes is none of that protocol; give a length from {_ipHeader + _header} to {most}");

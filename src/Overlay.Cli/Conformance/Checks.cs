@@ -86,44 +86,51 @@ internal sealed class Checks(IPEndPoint server, IPEndPoint? node)
             : Failed($"this end is {local}, and the peer sees {hello.SeenAddress} port {hello.SeenPort}: the source is translated");
     }
 
-    /// <summary>A server of our own for a moment, which the peer is told to visit.</summary>
-    private async Task<Finding> BackAsync(CancellationToken cancellation)
+    private async Task<Finding> BackAsync(CancellationToken cancellation) => await VisitorAsync(server, cancellation).ConfigureAwait(false) switch
+    {
+        null => Failed("the peer does not reach this pod within 10 s"),
+        var from when from.Equals(server.Address) => Passed($"the peer connects from {from}, its own address"),
+        var from => Failed($"the peer connects from {from} and not from {server.Address}: its source is translated"),
+    };
+
+    private async Task<Finding> NodeAsync(CancellationToken cancellation)
+    {
+        if (node is null)
+            return Skipped("run 'overlay conformance serve' on this node outside pods as well, and give --node with an address of it");
+        Reply reached = await Exchange.AskAsync(node, new Request("reach") { Address = server.Address.ToString(), Port = server.Port }, cancellation).ConfigureAwait(false);
+        Reply hello = await AskAsync(new Request("hello"), cancellation).ConfigureAwait(false);
+        if (reached.Error is { } error) return Failed($"the node does not reach the peer's pod: {error}");
+        if (reached.Id != hello.Id) return Failed("the node reaches another server than this pod does");
+        return await VisitorAsync(node, cancellation).ConfigureAwait(false) is { } from
+            ? Passed($"the node reaches the peer's pod, which sees {reached.SeenAddress}, and this one, which sees {from}")
+            : Failed("the node does not reach this pod within 10 s");
+    }
+
+    /// <summary>A server of our own for a moment, which another is told to visit at the address that the peer knows.</summary>
+    /// <returns>Whence it came; null: it did not.</returns>
+    private async Task<IPAddress?> VisitorAsync(IPEndPoint asked, CancellationToken cancellation)
     {
         using Socket probe = await Exchange.ConnectAsync(server, cancellation).ConfigureAwait(false);
         IPAddress local = ((IPEndPoint)probe.LocalEndPoint!).Address;
         using var listener = new Socket(local.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
         listener.Bind(new IPEndPoint(local, 0));
         listener.Listen();
-        int port = ((IPEndPoint)listener.LocalEndPoint!).Port;
-        Task<Reply> asked = AskAsync(new Request("reach") { Address = local.ToString(), Port = port }, cancellation);
+        var request = new Request("reach") { Address = local.ToString(), Port = ((IPEndPoint)listener.LocalEndPoint!).Port };
         using var deadline = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
         deadline.CancelAfter(TimeSpan.FromSeconds(10));
         try
         {
+            Task<Reply> answer = Exchange.AskAsync(asked, request, deadline.Token);
             using Socket visitor = await listener.AcceptAsync(deadline.Token).ConfigureAwait(false);
-            var from = (IPEndPoint)visitor.RemoteEndPoint!;
             await Exchange.ReadAsync(visitor, MessageJson.Default.Request, deadline.Token).ConfigureAwait(false);
             await Exchange.SendAsync(visitor, new Reply { Id = "run" }, MessageJson.Default.Reply, deadline.Token).ConfigureAwait(false);
-            await asked.ConfigureAwait(false);
-            return from.Address.Equals(server.Address)
-                ? Passed($"the peer connects from {from.Address}, its own address")
-                : Failed($"the peer connects from {from.Address} and not from {server.Address}: its source is translated");
+            await answer.ConfigureAwait(false);
+            return ((IPEndPoint)visitor.RemoteEndPoint!).Address;
         }
         catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
         {
-            return Failed($"the peer does not reach {local} port {port} within 10 s");
+            return null;
         }
-    }
-
-    private async Task<Finding> NodeAsync(CancellationToken cancellation)
-    {
-        if (node is null)
-            return Skipped($"run 'overlay conformance serve' on this node outside pods as well, and give --node with an address of it");
-        Reply reached = await Exchange.AskAsync(node, new Request("reach") { Address = server.Address.ToString(), Port = server.Port }, cancellation).ConfigureAwait(false);
-        Reply hello = await AskAsync(new Request("hello"), cancellation).ConfigureAwait(false);
-        if (reached.Error is { } error) return Failed($"the node does not reach the peer's pod: {error}");
-        if (reached.Id != hello.Id) return Failed("the node reaches another server than this pod does");
-        return Passed($"the node reaches the pod, which sees {reached.SeenAddress}");
     }
 
     private Task<Finding> FullMtuAsync(CancellationToken cancellation) => Task.Run(

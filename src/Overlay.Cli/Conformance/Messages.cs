@@ -5,8 +5,8 @@ namespace Overlay.Cli.Conformance;
 /// <summary>What a connection to <c>overlay conformance serve</c> asks for, in its first line.</summary>
 /// <param name="Kind">
 /// <c>hello</c>: who answers, and whom it sees. <c>reach</c>: say hello to <see cref="Address"/> from there. <c>upload</c>: take bytes until the
-/// end, and count them. <c>download</c>: send bytes for <see cref="Seconds"/>. <c>count</c>: what of the datagrams of <see cref="Token"/>
-/// arrived. <c>measure</c>: measure the way to <see cref="Address"/> from there.
+/// end, and count them. <c>count</c>: what of the datagrams of <see cref="Token"/> arrived. <c>measure</c>: measure the way to
+/// <see cref="Address"/> from there.
 /// </param>
 internal sealed record Request(string Kind)
 {
@@ -14,11 +14,10 @@ internal sealed record Request(string Kind)
 
     public int Port { get; init; }
 
+    /// <summary>Of each measurement of throughput.</summary>
     public double Seconds { get; init; }
 
     public ulong Token { get; init; }
-
-    public int Streams { get; init; } = 1;
 }
 
 /// <summary>What is answered, in one line.</summary>

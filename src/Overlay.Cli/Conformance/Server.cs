@@ -138,8 +138,6 @@ internal sealed class Server : IDisposable
                 return new Reply { Id = _id, SeenAddress = Exchange.Plain(from.Address).ToString(), SeenPort = from.Port, Addresses = Own() };
             case "upload":
                 return await TakeAsync(connection, cancellation).ConfigureAwait(false);
-            case "download":
-                return new Reply { Bytes = await Transfer.SendAsync(connection, Math.Min(request.Seconds, MostSeconds), cancellation).ConfigureAwait(false) };
             case "count":
                 return new Reply { Datagrams = _counts.Read(request.Token) };
             case "reach" or "measure":

@@ -9,17 +9,6 @@ internal static class Transfer
 {
     private const int BufferBytes = 256 * 1024;
 
-    /// <summary>Sends for so long.</summary>
-    /// <returns>Bytes sent.</returns>
-    public static async Task<long> SendAsync(Socket socket, double seconds, CancellationToken cancellation)
-    {
-        byte[] buffer = new byte[BufferBytes];
-        long started = Stopwatch.GetTimestamp();
-        long bytes = 0;
-        while (Stopwatch.GetElapsedTime(started).TotalSeconds < seconds) bytes += await socket.SendAsync(buffer, cancellation).ConfigureAwait(false);
-        return bytes;
-    }
-
     /// <summary>Sends for so long over several connections together.</summary>
     /// <returns>Bits a second that the server took.</returns>
     /// <exception cref="SocketException">The server cannot be reached.</exception>
@@ -34,7 +23,9 @@ internal static class Transfer
     {
         using Socket socket = await Exchange.ConnectAsync(server, cancellation).ConfigureAwait(false);
         await Exchange.SendAsync(socket, new Request("upload"), MessageJson.Default.Request, cancellation).ConfigureAwait(false);
-        await SendAsync(socket, seconds, cancellation).ConfigureAwait(false);
+        byte[] buffer = new byte[BufferBytes];
+        long started = Stopwatch.GetTimestamp();
+        while (Stopwatch.GetElapsedTime(started).TotalSeconds < seconds) await socket.SendAsync(buffer, cancellation).ConfigureAwait(false);
         socket.Shutdown(SocketShutdown.Send);
         return (await Exchange.ReadAsync(socket, MessageJson.Default.Reply, cancellation).ConfigureAwait(false)).Bytes;
     }

@@ -21,7 +21,7 @@ internal static class ExplainCommand
         var protocol = new Option<byte?>("--proto") { Description = "tcp, udp, icmp or a number; default: icmp.", HelpName = "NAME", CustomParser = RouteCommand.ParseProtocol };
         var sourcePort = new Option<ushort?>("--sport") { Description = "Of TCP and UDP; default: 40000.", HelpName = "PORT" };
         var destinationPort = new Option<ushort?>("--dport") { Description = "Of TCP and UDP; default: 80.", HelpName = "PORT" };
-        var length = new Option<int?>("--len") { Description = "Bytes of the IP packet; default: headers and 56.", HelpName = "BYTES" };
+        var length = new Option<int?>("--len") { Description = "Bytes of the IP packet; default: headers, and 56 unless it is a SYN.", HelpName = "BYTES" };
         var dontFragment = new Option<bool>("--df") { Description = "IPv4: not to be fragmented." };
         var ecn = new Option<byte>("--ecn") { Description = "not-ect, ect0, ect1 or ce; default: not-ect.", HelpName = "MARK", CustomParser = ParseEcn };
         var dscp = new Option<byte>("--dscp") { Description = "From 0 to 63; default: 0.", HelpName = "N", CustomParser = ParseDscp };

@@ -45,7 +45,7 @@ internal static class Repeat
                 using var text = new ScreenText(Terminal.WidthOf(output));
                 int code = await print(text, cancellation).ConfigureAwait(false);
                 if (code != 0) return code;
-                string shown = isScreen ? HomeAndClear + Fit(text.ToString(), Terminal.Height) : text.ToString();
+                string shown = isScreen ? HomeAndClear + Fit(text.ToString(), Terminal.Height, Terminal.Width) : text.ToString();
                 await output.WriteAsync(shown.AsMemory(), cancellation).ConfigureAwait(false);
                 await output.FlushAsync(cancellation).ConfigureAwait(false);
             }
@@ -58,10 +58,11 @@ internal static class Repeat
         }
     }
 
-    /// <summary>The lines that a screen shows without scrolling.</summary>
-    public static string Fit(string text, int height)
+    /// <summary>What a screen shows without scrolling or going on in the next line.</summary>
+    public static string Fit(string text, int height, int width)
     {
-        string[] lines = text.TrimEnd('\n').Split('\n');
-        return lines.Length < height ? text : string.Join('\n', lines.Take(height - 2)) + $"\n  ... {lines.Length - height + 2} more lines";
+        string[] lines = [.. text.TrimEnd('\n').Split('\n').Select(line => line.Length <= width ? line : line[..(width - 1)] + "\u2026")];
+        if (lines.Length < height) return string.Join('\n', lines) + "\n";
+        return string.Join('\n', lines.Take(height - 2)) + $"\n  ... {lines.Length - height + 2} more lines";
     }
 }

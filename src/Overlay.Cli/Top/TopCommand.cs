@@ -99,7 +99,7 @@ internal static class TopCommand
         using var text = new ScreenText(Terminal.WidthOf(output));
         int height = Terminal.Height;
         TopView.Write(frame, order, Math.Max(1, height - TopView.OtherLines(frame)), text);
-        await output.WriteAsync(HomeAndClear + Repeat.Fit(text.ToString(), height)).ConfigureAwait(false);
+        await output.WriteAsync(HomeAndClear + Repeat.Fit(text.ToString(), height, Terminal.Width)).ConfigureAwait(false);
         await output.FlushAsync().ConfigureAwait(false);
     }
 
