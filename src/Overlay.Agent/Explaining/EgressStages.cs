@@ -77,7 +77,7 @@ internal sealed class EgressStages(EgressQuestion trial, EgressTrialResult resul
     private bool Neighbour()
     {
         if (_stages.Ends(EgressStage.Neighbour)) return false;
-        if (!result.IsAnswered) return !IsQuestion || _stages.None(EgressStage.Neighbour, "asked of the peers");
+        if (!result.IsAnswered) return trial.Segment.Bridge is null || !IsQuestion || _stages.None(EgressStage.Neighbour, "asked of the peers");
         return _stages.Answered(EgressStage.Neighbour, string.Join("; ", result.Answers.Select(answer => FrameText.Of(answer))));
     }
 

@@ -13,6 +13,7 @@ internal sealed class PacketComposer
     private const byte DefaultHops = 64;
     private const ushort DefaultSourcePort = 40_000;
     private const ushort DefaultDestinationPort = 80;
+    /// <summary>Of either family, for a device delivers no more.</summary>
     private const int MaxPacket = 65_535;
 
     private readonly ExplainQuestion _question;
@@ -48,9 +49,9 @@ internal sealed class PacketComposer
             _ => 0,
         };
         _length = question.Length ?? _ipHeader + _header + (question.Mss is null ? DefaultPayload : 0);
-        int most = _isIpv4 ? MaxPacket : MaxPacket + Ipv6Packet.HeaderLength;
-        if (_length < _ipHeader + _header || _length > most)
-            throw new QuestionRefusedException($"a packet of {_length} bytes is none of that protocol; give a length from {_ipHeader + _header} to {most}");
+        if (_length < _ipHeader + _header || _length > MaxPacket)
+            throw new QuestionRefusedException($"no packet of that protocol has {_length} bytes; give a length from {_ipHeader + _header} to {MaxPacket}");
+        if (question.Mss is < 0 or > ushort.MaxValue) throw new QuestionRefusedException("an MSS is a number from 0 to 65535");
         if (question.SegmentSize is < 1 or > ushort.MaxValue) throw new QuestionRefusedException("a segment has 1 to 65535 bytes of payload");
     }
 

@@ -13,6 +13,7 @@ public sealed class TopTests(DaemonPair<UdpGso> pair) : IClassFixture<DaemonPair
     public async Task Top_WhilePacketsFlow_ShowsTheRatesOfPeersAndDrops()
     {
         using RunningProcess ping = pair.A.Pod.Start(["ping", "-n", "-q", "-i", "0.01", pair.B.Pod4]);
+        // The kernel asks for the address once a second, as if it were on the link.
         using RunningProcess lost = pair.A.Host.Start(["ping", "-n", "-q", "-i", "0.05", "-I", "overlay0", "10.99.0.1"]);
         CommandResult json = await RunAsync("top", "--interval", "1", "--count", "2", "--json");
         CommandResult text = await RunAsync("top", "--interval", "1", "--once");
@@ -28,7 +29,7 @@ public sealed class TopTests(DaemonPair<UdpGso> pair) : IClassFixture<DaemonPair
         Assert.InRange(peer.GetProperty("out").GetProperty("packets").GetDouble(), 20, 200);
         Assert.InRange(peer.GetProperty("in").GetProperty("packets").GetDouble(), 20, 200);
         JsonElement drop = frame.RootElement.GetProperty("drops").EnumerateArray().First(each => each.GetProperty("reason").GetString() == "egress-no-route");
-        Assert.InRange(drop.GetProperty("perSecond").GetDouble(), 2, 40);
+        Assert.InRange(drop.GetProperty("perSecond").GetDouble(), 0.4, 40);
 
         Assert.True(text.ExitCode == 0, text.Transcript);
         Assert.DoesNotContain('\e', text.Output);
