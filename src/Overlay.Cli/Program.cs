@@ -33,8 +33,8 @@ var root = new RootCommand("Shows what overlayd on this node does, explains what
 };
 ParseResult parsed = root.Parse(args);
 if (parsed.Action is not ParseErrorAction refusal) return await parsed.InvokeAsync().ConfigureAwait(false);
-// Standard output is for what was asked: a script that reads it must not find help there.
+// Standard output is for what was asked: a script that reads it must not find help there, nor what else is said of a mistake.
 refusal.ShowHelp = false;
-int code = await parsed.InvokeAsync().ConfigureAwait(false);
+int code = await parsed.InvokeAsync(new InvocationConfiguration { Output = Console.Error }).ConfigureAwait(false);
 Refusal.WriteRemedy(parsed, Console.Error);
 return code;

@@ -63,7 +63,7 @@ internal sealed class Arrival(
         DropReason.IngressUnknownSegment => "segment",
         DropReason.IngressInnerMalformed or DropReason.IngressInnerVlan => "inner packet",
         DropReason.IngressInnerMac or DropReason.IngressSourceMac or DropReason.IngressReservedMac or DropReason.IngressSpoofedMac
-            or DropReason.IngressInnerSource or DropReason.IngressExpired => "anti-spoofing",
+            or DropReason.IngressInnerSource or DropReason.IngressReversePath or DropReason.IngressExpired => "anti-spoofing",
         DropReason.IngressEcnConflict => "ecn",
         DropReason.IngressDeviceRefused => "device",
         _ => "tunnel",

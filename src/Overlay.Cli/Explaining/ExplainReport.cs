@@ -91,6 +91,6 @@ internal static class ExplainReport
         int udp = isIpv4 ? (packet[0] & 0xf) * 4 : Ipv6Packet.HeaderLength;
         if (encapsulation is "vxlan" or "geneve")
             ports.TryAdd(BinaryPrimitives.ReadUInt16BigEndian(packet.AsSpan(udp + sizeof(ushort))), encapsulation == "vxlan" ? TunnelKind.Vxlan : TunnelKind.Geneve);
-        return new FrameDecoder(ports).Decode(CapturedFrame.OfEthernet(frame));
+        return new FrameDecoder(ports).Decode(CapturedFrame.Ethernet(frame));
     }
 }

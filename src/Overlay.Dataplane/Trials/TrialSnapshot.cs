@@ -61,7 +61,8 @@ public static class TrialSnapshot
     };
 
     private static Peer Copy(Peer peer) =>
-        new(peer.Name, peer.Endpoint, peer.Mac, new PeerTraffic(1)) { Path = Copy(peer.Path), MtuPolicy = peer.MtuPolicy };
+        new(peer.Name, peer.Endpoint, peer.Mac, new PeerTraffic(1)) { Path = Copy(peer.Path), MtuPolicy = peer.MtuPolicy, ChecksReversePath = peer.ChecksReversePath };
 
-    private static PeerPath Copy(PeerPath path) => new() { LinkMtu = path.LinkMtu, FoundMtu = path.FoundMtu };
+    /// <summary>A packet that is tried is sent for the first time, so that none is cut for having been sent again.</summary>
+    private static PeerPath Copy(PeerPath path) => new() { LinkMtu = path.LinkMtu, FoundMtu = path.FoundMtu, LeadsBack = path.LeadsBack };
 }

@@ -61,10 +61,11 @@ internal sealed class RandomNode
     {
         var self = new Peer(
             "node-a", new UnderlayEndpoint(peer.Endpoint.IsIPv4 ? IpBits.Mapped(EgressLab.LocalOuterV4) : EgressLab.LocalOuterV6, peer.Endpoint.Port),
-            Segment.DeviceMac, new PeerTraffic(1));
+            Segment.DeviceMac, new PeerTraffic(1)) { ChecksReversePath = _random.Next(4) == 0 };
+        RoutePrefix[] back = _random.Next(2) == 0 ? [] : [new RoutePrefix(IpBits.Mapped(EgressLab.V4(1, 0)), 24, 0), new RoutePrefix(EgressLab.V6(1, 0), 64, 0)];
         uint vni = _random.Next(8) == 0 ? Vni + 1 : Vni;
         MacAddress mac = _random.Next(8) == 0 ? new MacAddress([2, 0, 0, 0, 0, 9]) : peer.Mac;
-        var there = new Segment(0, "pods", vni, mac, Segment.Mtu, new RouteTable([]), [self], _random.Next(8) == 0 ? TunnelFormat.Vxlan : Segment.Tunnel);
+        var there = new Segment(0, "pods", vni, mac, Segment.Mtu, new RouteTable(back), [self], _random.Next(8) == 0 ? TunnelFormat.Vxlan : Segment.Tunnel);
         return new ForwardingSnapshot(1, [there], new PeerTable(_random.Next(8) == 0 ? [] : [self])) { IpInIpSegment = there, OwnAddresses = [peer.Endpoint.Address] };
     }
 
@@ -132,7 +133,7 @@ internal sealed class RandomNode
     private Peer Peer(string name, UInt128 address, byte last) =>
         new(name, new UnderlayEndpoint(address, VxlanHeader.DefaultPort), new MacAddress([2, 0, 0, 0, 0, last]), new PeerTraffic(1))
         {
-            Path = _random.Next(3) == 0 ? new PeerPath() : new PeerPath { LinkMtu = 1500, FoundMtu = _random.Next(600, 1500) },
+            Path = _random.Next(3) == 0 ? new PeerPath() : new PeerPath { LinkMtu = 1500, FoundMtu = _random.Next(600, 1500), LeadsBack = _random.Next(10) == 0 },
             MtuPolicy = new MtuPolicy { MssClamp = _random.Next(3) == 0 ? _random.Next(0, 1400) : null, FragmentsInner = _random.Next(3) > 0 },
         };
 
