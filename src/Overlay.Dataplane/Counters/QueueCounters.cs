@@ -74,5 +74,4 @@ public sealed class QueueCounters
 
     /// <summary>The reason of least index that was counted; null where none was.</summary>
     internal DropReason? FirstDrop() => _drops.AsSpan().IndexOfAnyExcept(0L) is >= 0 and var reason ? (DropReason)reason : null;
-
 }
