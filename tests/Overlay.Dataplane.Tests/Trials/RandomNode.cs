@@ -61,7 +61,10 @@ internal sealed class RandomNode
     {
         var self = new Peer(
             "node-a", new UnderlayEndpoint(peer.Endpoint.IsIPv4 ? IpBits.Mapped(EgressLab.LocalOuterV4) : EgressLab.LocalOuterV6, peer.Endpoint.Port),
-            Segment.DeviceMac, new PeerTraffic(1)) { ChecksReversePath = _random.Next(4) == 0 };
+            Segment.DeviceMac, new PeerTraffic(1))
+        {
+            ChecksReversePath = _random.Next(4) == 0,
+        };
         RoutePrefix[] back = _random.Next(2) == 0 ? [] : [new RoutePrefix(IpBits.Mapped(EgressLab.V4(1, 0)), 24, 0), new RoutePrefix(EgressLab.V6(1, 0), 64, 0)];
         uint vni = _random.Next(8) == 0 ? Vni + 1 : Vni;
         MacAddress mac = _random.Next(8) == 0 ? new MacAddress([2, 0, 0, 0, 0, 9]) : peer.Mac;
