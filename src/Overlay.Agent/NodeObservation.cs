@@ -55,6 +55,7 @@ internal sealed class NodeObservation : IDisposable
 
     public void Dispose()
     {
+        _captures.EndAll();
         _serving.Dispose();
         _otlp?.Dispose();
         _exporter.Dispose();

@@ -1,5 +1,6 @@
 using Overlay.Dataplane.Buffers;
 using Overlay.Dataplane.Egress;
+using Overlay.Dataplane.Observation;
 using Overlay.Dataplane.Offload;
 using Overlay.Testing;
 
@@ -9,6 +10,9 @@ namespace Overlay.Bench.Egress;
 internal sealed class EgressLoad(Tunnel tunnel, TunnelOffload kernel = TunnelOffload.None)
 {
     private readonly EgressLab _lab = new(kernel, format: tunnel.Format());
+
+    /// <summary>Is shown the packets.</summary>
+    public PacketObserver Observer => _lab.Observer;
 
     /// <summary>Adds a frame that needs nothing, or only its checksum.</summary>
     public void Add(InnerFrame frame, bool finished)

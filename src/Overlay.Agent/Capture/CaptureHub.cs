@@ -76,6 +76,16 @@ internal sealed class CaptureHub(Node node)
         }
     }
 
+    /// <summary>Has all captures completed: the daemon ends.</summary>
+    public void EndAll()
+    {
+        lock (_lock)
+        {
+            foreach (CaptureSession session in _sessions) session.End();
+            Publish();
+        }
+    }
+
     /// <summary>Begins a file.</summary>
     public CapturedPackets Begin(PipeWriter output, CaptureRequest request)
     {
