@@ -30,6 +30,24 @@ public sealed class PodNetworkTests(PodLabFixture fixture) : IClassFixture<PodLa
     }
 
     [Fact]
+    public async Task Metrics_AfterAnAdd_TellItsTimeAndTheAddressesInUse()
+    {
+        await A.AddPodAsync();
+
+        using var http = new HttpClient(Rpc.Hosting.UnixSocketHttp.CreateHandler(A.Daemon.Socket)) { BaseAddress = new Uri("http://localhost"), Timeout = Deadline };
+        string text = await http.GetStringAsync(new Uri(Rpc.LocalApi.MetricsPath, UriKind.Relative));
+
+        Assert.Matches("\noverlay_cni_duration_seconds_count\\{command=\"ADD\",code=\"0\"\\} [1-9]", text);
+        foreach (string family in new[] { "ipv4", "ipv6" })
+        {
+            Assert.Matches($"\noverlay_ipam_addresses\\{{network=\"pods\",family=\"{family}\",state=\"used\"\\}} [1-9]", text);
+            Assert.Contains($"\noverlay_ipam_exhaustion_seconds{{network=\"pods\",family=\"{family}\"}} ", text, StringComparison.Ordinal);
+        }
+        CommandResult check = await Command.RunAsync(Deadline, text, "promtool", "check", "metrics");
+        Assert.True(check.ExitCode == 0 && check.Output.Length == 0 && check.Errors.Length == 0, check.Transcript);
+    }
+
+    [Fact]
     public async Task Add_PodsOfOneNode_TalkBothFamiliesWithoutNat()
     {
         (TestPod one, CniOutcome first) = await A.AddPodAsync();
