@@ -94,9 +94,8 @@ internal static class RouteBlock
 }
 
 /// <summary>
-/// Lays the blocks of a whole table one behind the other in a large array, where they are read in a third of the time that they take in
-/// arrays of their own among other objects. What a change replaces stays there until the table is built anew, which is less than one
-/// table's worth.
+/// Lays the blocks of a whole table one behind the other in a large array, so that lookups touch as few pages as they can. What a change
+/// replaces stays there until the table is built anew, which is less than one table's worth.
 /// </summary>
 /// <param name="prefixes">Of the table.</param>
 internal sealed class RouteBlockPool(int prefixes)
