@@ -32,6 +32,7 @@ internal sealed class HealthReporter(Node node, ControlAgent? control)
         (DropReason.IngressSpoofedMac, "look for a loop between nodes, or a MAC address that two hosts have ('overlay fdb')"),
         (DropReason.IngressInnerMac, "give the peer this device's MAC address ('overlay status'), under 'peers: mac:' there"),
         (DropReason.IngressCriticalOption, "configure the same Geneve options at both ends"),
+        (DropReason.IngressReversePath, "route the senders' prefixes to that peer, or write 'reversePath: off' for it; 'overlay capture --ring --dropped' shows them"),
         (DropReason.IngressDeviceRefused, "set the device up, or give the hosts behind it more processor time"),
     ];
 
@@ -58,7 +59,9 @@ internal sealed class HealthReporter(Node node, ControlAgent? control)
         JudgeSelfTest(findings);
         JudgePaths(findings);
         JudgeEgress(findings);
-        foreach (string warning in node.Plan.Warnings) findings.Add(new("mtu", HealthSeverity.Degraded, warning, "lessen 'mtu' of the segment, or raise the underlay's MTU"));
+        NodePlan plan = node.Plan;
+        foreach (string warning in plan.MtuWarnings) findings.Add(new("mtu", HealthSeverity.Degraded, warning, "lessen 'mtu' of the segment, or raise the underlay's MTU"));
+        foreach (string warning in plan.LoopWarnings) findings.Add(new("path", HealthSeverity.Degraded, warning, "take the route away, or name 'underlay: interface:'"));
         JudgeControl(findings);
         JudgeAddresses(findings);
         JudgeDrops(findings);
@@ -85,7 +88,7 @@ internal sealed class HealthReporter(Node node, ControlAgent? control)
                     $"black hole on the way to {peer.Name}: packets of more than {peer.Path.Mtu} bytes are lost without an ICMP error, and {peer.Path.LinkMtu} leave this host",
                     "let ICMP errors through on the way, or give this host's route the smaller MTU; meanwhile overlayd sends nothing larger"));
             }
-            else if (path.State == PathState.Error)
+            else if (path.State == PathState.Error && !peer.Path.LeadsBack)
             {
                 findings.Add(new(
                     "path", HealthSeverity.Degraded, $"peer {peer.Name} at {peer.Endpoint} answers no more",

@@ -23,9 +23,12 @@ internal sealed record NodePlan(OverlaydOptions Options, UnderlayPlan Underlay, 
     public IReadOnlyDictionary<string, PeerWay> Ways { get; init; } = new Dictionary<string, PeerWay>();
 
     /// <summary>What does not fit the host as it is, and what was done about it; one line each.</summary>
-    public IEnumerable<string> Warnings => Segments.Select(segment => segment.MtuWarning).OfType<string>()
-        .Concat(Ways.Where(way => way.Value.LeadsBack).Select(way =>
-            $"the host's route to peer '{way.Key}' leads into {way.Value.Interface}, back to where packets for it come from: none is sent to it until that route is gone"));
+    public IEnumerable<string> Warnings => MtuWarnings.Concat(LoopWarnings);
+
+    public IEnumerable<string> MtuWarnings => Segments.Select(segment => segment.MtuWarning).OfType<string>();
+
+    public IEnumerable<string> LoopWarnings => Ways.Where(way => way.Value.LeadsBack).Select(way =>
+        $"the host's route to peer '{way.Key}' leads into {way.Value.Interface}, back to where packets for it come from: none is sent to it until that route is gone");
 
     /// <summary>True where packets to a peer would come back by one of our devices.</summary>
     public bool LeadsBack(string peer) => Ways.TryGetValue(peer, out PeerWay? way) && way.LeadsBack;
