@@ -59,9 +59,8 @@ internal sealed class HealthReporter(Node node, ControlAgent? control)
         JudgeSelfTest(findings);
         JudgePaths(findings);
         JudgeEgress(findings);
-        NodePlan plan = node.Plan;
-        foreach (string warning in plan.MtuWarnings) findings.Add(new("mtu", HealthSeverity.Degraded, warning, "lessen 'mtu' of the segment, or raise the underlay's MTU"));
-        foreach (string warning in plan.LoopWarnings) findings.Add(new("path", HealthSeverity.Degraded, warning, "take the route away, or name 'underlay: interface:'"));
+        foreach (string warning in node.Plan.MtuWarnings) findings.Add(new("mtu", HealthSeverity.Degraded, warning, "lessen 'mtu' of the segment, or raise the underlay's MTU"));
+        foreach (string warning in node.Plan.LoopWarnings) findings.Add(new("path", HealthSeverity.Degraded, warning, "take the route away, or name 'underlay: interface:'"));
         JudgeControl(findings);
         JudgeAddresses(findings);
         JudgeDrops(findings);
