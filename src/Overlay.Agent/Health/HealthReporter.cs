@@ -144,7 +144,7 @@ internal sealed class HealthReporter(Node node, ControlAgent? control)
         if (overruns >= ManyDrops)
         {
             findings.Add(new(
-                "drops", HealthSeverity.Degraded, string.Create(CultureInfo.InvariantCulture, $"the kernel dropped {overruns:N0} datagrams in the last minute because overlayd's receive buffers were full"),
+                "drops", HealthSeverity.Degraded, string.Create(CultureInfo.InvariantCulture, $"the kernel dropped {overruns:N0} datagrams in the last minute because overlayd's receive buffers were full, or UDP checksums wrong"),
                 "raise net.core.rmem_max, or 'underlay: queues:' on a host with processors to spare"));
         }
     }
