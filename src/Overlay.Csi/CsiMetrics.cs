@@ -20,7 +20,7 @@ internal sealed class CsiMetrics : IDisposable
         _meter.CreateObservableGauge("overlay.csi.volumes", () => store.All.Count(), null, "Volumes that are known.");
         _meter.CreateObservableGauge(
             "overlay.csi.pool_available",
-            () => pools.All.Select(pool => new Measurement<long>(pool.Available(store.Images), new KeyValuePair<string, object?>("pool", pool.Name))),
+            () => pools.All.Select(pool => new Measurement<long>(pool.TryAvailable(store.Images, out _), new KeyValuePair<string, object?>("pool", pool.Name))),
             "By", "Bytes that a pool has left.");
         _exporter = new PrometheusExporter(instrument => instrument.Meter == _meter || ProcessMetrics.IsOfRuntime(instrument));
     }

@@ -67,6 +67,30 @@ public sealed class ConditionTests(DriverProcess driver) : IClassFixture<DriverP
     }
 
     [Fact]
+    public async Task Pool_WhoseFileSystemShutDown_IsToldOfAndItsVolumesAreReleased()
+    {
+        await using DriverProcess broken = await DriverProcess.StartAsync(one => one.Pools.Insert(0, $"fast=image:{one.Folder}/fast.img,640Mi"));
+        VolumeCapability capability = Calls.Mount("ext4");
+        string volume = await broken.CreateIdAsync(Calls.Request("in-broken", capability, 32, "fast"));
+        string target = await broken.UseAsync(volume, capability);
+        broken.Check("xfs_io", "-x", "-c", "shutdown", $"{broken.State}/pools/fast");
+
+        GrpcException refused = await Assert.ThrowsAsync<GrpcException>(() => broken.CreateAsync(Calls.Request("more", capability, 32, "fast")));
+        Assert.Equal(GrpcStatusCode.Internal, refused.Status);
+        Assert.Contains("Input/output error", refused.Message, StringComparison.Ordinal);
+        // Volumes of the other pool are served as before.
+        string other = await broken.CreateIdAsync(Calls.Request("in-sound", capability, 32));
+        await broken.UseAsync(other, capability);
+        await broken.ReleaseAsync(other);
+        await broken.UnpublishAsync(volume, target);
+        await broken.UnstageAsync(volume);
+        Assert.Empty(broken.Mounts());
+        Assert.Empty(broken.Loops());
+        await broken.KillAsync();
+        broken.Check("umount", $"{broken.State}/pools/fast");
+    }
+
+    [Fact]
     public async Task BlockVolume_WhoseDeviceIsGone_IsToldOf()
     {
         VolumeCapability capability = Calls.Block();

@@ -17,17 +17,8 @@ internal sealed partial class VolumesReporter(CsiOptions options, VolumeStore st
         [.. store.All.Select(Describe)],
         [.. store.Damaged]);
 
-    private PoolStatus Describe(DirectoryPool pool)
-    {
-        try
-        {
-            return new PoolStatus(pool.Name, pool.Folder, pool.Available(store.Images), null);
-        }
-        catch (Exception exception) when (exception is LinuxException or IOException or UnauthorizedAccessException)
-        {
-            return new PoolStatus(pool.Name, pool.Folder, 0, exception.Message);
-        }
-    }
+    private PoolStatus Describe(DirectoryPool pool) =>
+        new(pool.Name, pool.Folder, pool.TryAvailable(store.Images, out string? problem), problem);
 
     private VolumeStatus Describe(VolumeRecord record) => new(
         record.Id,

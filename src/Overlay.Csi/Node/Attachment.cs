@@ -25,9 +25,10 @@ internal sealed record Attachment(string Label, IReadOnlyList<LoopDevice> Loops,
     public IEnumerable<MountEntry> OwnMounts => Mounts.Where(mount => Own.Any(loop => loop.Path == DeviceOf(mount)));
 
     /// <param name="image">Null: it is not there.</param>
-    public static Attachment Of(FileIdentity? image, string label)
+    /// <param name="paths">Where it is or was.</param>
+    public static Attachment Of(FileIdentity? image, string label, params IReadOnlyList<string> paths)
     {
-        IReadOnlyList<LoopDevice> loops = LoopDevices.Of(image, label);
+        IReadOnlyList<LoopDevice> loops = LoopDevices.Of(image, label, paths);
         return new Attachment(label, loops, loops.Count == 0 ? [] : [.. MountTable.Read().Where(entry => DeviceOf(entry) is { } device && loops.Any(loop => loop.Path == device))]);
     }
 

@@ -40,6 +40,21 @@ internal sealed class DirectoryPool(PoolOptions options)
         return Math.Max(0, new DriveInfo(options.Folder).AvailableFreeSpace - owed);
     }
 
+    /// <summary>As <see cref="Available"/>; 0, and why, where the pool does not answer.</summary>
+    public long TryAvailable(IEnumerable<PoolImage> known, out string? problem)
+    {
+        try
+        {
+            problem = null;
+            return Available(known);
+        }
+        catch (Exception exception) when (exception is LinuxException or IOException or UnauthorizedAccessException)
+        {
+            problem = exception.Message;
+            return 0;
+        }
+    }
+
     /// <summary>Bytes that an image occupies, shared or not.</summary>
     public long Occupied(string id) => FileIdentity.Of(PathOf(id))?.AllocatedBytes ?? 0;
 

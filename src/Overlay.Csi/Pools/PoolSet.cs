@@ -2,6 +2,7 @@ using Overlay.Csi.Node;
 using Overlay.Csi.State;
 using Overlay.Linux;
 using Overlay.Linux.Loop;
+using Overlay.Linux.Mounts;
 using Overlay.Linux.Storage;
 using Overlay.Rpc.Grpc;
 
@@ -37,16 +38,22 @@ internal sealed class PoolSet(IReadOnlyList<DirectoryPool> pools, string state)
     public Attachment AttachmentOf(string id, VolumeRecord? record)
     {
         if (record is { Static: not null }) return Attachment.None;
+        FileIdentity? image = null;
         try
         {
-            return Attachment.Of(ImageOf(id, record), LabelOf(id));
+            image = ImageOf(id, record);
         }
         catch (LinuxException)
         {
             // The pool does not answer; what is mounted from it can still be taken away.
-            return Attachment.Of(null, LabelOf(id));
         }
+        return Attachment.Of(image, LabelOf(id), PathsOf(id, record));
     }
+
+    private string[] PathsOf(string id, VolumeRecord? record) =>
+    [
+        .. pools.Where(pool => record is null ? VolumeId.IsVolume(id) : pool.Name == record.Pool).Select(pool => MountTable.Canonical(pool.PathOf(id))),
+    ];
 
     /// <summary>
     /// That of the record, or, where the record was lost, the one that is named after the volume. Null where there is none, and for what is no

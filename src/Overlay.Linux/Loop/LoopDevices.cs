@@ -40,22 +40,30 @@ public static unsafe class LoopDevices
     /// </summary>
     /// <param name="file">Null: of no file, so by label only.</param>
     /// <param name="label">Those with this label as well, whatever file they read.</param>
-    /// <exception cref="LinuxException">A device that is in use cannot be asked.</exception>
-    public static IReadOnlyList<LoopDevice> Of(FileIdentity? file, string? label = null)
+    /// <param name="paths">
+    /// Where the file is: a device whose file's disk does not answer tells neither file nor label, only the path that it was made with, and is
+    /// taken to have that label.
+    /// </param>
+    /// <exception cref="LinuxException">A device that is in use cannot be opened.</exception>
+    public static IReadOnlyList<LoopDevice> Of(FileIdentity? file, string? label = null, params IReadOnlyList<string> paths)
     {
         var found = new List<LoopDevice>();
         foreach (string name in Directory.EnumerateDirectories("/sys/block", "loop*").Select(folder => Path.GetFileName(folder)))
         {
-            if (StatusOf(name) is not { } info) continue;
+            if (StatusOf(name, out bool isUnreadable) is not { } info)
+            {
+                if (isUnreadable && paths.Contains(TextOf(name, "loop/backing_file"))) found.Add(Describe(name, label ?? ""));
+                continue;
+            }
             LoopDevice loop = Describe($"/dev/{name}", info);
             if (loop.Label == label || (info.lo_device == file?.Device && info.lo_inode == file?.Inode)) found.Add(loop);
         }
         return found;
     }
 
-    /// <summary>The loop device of a path; null where it has no file.</summary>
-    /// <exception cref="LinuxException">It cannot be asked.</exception>
-    public static LoopDevice? At(string path) => StatusOf(Path.GetFileName(path)) is { } info ? Describe(path, info) : null;
+    /// <summary>The loop device of a path; null where it has no file, or the file's disk does not answer.</summary>
+    /// <exception cref="LinuxException">It cannot be opened.</exception>
+    public static LoopDevice? At(string path) => StatusOf(Path.GetFileName(path), out _) is { } info ? Describe(path, info) : null;
 
     /// <summary>Gives the file a loop device of its own, with direct I/O where the file's file system has it for such sectors.</summary>
     /// <param name="image">Opened for writing unless the device is to be read-only.</param>
@@ -114,8 +122,10 @@ public static unsafe class LoopDevices
     }
 
     /// <summary>Null where the device has no file, or is gone.</summary>
-    private static LoopInfo64? StatusOf(string name)
+    /// <param name="isUnreadable">Whether it has a file, and the kernel cannot look at that.</param>
+    private static LoopInfo64? StatusOf(string name, out bool isUnreadable)
     {
+        isUnreadable = false;
         // Only a device with a file has this folder.
         string folder = $"/sys/block/{name}/loop", device = $"/dev/{name}";
         if (!Directory.Exists(folder)) return null;
@@ -125,7 +135,25 @@ public static unsafe class LoopDevices
         if (descriptor is not null && Libc.Ioctl(descriptor.Number, StorageConstants.LOOP_GET_STATUS64, &info) == 0) return info;
         var problem = LinuxException.Last(descriptor is null ? $"open {device}" : $"LOOP_GET_STATUS64 {device}");
         // Detached or removed since the folder was looked for.
-        return problem.Errno == Errno.ENXIO || !Directory.Exists(folder) ? null : throw problem;
+        if (problem.Errno == Errno.ENXIO || !Directory.Exists(folder)) return null;
+        isUnreadable = descriptor is not null;
+        return isUnreadable ? null : throw problem;
+    }
+
+    private static LoopDevice Describe(string name, string label) =>
+        new($"/dev/{name}", TextOf(name, "ro") == "1", TextOf(name, "loop/autoclear") == "1", label);
+
+    /// <summary>What sysfs tells of a device; empty where it is gone.</summary>
+    private static string TextOf(string name, string attribute)
+    {
+        try
+        {
+            return File.ReadAllText($"/sys/block/{name}/{attribute}").TrimEnd('\n');
+        }
+        catch (IOException)
+        {
+            return "";
+        }
     }
 
     private static LoopDevice Describe(string path, LoopInfo64 info)
