@@ -13,9 +13,6 @@ namespace Overlay.Csi.Node;
 /// <summary>Takes the image of a volume to a loop device and its file system to the staging path; and back.</summary>
 internal sealed class ImageStaging(VolumeStore store, PoolSet pools, MountOwners owners, Formatter formatter, FileSystems fileSystems, Steps steps)
 {
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(2);
-    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(5);
-
     /// <summary>Does what is missing of it. The caller holds the volume's gate and checked the capability.</summary>
     /// <exception cref="GrpcException">As CSI tells for NodeStageVolume.</exception>
     public void Stage(VolumeRecord record, string path, VolumeCapability capability, string arguments)
@@ -58,7 +55,7 @@ internal sealed class ImageStaging(VolumeStore store, PoolSet pools, MountOwners
         steps.Next(id, "unmount");
         TargetPath.Unmount(path);
         foreach (LoopDevice loop in pools.AttachmentOf(id, record).Own) Detach(id, loop);
-        WaitUntilDetached(id, record);
+        Detaching.Await(id, () => pools.AttachmentOf(id, record).Own.FirstOrDefault());
         foreach (LoopDevice other in pools.AttachmentOf(id, record).Others) steps.Warn(id, $"{other.Path} has its image, is none of this driver's, and stays");
         if (record is { Staging: not null })
         {
@@ -90,16 +87,6 @@ internal sealed class ImageStaging(VolumeStore store, PoolSet pools, MountOwners
         if (wrong is null) return image;
         image.Dispose();
         throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"{path} {wrong}; it is kept as it is: restore the image that was made");
-    }
-
-    /// <summary>A device that is let go stays as long as anybody who lists devices has it open, which is soon over.</summary>
-    private void WaitUntilDetached(string id, VolumeRecord? record)
-    {
-        for (long start = Environment.TickCount64; pools.AttachmentOf(id, record).Own.FirstOrDefault() is { } left; Thread.Sleep(Pause))
-        {
-            if (Environment.TickCount64 - start < Patience.TotalMilliseconds) continue;
-            throw new GrpcException(GrpcStatusCode.Unavailable, $"{left.Path} still has the image of volume {id}: another mount namespace or a process holds it; it is tried again");
-        }
     }
 
     private static bool IsStaged(VolumeRecord record, string path, string arguments, Attachment attachment)

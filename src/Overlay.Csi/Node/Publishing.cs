@@ -65,11 +65,13 @@ internal sealed class Publishing(VolumeStore store, PoolSet pools, MountOwners o
         {
             Attachment attachment = pools.AttachmentOf(id, record);
             bool stagedForReaders = record?.Staging is { IsReadOnly: true };
-            foreach (LoopDevice reader in attachment.Unmounted.Where(loop => loop is { IsReadOnly: true, IsAutoClear: false } && !stagedForReaders))
+            LoopDevice[] readers = [.. attachment.Unmounted.Where(loop => loop is { IsReadOnly: true, IsAutoClear: false } && !stagedForReaders)];
+            foreach (LoopDevice reader in readers)
             {
                 steps.Next(id, "detach reader");
                 LoopDevices.Detach(reader);
             }
+            Detaching.Await(id, () => readers.Select(reader => LoopDevices.At(reader.Path)).FirstOrDefault(device => device?.Label == attachment.Label));
         }
         if (record is null || record.Publications.All(publication => publication.Target != target)) return;
         steps.Next(id, "forget publication");
