@@ -71,6 +71,9 @@ class Trial:
         text = f"{verified * 1e-9:.2f} GB and {datagrams} datagrams verified"
         if self._underlay.perturbed:
             done = json.loads(lab.stop_relay())
+            idle = [what for what in self._pair.disturbances if not done[what]]
+            if idle:
+                raise Failure(f"the underlay was not bad enough to prove anything: none {', '.join(idle)}")
             text += ", underlay: " + ", ".join(f"{count} {what}" for what, count in done.items() if count)
         return text
 

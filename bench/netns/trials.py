@@ -42,6 +42,11 @@ class Pair:
         """Frames are damaged only where a checksum covers an inner IPv6 header, which has none of its own."""
         return PERTURBATION + (DAMAGE if self.checksummed else ())
 
+    @property
+    def disturbances(self):
+        """What the relay has to have counted, by its own names."""
+        return ("lost", "duplicated", "reordered", "marked") + (("corrupted",) if self.checksummed else ())
+
 
 UNDERLAYS = {underlay.name: underlay for underlay in (
     Underlay("wire-1500", "wire"),
