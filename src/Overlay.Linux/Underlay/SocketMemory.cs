@@ -5,7 +5,7 @@ namespace Overlay.Linux.Underlay;
 /// <summary>How full a socket's receive buffer is (SO_MEMINFO).</summary>
 /// <param name="Used">Bytes, with what the kernel adds for each datagram.</param>
 /// <param name="Limit">Bytes.</param>
-/// <param name="Overruns">Datagrams that found the buffer full, since the socket was made; counts anew after 2^32.</param>
+/// <param name="Overruns">Datagrams that found the buffer full or had a wrong checksum, since the socket was made; counts anew after 2^32.</param>
 public readonly record struct SocketMemory(long Used, long Limit, long Overruns)
 {
     private const int Fields = 9;
