@@ -41,6 +41,7 @@ internal sealed class ScaleNode : IAsyncDisposable
         for (int i = 0; i < addresses; i++)
         {
             string owner = string.Create(CultureInfo.InvariantCulture, $"{_name}/pod-{i}");
+            // As a container runtime asks again, until the deadline of the whole.
             while (_allocator.Allocate("pods", AddressFamily.InterNetwork, owner).Status == AllocationStatus.Exhausted)
                 await Task.Delay(100, deadline).ConfigureAwait(false);
         }
@@ -56,6 +57,7 @@ internal sealed class ScaleNode : IAsyncDisposable
         for (int i = 0; i < rate * duration.TotalSeconds; i++)
         {
             TimeSpan early = TimeSpan.FromSeconds(i / rate) - Stopwatch.GetElapsedTime(start);
+            // The rate is kept by the clock: what one call takes late, the next wait makes up for.
             if (early > TimeSpan.Zero) Thread.Sleep(early);
             string owner = string.Create(CultureInfo.InvariantCulture, $"{_name}/churn-{i}");
             long before = Stopwatch.GetTimestamp();
