@@ -39,7 +39,9 @@ internal sealed class BulkTransfer : IDisposable
     /// <returns>When all had arrived, counted from the connecting.</returns>
     public async Task<TimeSpan> SendAsync(int bytes)
     {
-        Task<TimeSpan> received = Task.Run(() => Receive(bytes));
+        // On a thread of its own: the pool, whose threads other waits hold, starts another only after half a second or two.
+        Task<TimeSpan> received = Task.Factory.StartNew(
+            () => Receive(bytes), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
         _client.Send(new byte[bytes]);
         return await received;
     }
