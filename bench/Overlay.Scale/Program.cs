@@ -2,17 +2,18 @@ using System.Diagnostics;
 using System.Globalization;
 using Overlay.Scale;
 
-// The controller under test, then how many nodes join in each round.
-if (args.Length < 2)
+// The controller under test, its store, then how many nodes join in each round.
+if (args.Length < 3 || args[1] is not ("sqlite" or "etcd"))
 {
-    Console.Error.WriteLine("usage: Overlay.Scale CONTROLLER NODES...");
+    Console.Error.WriteLine("usage: Overlay.Scale CONTROLLER sqlite|etcd NODES...");
     return 2;
 }
-bool good = await ChurnAsync(args[0]).ConfigureAwait(false);
+bool etcd = args[1] == "etcd";
+bool good = await ChurnAsync(args[0], etcd).ConfigureAwait(false);
 Console.WriteLine("nodes  joined s  change median ms  change worst ms  controller MB  its CPU s  its CPU ms a node  its CPU idle");
-foreach (int nodes in args[1..].Select(text => int.Parse(text, CultureInfo.InvariantCulture)))
+foreach (int nodes in args[2..].Select(text => int.Parse(text, CultureInfo.InvariantCulture)))
 {
-    await using var lab = new ScaleLab(args[0], nodes);
+    await using var lab = new ScaleLab(args[0], nodes, etcd);
     await lab.StartAsync().ConfigureAwait(false);
     long start = Stopwatch.GetTimestamp();
     await lab.JoinAsync().ConfigureAwait(false);
@@ -33,14 +34,15 @@ foreach (int nodes in args[1..].Select(text => int.Parse(text, CultureInfo.Invar
     Console.WriteLine(string.Create(
         CultureInfo.InvariantCulture,
         $"{nodes,5}  {joined,8:0.0}  {delays[delays.Count / 2],16:0.0}  {delays[^1],15:0.0}  {lab.ControllerMegabytes(),13:0}  {joinCpu,9:0.0}  {joinCpu * 1000 / nodes,17:0.0}  {idle,11:0.0 %}"));
+    if (lab.EtcdUse() is var (megabytes, cpu)) Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"       etcd: {megabytes:0} MB, {cpu:0.0} CPU s"));
     if (joined > 60 || delays[^1] > 1000) good = false;
 }
 return good ? 0 : 1;
 
 // One node hands out 10,000 addresses a minute, of blocks that it leases as it goes, for longer than a released one cools down.
-static async Task<bool> ChurnAsync(string controller)
+static async Task<bool> ChurnAsync(string controller, bool etcd)
 {
-    await using var lab = new ScaleLab(controller, 1);
+    await using var lab = new ScaleLab(controller, 1, etcd);
     await lab.StartAsync().ConfigureAwait(false);
     await lab.JoinAsync().ConfigureAwait(false);
     await lab.SettleAsync().ConfigureAwait(false);

@@ -10,10 +10,11 @@ using Overlay.Rpc.Security;
 namespace Overlay.Scale;
 
 /// <summary>
-/// One real controller on SQLite, and nodes that talk to it as overlayd does, each by its own connection, certificate and journal. Only what a
+/// One real controller, and nodes that talk to it as overlayd does, each by its own connection, certificate and journal. Only what a
 /// node keeps is in memory instead of on a disk of its own.
 /// </summary>
-internal sealed class ScaleLab(string controller, int nodes) : IAsyncDisposable
+/// <param name="etcd">Whether the store is an etcd with one member, and not SQLite.</param>
+internal sealed class ScaleLab(string controller, int nodes, bool etcd) : IAsyncDisposable
 {
     public const int AddressesEach = 110;
 
@@ -24,7 +25,7 @@ internal sealed class ScaleLab(string controller, int nodes) : IAsyncDisposable
     private readonly string _folder = Directory.CreateTempSubdirectory("ovt-scale-").FullName;
     private readonly string _memory = Directory.CreateDirectory($"/dev/shm/ovt-scale-{Environment.ProcessId}-{nodes}").FullName;
     private readonly List<ScaleNode> _nodes = [];
-    private Process? _process;
+    private readonly List<Process> _processes = [];
 
     public async Task StartAsync()
     {
@@ -33,16 +34,20 @@ internal sealed class ScaleLab(string controller, int nodes) : IAsyncDisposable
         using var signer = CertificateAuthority.Open(authority.CertificatePem, authority.KeyPem);
         Issue(signer, "controller", new CertificateIdentity(CertificateRole.Controller, "controller"), ["127.0.0.1"]);
         int port = FreePort();
+        int etcdPort = FreePort();
+        if (etcd) _processes.Add(EtcdProcess.Start(_folder, etcdPort, FreePort()));
+        string store = etcd ? $"{{ kind: etcd, endpoints: [http://127.0.0.1:{etcdPort.ToString(CultureInfo.InvariantCulture)}] }}" : $"{{ kind: sqlite, file: {_folder}/control.db }}";
         await File.WriteAllTextAsync(
             $"{_folder}/controller.yaml",
             $$"""
-            store: { kind: sqlite, file: {{_folder}}/control.db }
+            store: {{store}}
             listen: 127.0.0.1:{{port.ToString(CultureInfo.InvariantCulture)}}
             socket: {{_folder}}/controller.sock
             tls: { certificate: {{_memory}}/controller.pem, key: {{_memory}}/controller.key, authority: {{_memory}}/ca.pem }
             """).ConfigureAwait(false);
-        _process = Process.Start(new ProcessStartInfo(controller, ["--config", $"{_folder}/controller.yaml"]) { RedirectStandardError = true })!;
-        _ = Task.Run(() => _process.StandardError.ReadToEndAsync());
+        Process process = Process.Start(new ProcessStartInfo(controller, ["--config", $"{_folder}/controller.yaml"]) { RedirectStandardError = true })!;
+        _ = Task.Run(() => process.StandardError.ReadToEndAsync());
+        _processes.Add(process);
         await RetryAsync().ConfigureAwait(false);
         for (int i = 0; i < nodes; i++)
         {
@@ -98,24 +103,32 @@ internal sealed class ScaleLab(string controller, int nodes) : IAsyncDisposable
     /// <summary>Seconds of CPU that the controller has used.</summary>
     public double ControllerCpu()
     {
-        _process!.Refresh();
-        return _process.TotalProcessorTime.TotalSeconds;
+        _processes[^1].Refresh();
+        return _processes[^1].TotalProcessorTime.TotalSeconds;
     }
 
     public double ControllerMegabytes()
     {
-        _process!.Refresh();
-        return _process.WorkingSet64 / 1048576.0;
+        _processes[^1].Refresh();
+        return _processes[^1].WorkingSet64 / 1048576.0;
+    }
+
+    /// <summary>Memory in megabytes and seconds of CPU of etcd; null: there is none.</summary>
+    public (double Megabytes, double Cpu)? EtcdUse()
+    {
+        if (!etcd) return null;
+        _processes[0].Refresh();
+        return (_processes[0].WorkingSet64 / 1048576.0, _processes[0].TotalProcessorTime.TotalSeconds);
     }
 
     public async ValueTask DisposeAsync()
     {
         await Task.WhenAll(_nodes.Select(node => node.DisposeAsync().AsTask())).ConfigureAwait(false);
-        if (_process is not null)
+        foreach (Process process in Enumerable.Reverse(_processes))
         {
-            _process.Kill();
-            await _process.WaitForExitAsync().ConfigureAwait(false);
-            _process.Dispose();
+            process.Kill();
+            await process.WaitForExitAsync().ConfigureAwait(false);
+            process.Dispose();
         }
         Directory.Delete(_folder, recursive: true);
         Directory.Delete(_memory, recursive: true);
