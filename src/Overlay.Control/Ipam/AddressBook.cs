@@ -16,6 +16,9 @@ internal sealed class AddressBook(BootClock clock, TimeSpan coolDown, int window
     private readonly Dictionary<UInt128, LinkedListNode<Cooling>> _coolingOf = [];
     private readonly Dictionary<(string Owner, string Network, bool IsIPv6), LinkedListNode<Cooling>> _coolingOfOwner = [];
 
+    /// <summary>When the journal was first opened in this boot.</summary>
+    private long _bootedAt;
+
     public sealed record Lease(HeldBlock Block, string Owner)
     {
         /// <summary>When it was first seen to be leaked; null: it is not.</summary>
@@ -101,14 +104,17 @@ internal sealed class AddressBook(BootClock clock, TimeSpan coolDown, int window
     }
 
     /// <summary>Spares other addresses of a block. What is spared no more and was passed over cools down, as it may have been somebody's.</summary>
-    public void SetUnusable(HeldBlock block, IReadOnlySet<UInt128> addresses)
+    /// <returns>What cools down from now on.</returns>
+    public IReadOnlyList<UInt128> SetUnusable(HeldBlock block, IReadOnlySet<UInt128> addresses, long now)
     {
         IReadOnlySet<UInt128> before = block.Unusable;
         block.Unusable = addresses;
-        foreach (UInt128 address in before.Where(address => block.IsUsable(address) && block.IndexOf(address) < block.Next))
-        {
-            if (!_leases.ContainsKey(address) && !_coolingOf.ContainsKey(address)) Cool(block, address, null, clock.Milliseconds);
-        }
+        UInt128[] spared =
+        [
+            .. before.Where(address => block.IsUsable(address) && block.IndexOf(address) < block.Next && !_leases.ContainsKey(address) && !_coolingOf.ContainsKey(address)),
+        ];
+        foreach (UInt128 address in spared) Cool(block, address, null, now);
+        return spared;
     }
 
     /// <summary>Addresses of a network and family that anybody can have at once.</summary>
@@ -149,14 +155,23 @@ internal sealed class AddressBook(BootClock clock, TimeSpan coolDown, int window
         foreach (HeldBlock block in _blocks)
         {
             yield return BlockRecord(block.Network, block.Prefix, block.Unusable);
+            yield return new JournalRecord(JournalKind.Window) { Block = block.Prefix.ToString(), UpTo = block.Doubtful };
+        }
+        yield return BootRecord();
+        foreach (HeldBlock block in _blocks)
+        {
             yield return new JournalRecord(JournalKind.Window) { Block = block.Prefix.ToString(), UpTo = block.WindowAsked };
             if (block.IsReturning) yield return new JournalRecord(JournalKind.Suspended) { Block = block.Prefix.ToString() };
         }
         foreach ((UInt128 address, Lease lease) in _leases)
             yield return new JournalRecord(JournalKind.Allocated) { Address = IpBits.ToAddress(address).ToString(), Network = lease.Block.Network, Owner = lease.Owner };
-        foreach (Cooling each in _cooling.Values.SelectMany(queue => queue.All))
-            yield return new JournalRecord(JournalKind.Released) { Address = IpBits.ToAddress(each.Address).ToString(), Owner = each.Owner, Boot = clock.Boot, At = each.ReleasedAt };
+        foreach (Cooling each in _cooling.Values.SelectMany(queue => queue.All)) yield return ReleaseRecord(each.Address, each.Owner, each.ReleasedAt);
     }
+
+    public JournalRecord BootRecord() => new(JournalKind.Booted) { Boot = clock.Boot, At = _bootedAt };
+
+    public JournalRecord ReleaseRecord(UInt128 address, string? owner, long at) =>
+        new(JournalKind.Released) { Address = IpBits.ToAddress(address).ToString(), Owner = owner, Boot = clock.Boot, At = at };
 
     public static JournalRecord BlockRecord(string network, IPNetwork prefix, IReadOnlySet<UInt128> unusable) => new(JournalKind.Block)
     {
@@ -165,9 +180,11 @@ internal sealed class AddressBook(BootClock clock, TimeSpan coolDown, int window
         Unusable = unusable.Count > 0 ? AddressRanges.Write(unusable) : null,
     };
 
-    public void Replay(List<JournalRecord> records)
+    /// <returns>Whether this is the journal's first opening in this boot, so that it is to be marked.</returns>
+    public bool Replay(List<JournalRecord> records)
     {
         long now = clock.Milliseconds;
+        long? bootedAt = null;
         var released = new Dictionary<UInt128, JournalRecord>();
         foreach (JournalRecord record in records)
         {
@@ -191,6 +208,10 @@ internal sealed class AddressBook(BootClock clock, TimeSpan coolDown, int window
                     HeldBlock of = _blocks.Find(block => block.Prefix.ToString() == record.Block)!;
                     of.Window = of.WindowAsked = of.Next = record.UpTo;
                     break;
+                case JournalKind.Booted:
+                    bootedAt = record.Boot == clock.Boot ? record.At : null;
+                    foreach (HeldBlock block in _blocks) block.Doubtful = block.Window;
+                    break;
                 case JournalKind.Allocated:
                     UInt128 address = IpBits.V6OrMapped(IPAddress.Parse(record.Address!));
                     released.Remove(address);
@@ -203,12 +224,18 @@ internal sealed class AddressBook(BootClock clock, TimeSpan coolDown, int window
                     break;
             }
         }
+        _bootedAt = bootedAt ?? now;
+        if (bootedAt is null)
+        {
+            foreach (HeldBlock block in _blocks) block.Doubtful = block.Window;
+        }
         CoolWindows(released, now);
+        return bootedAt is null;
     }
 
     /// <summary>
-    /// Addresses of windows that nobody holds. Within a boot the journal is complete, so one that it does not name was never handed out;
-    /// after a boot it counts as released now.
+    /// Addresses of windows that nobody holds. Those that the journal may not know of, after a boot, count as released when it was first opened in
+    /// this boot. Since then it is complete: one that it does not name was never handed out.
     /// </summary>
     private void CoolWindows(Dictionary<UInt128, JournalRecord> released, long now)
     {
@@ -220,7 +247,9 @@ internal sealed class AddressBook(BootClock clock, TimeSpan coolDown, int window
                 UInt128 address = block.At(i);
                 if (_leases.ContainsKey(address)) continue;
                 JournalRecord? record = released.GetValueOrDefault(address);
-                long at = record?.Boot == clock.Boot ? Math.Min(record.At, now) : now;
+                long at = record?.Boot == clock.Boot ? Math.Min(record.At, now)
+                    : i < block.Doubtful ? _bootedAt
+                    : now - (long)coolDown.TotalMilliseconds;
                 cooling.Add(new Cooling(block, address, record?.Owner, at));
             }
         }

@@ -24,7 +24,7 @@ internal sealed record JournalRecord(JournalKind Kind)
     /// <summary>Window: addresses of the block, from its start, that may have been handed out.</summary>
     public int UpTo { get; init; }
 
-    /// <summary>Released: the boot of the host, and milliseconds of its clock.</summary>
+    /// <summary>Released, Booted: the boot of the host, and milliseconds of its clock.</summary>
     public string? Boot { get; init; }
 
     public long At { get; init; }
@@ -41,6 +41,9 @@ internal enum JournalKind
     Window,
     Allocated,
     Released,
+
+    /// <summary>From here on everything is of this boot of the host, and nothing of it is missing.</summary>
+    Booted,
 }
 
 [JsonSourceGenerationOptions(DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingDefault)]

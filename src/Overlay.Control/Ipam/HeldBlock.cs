@@ -33,6 +33,9 @@ internal sealed class HeldBlock
     /// <summary>A window that is being written.</summary>
     public int WindowAsked { get; set; }
 
+    /// <summary>Addresses from the start of which the journal may not know, after a crash of the host, that they were handed out before this boot.</summary>
+    public int Doubtful { get; set; }
+
     /// <summary>Addresses from the start that were handed out once, or passed over.</summary>
     public int Next { get; set; }
 

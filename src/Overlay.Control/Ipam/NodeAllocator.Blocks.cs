@@ -50,7 +50,8 @@ public sealed partial class NodeAllocator
                 if (!held.IsReturning && spared.SetEquals(held.Unusable)) return;
                 Write(AddressBook.BlockRecord(held.Network, prefix, spared));
                 held.IsReturning = false;
-                _book.SetUnusable(held, spared);
+                long now = _clock.Milliseconds;
+                foreach (UInt128 address in _book.SetUnusable(held, spared, now)) Write(_book.ReleaseRecord(address, null, now));
                 return;
             }
             var block = new HeldBlock(network, prefix, spared) { IsLent = isLent };
@@ -115,7 +116,7 @@ public sealed partial class NodeAllocator
                 HashSet<UInt128> spared = [.. block.Unusable, .. Enumerable.Range(first, PartSize).Select(block.At)];
                 Write(AddressBook.BlockRecord(network, block.Prefix, spared));
                 _journal.Flush();
-                _book.SetUnusable(block, spared);
+                _book.SetUnusable(block, spared, _clock.Milliseconds);
                 return new IPNetwork(IpBits.ToAddress(block.At(first)), (isIPv6 ? 128 : 32) - int.Log2(PartSize));
             }
             return null;

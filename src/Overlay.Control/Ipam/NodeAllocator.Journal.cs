@@ -31,6 +31,19 @@ public sealed partial class NodeAllocator
         _wake.Set();
     }
 
+    /// <summary>On a disk that is full the mark comes with the journal that is written anew when there is room; until then nothing is handed out.</summary>
+    private void MarkBoot()
+    {
+        try
+        {
+            Write(_book.BootRecord());
+        }
+        catch (JournalException error)
+        {
+            _failure = error;
+        }
+    }
+
     /// <summary>Where addresses are asked for faster than windows are written, whoever asks waits for the disk.</summary>
     /// <exception cref="JournalException">The window cannot be written.</exception>
     private (HeldBlock Block, UInt128 Address)? TakeBeyondWindow(string network, bool isIPv6, string owner)

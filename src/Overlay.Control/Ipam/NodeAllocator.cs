@@ -29,12 +29,16 @@ public sealed partial class NodeAllocator : IDisposable
 
     /// <exception cref="JournalException">The journal cannot be opened or is damaged.</exception>
     public NodeAllocator(NodeAllocatorOptions options, TimeProvider? time = null)
+        : this(options, new BootClock(time ?? TimeProvider.System))
     {
-        _options = options;
-        _clock = new BootClock(time ?? TimeProvider.System);
+    }
+
+    internal NodeAllocator(NodeAllocatorOptions options, BootClock clock)
+    {
+        (_options, _clock) = (options, clock);
         _journal = AllocationJournal.Open(options.Journal, out List<JournalRecord> records);
         _book = new AddressBook(_clock, options.CoolDown, WindowStep);
-        _book.Replay(records);
+        if (_book.Replay(records)) MarkBoot();
         _flusher = new Thread(Flush) { Name = "ipam-journal", IsBackground = true };
         _flusher.Start();
     }
@@ -179,7 +183,7 @@ public sealed partial class NodeAllocator : IDisposable
     {
         long now = _clock.Milliseconds;
         string owner = _book.Leases[address].Owner;
-        Write(new JournalRecord(JournalKind.Released) { Address = IpBits.ToAddress(address).ToString(), Owner = owner, Boot = _clock.Boot, At = now });
+        Write(_book.ReleaseRecord(address, owner, now));
         AddressBook.Lease lease = _book.Drop(address);
         _book.Cool(lease.Block, address, lease.Owner, now);
     }

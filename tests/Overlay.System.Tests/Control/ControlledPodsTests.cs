@@ -1,3 +1,4 @@
+using System.Text.Json.Nodes;
 using Overlay.SystemTests.Lab;
 using Overlay.SystemTests.Pods;
 
@@ -90,10 +91,14 @@ public sealed class ControlledPodsTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Add_PodThatEndsWithoutDel_IsCollectedAndOneThatLivesIsNot()
+    public async Task Add_PodsThatEndWithoutDel_AreCollectedUnlessTheyLiveOrTheRuntimeListsThem()
     {
+        JsonObject listing = new() { ["cniVersion"] = "1.1.0", ["name"] = "listed-net", ["type"] = "overlay-cni" };
         (TestPod ended, CniOutcome gone) = await AddAsync("a", "ended");
         (TestPod living, CniOutcome kept) = await AddAsync("a", "living");
+        (TestPod listed, CniOutcome lasting) = await AddAsync("a", "listed", configuration: (JsonObject)listing.DeepClone());
+        await CollectAsync("listed");
+        await listed.DisposeAsync();
         await ended.DisposeAsync();
 
         await _daemonA.WaitForTextAsync("ended without being deleted", ControlledLab.Deadline);
@@ -101,6 +106,37 @@ public sealed class ControlledPodsTests : IAsyncLifetime
         Assert.DoesNotContain(kept.Addresses[0], Line("ended without being deleted"), StringComparison.Ordinal);
         Assert.Contains(gone.Addresses[0], Line("ended without being deleted"), StringComparison.Ordinal);
         Assert.Contains(kept.Addresses[0], await living.Space.CheckAsync("ip", "-o", "address"), StringComparison.Ordinal);
+        // Answered by the thread that looks at pods, so after the look that freed the other one.
+        Assert.Equal(0, (await CallAsync("a", "STATUS", living, (JsonObject)listing.DeepClone())).Code);
+        Assert.DoesNotContain($"{lasting.Addresses[0]},", _daemonA.Errors, StringComparison.Ordinal);
+        await CollectAsync();
+        await _daemonA.WaitForTextAsync("was collected: the runtime has it no more", ControlledLab.Deadline);
+
+        async Task CollectAsync(params string[] containers)
+        {
+            JsonObject call = (JsonObject)listing.DeepClone();
+            call["cni.dev/valid-attachments"] = new JsonArray([.. containers.Select(each => new JsonObject { ["containerID"] = each, ["ifname"] = "eth0" })]);
+            Assert.Equal(0, (await CallAsync("a", "GC", living, call)).Code);
+        }
+    }
+
+    [Fact]
+    public async Task Add_PodOfTheSameNameAfterRestartsOfControllerAndDaemon_GetsItsAddressesAgain()
+    {
+        const string name = "K8S_POD_NAMESPACE=default;K8S_POD_NAME=web-0";
+        (TestPod first, CniOutcome before) = await AddAsync("a", "w1", name);
+        Assert.Equal(0, (await CallAsync("a", "DEL", first)).Code);
+        await _lab.KillControllerAsync();
+        await _lab.StartControllerAsync();
+        _daemonA.Signal(Libc.SignalTerminate);
+        Assert.Equal(0, await _daemonA.WaitForExitAsync(ControlledLab.Deadline));
+        _daemonA = await StartNodeAsync(_a, "a");
+        (_, CniOutcome other) = await AddAsync("a", "o1");
+
+        (_, CniOutcome again) = await AddAsync("a", "w2", name);
+
+        Assert.Equal(before.Addresses, again.Addresses);
+        Assert.Empty(before.Addresses.Intersect(other.Addresses));
     }
 
     private string Line(string text) => _daemonA.Errors.Split('\n').First(line => line.Contains(text, StringComparison.Ordinal));
@@ -113,18 +149,18 @@ public sealed class ControlledPodsTests : IAsyncLifetime
         """);
 
     /// <summary>A pod on a node; until a first block is leased the runtime is told to try again.</summary>
-    private async Task<(TestPod Pod, CniOutcome Result)> AddAsync(string node, string container)
+    private async Task<(TestPod Pod, CniOutcome Result)> AddAsync(string node, string container, string arguments = "", JsonObject? configuration = null)
     {
         NetworkNamespace space = await NetworkNamespace.CreateAsync(container);
         await space.IpAsync("link set lo up");
         var pod = new TestPod(space, container);
         _pods.Add(pod);
         CniOutcome result = null!;
-        await ControlledLab.UntilAsync(async () => (result = await CallAsync(node, "ADD", pod)).Code is not 11, $"an address on {node}");
+        await ControlledLab.UntilAsync(async () => (result = await CallAsync(node, "ADD", pod, configuration, arguments)).Code is not 11, $"an address on {node}");
         Assert.True(result.ExitCode == 0, result.Output);
         return (pod, result);
     }
 
-    private Task<CniOutcome> CallAsync(string node, string command, TestPod pod) => PodNode.CallAsync(
-        $"{_lab.Folder}/cni-{node}.sock", $"{_lab.Folder}/pods-{node}", command, PodNode.ConfigurationOf("1.1.0"), pod.ContainerId, pod.Path, "eth0");
+    private Task<CniOutcome> CallAsync(string node, string command, TestPod pod, JsonObject? configuration = null, string arguments = "") => PodNode.CallAsync(
+        $"{_lab.Folder}/cni-{node}.sock", $"{_lab.Folder}/pods-{node}", command, configuration ?? PodNode.ConfigurationOf("1.1.0"), pod.ContainerId, pod.Path, "eth0", arguments);
 }

@@ -1,0 +1,116 @@
+using System.Net;
+using System.Net.Sockets;
+using Overlay.Control.Ipam;
+
+namespace Overlay.Control.Tests.Ipam;
+
+/// <summary>Blocks of a node: wanted ahead of need, lent, given back.</summary>
+public sealed class NodeBlockTests : NodeAllocatorLab
+{
+    [Fact]
+    public void OfferIdleBlock_BlockWithoutUse_IsOfferedAboveTheHighWaterMarkOnly()
+    {
+        using NodeAllocator allocator = Open();
+        allocator.AddBlock(Network, Block, []);
+        allocator.AddBlock(Network, IPNetwork.Parse("10.244.2.0/26"), []);
+        Assert.Null(allocator.OfferIdleBlock(Network, AddressFamily.InterNetwork));
+        allocator.AddBlock(Network, IPNetwork.Parse("10.244.3.0/26"), []);
+
+        IPNetwork offered = allocator.OfferIdleBlock(Network, AddressFamily.InterNetwork)!.Value;
+        allocator.RemoveBlock(offered);
+
+        Assert.Null(allocator.OfferIdleBlock(Network, AddressFamily.InterNetwork));
+        Assert.DoesNotContain(offered, allocator.Blocks);
+        Assert.False(allocator.WantsBlock(Network, AddressFamily.InterNetwork));
+    }
+
+    [Fact]
+    public void OfferIdleBlock_RestartBeforeItIsGone_HandsOutNoneOfItUntilItIsAddedAgain()
+    {
+        using (NodeAllocator allocator = Open())
+        {
+            allocator.AddBlock(Network, Block, []);
+            Assert.Equal(Block, allocator.OfferIdleBlock(Network, AddressFamily.InterNetwork, all: true));
+        }
+        using (NodeAllocator reopened = Open())
+        {
+            Assert.Equal(AllocationStatus.Exhausted, reopened.Allocate(Network, AddressFamily.InterNetwork, "a").Status);
+            reopened.AddBlock(Network, Block, []);
+            Time.Advance(TimeSpan.FromSeconds(30));
+            Assert.Equal(AllocationStatus.Allocated, reopened.Allocate(Network, AddressFamily.InterNetwork, "a").Status);
+        }
+        using NodeAllocator again = Open();
+        Time.Advance(TimeSpan.FromSeconds(30));
+
+        Assert.Equal(AllocationStatus.Allocated, again.Allocate(Network, AddressFamily.InterNetwork, "b").Status);
+    }
+
+    [Fact]
+    public void OfferIdleBlock_PartThatIsLent_GoesBackAsSoonAsItCanBeSpared()
+    {
+        var part = IPNetwork.Parse("10.244.9.48/29");
+        using NodeAllocator allocator = Open();
+        allocator.AddBlock(Network, part, [part.BaseAddress], isLent: true);
+        Assert.Null(allocator.OfferIdleBlock(Network, AddressFamily.InterNetwork));
+        allocator.AddBlock(Network, Block, []);
+
+        Assert.Equal(part, allocator.OfferIdleBlock(Network, AddressFamily.InterNetwork));
+        Assert.Null(allocator.OfferPart(Network, AddressFamily.InterNetworkV6));
+    }
+
+    [Fact]
+    public void OfferPart_OfABlockWithRoom_IsHandedToNobodyAlsoAfterARestartUntilItIsBack()
+    {
+        IPNetwork part;
+        using (NodeAllocator allocator = Open())
+        {
+            allocator.AddBlock(Network, Block, [IPAddress.Parse("10.244.1.0"), IPAddress.Parse("10.244.1.60")]);
+            part = allocator.OfferPart(Network, AddressFamily.InterNetwork)!.Value;
+            Assert.Equal(IPNetwork.Parse("10.244.1.48/29"), part);
+        }
+        using NodeAllocator reopened = Open();
+        Time.Advance(TimeSpan.FromSeconds(30));
+        IPAddress[] handed = [.. Enumerable.Range(0, 64).Select(i => reopened.Allocate(Network, AddressFamily.InterNetwork, $"o{i}").Address).OfType<IPAddress>()];
+        reopened.AddBlock(Network, Block, []);
+        Time.Advance(TimeSpan.FromSeconds(30));
+        IPAddress[] later = [.. Enumerable.Range(0, 64).Select(i => reopened.Allocate(Network, AddressFamily.InterNetwork, $"p{i}").Address).OfType<IPAddress>()];
+
+        Assert.Equal(64 - 2 - 8, handed.Length);
+        Assert.DoesNotContain(handed, part.Contains);
+        Assert.Equal(8, later.Count(part.Contains));
+        Assert.Null(reopened.OfferPart(Network, AddressFamily.InterNetwork));
+    }
+
+    [Fact]
+    public void WantsBlock_AddressesThatCoolDown_CountAsNoneUntilTheyHaveCooled()
+    {
+        using NodeAllocator allocator = Open();
+        int told = 0;
+        allocator.BlockWanted += () => told++;
+        allocator.AddBlock(Network, Block, [IPAddress.Parse("10.244.1.0")]);
+        for (int i = 0; i < 31; i++) AllocateWhenExtended(allocator, $"o{i}");
+        Assert.Equal((32, 0), (allocator.Available(Network, AddressFamily.InterNetwork), told));
+        allocator.Release(Network, "o0");
+        AllocateWhenExtended(allocator, "late");
+
+        Assert.Equal((31, 1), (allocator.Available(Network, AddressFamily.InterNetwork), told));
+        Assert.True(allocator.WantsBlock(Network, AddressFamily.InterNetwork));
+        Assert.Equal(32, allocator.Free(Network, AddressFamily.InterNetwork));
+        Time.Advance(TimeSpan.FromSeconds(30));
+        Assert.False(allocator.WantsBlock(Network, AddressFamily.InterNetwork));
+    }
+
+    [Fact]
+    public void AddBlock_AddressSparedNoMore_IsHandedOutAfterItsCoolDown()
+    {
+        var spared = IPAddress.Parse("10.244.1.1");
+        using NodeAllocator allocator = Open();
+        allocator.AddBlock(Network, IPNetwork.Parse("10.244.1.0/30"), [spared]);
+        Assert.All(Enumerable.Range(0, 3), i => Assert.NotEqual(spared, allocator.Allocate(Network, AddressFamily.InterNetwork, $"o{i}").Address!));
+        allocator.AddBlock(Network, IPNetwork.Parse("10.244.1.0/30"), []);
+
+        Assert.Equal(AllocationStatus.Exhausted, allocator.Allocate(Network, AddressFamily.InterNetwork, "late").Status);
+        Time.Advance(TimeSpan.FromSeconds(30));
+        Assert.Equal(spared, allocator.Allocate(Network, AddressFamily.InterNetwork, "late").Address);
+    }
+}
