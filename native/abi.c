@@ -32,6 +32,7 @@
 #include <linux/if_link.h>
 #include <linux/if_tun.h>
 #include <linux/in6.h>
+#include <linux/ipv6.h>
 #include <linux/loop.h>
 #include <linux/neighbour.h>
 #include <linux/netfilter.h>
@@ -305,6 +306,10 @@ static void netlink_constants(void)
     CONST(IFLA_INFO_KIND)
     CONST(IFLA_INFO_DATA)
     CONST(IFLA_AF_SPEC)
+    CONST(IFLA_EXT_MASK)
+    CONST(RTEXT_FILTER_SKIP_STATS)
+    CONST(IFLA_INET6_CONF)
+    CONST(DEVCONF_DISABLE_IPV6)
     CONST(IFLA_INET6_ADDR_GEN_MODE)
     CONST(IN6_ADDR_GEN_MODE_NONE)
     CONST(IFLA_NET_NS_FD)

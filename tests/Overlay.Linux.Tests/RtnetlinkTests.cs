@@ -52,7 +52,25 @@ public sealed class RtnetlinkTests : IDisposable
         Assert.Equal(["lo", "veth0", "veth1"], _netlink.ListLinks().Select(link => link.Name).Order());
 
     [Fact]
-    public void FindLink_Unknown_IsNull() => Assert.Null(_netlink.FindLink("absent0"));
+    public void FindLink_Unknown_IsNull()
+    {
+        Assert.Null(_netlink.FindLink("absent0"));
+        Assert.Null(_netlink.FindLink(1 << 20));
+    }
+
+    [Fact]
+    public void FindLink_ByIndex_IsThatOfItsName() => Assert.Equal(_netlink.FindLink("veth0"), _netlink.FindLink(_index));
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    public void FindLink_IPv6OnOrOff_SaysSo(int disabled)
+    {
+        _space.Run(() => Sysctl.TrySet("net/ipv6/conf/veth0/disable_ipv6", $"{disabled}"));
+
+        Assert.Equal(disabled == 1, _netlink.FindLink("veth0")!.IsIPv6Disabled);
+        Assert.Equal(disabled == 1, _netlink.ListLinks().Single(link => link.Name == "veth0").IsIPv6Disabled);
+    }
 
     [Theory]
     [InlineData("192.0.2.7", 24)]

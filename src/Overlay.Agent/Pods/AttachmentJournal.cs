@@ -23,6 +23,7 @@ internal sealed class AttachmentJournal
     private readonly string _attachments;
     private readonly string _remembered;
     private readonly ConcurrentDictionary<string, Attachment> _byOwner = [];
+    private readonly Dictionary<string, List<string>> _ownersByNamespace = [];
 
     /// <summary>Reads what an earlier process left. What another boot left is forgotten, and its addresses remembered.</summary>
     /// <exception cref="StartRefusedException">The folder cannot be used.</exception>
@@ -49,6 +50,11 @@ internal sealed class AttachmentJournal
 
     public Attachment? Find(string owner) => _byOwner.GetValueOrDefault(owner);
 
+    /// <summary>The attachments of one pod. For the thread that writes.</summary>
+    /// <param name="namespaceId">As <see cref="Attachment.NamespaceId"/>.</param>
+    public IEnumerable<Attachment> OfNamespace(string namespaceId) =>
+        _ownersByNamespace.TryGetValue(namespaceId, out List<string>? owners) ? owners.Select(owner => _byOwner[owner]) : [];
+
     /// <exception cref="IOException">It cannot be written; what was there before stands.</exception>
     public void Write(Attachment attachment)
     {
@@ -58,7 +64,7 @@ internal sealed class AttachmentJournal
         record.AsSpan(text.Length).Fill((byte)' ');
         text.CopyTo(record, 0);
         using (SafeFileHandle file = File.OpenHandle(FileOf(attachment), FileMode.OpenOrCreate, FileAccess.Write, FileShare.ReadWrite)) RandomAccess.Write(file, record, 0);
-        _byOwner[attachment.Owner] = attachment;
+        Keep(attachment);
     }
 
     /// <summary>Removes an attachment, and remembers its addresses for the pod's next one.</summary>
@@ -73,7 +79,7 @@ internal sealed class AttachmentJournal
             File.Move(temporary, RememberedOf(identity), overwrite: true);
         }
         File.Delete(file);
-        _byOwner.TryRemove(attachment.Owner, out _);
+        Forget(attachment.Owner);
     }
 
     /// <summary>What a pod had last; null: nothing is known.</summary>
@@ -112,7 +118,7 @@ internal sealed class AttachmentJournal
         {
             if (JsonSerializer.Deserialize(File.ReadAllBytes(file), AttachmentJson.Default.Attachment) is { } attachment)
             {
-                if (attachment.Boot == boot) _byOwner[attachment.Owner] = attachment;
+                if (attachment.Boot == boot) Keep(attachment);
                 else Remove(attachment);
                 return;
             }
@@ -124,6 +130,26 @@ internal sealed class AttachmentJournal
         // Empty, this process was killed before it made anything. Otherwise the host crashed, and nothing is left of it.
         if (new FileInfo(file).Length > 0) log.LogWarning("{File} was cut short by a crash of the host; it is removed", file);
         File.Delete(file);
+    }
+
+    private void Keep(Attachment attachment)
+    {
+        if (_byOwner.TryGetValue(attachment.Owner, out Attachment? before)) Unlist(before);
+        _byOwner[attachment.Owner] = attachment;
+        if (!_ownersByNamespace.TryGetValue(attachment.NamespaceId, out List<string>? owners)) _ownersByNamespace.Add(attachment.NamespaceId, owners = []);
+        owners.Add(attachment.Owner);
+    }
+
+    private void Forget(string owner)
+    {
+        if (_byOwner.TryRemove(owner, out Attachment? gone)) Unlist(gone);
+    }
+
+    private void Unlist(Attachment attachment)
+    {
+        if (!_ownersByNamespace.TryGetValue(attachment.NamespaceId, out List<string>? owners)) return;
+        owners.Remove(attachment.Owner);
+        if (owners.Count == 0) _ownersByNamespace.Remove(attachment.NamespaceId);
     }
 
     private string FileOf(Attachment attachment) => Path.Combine(_attachments, attachment.HostInterface + Suffix);

@@ -161,6 +161,8 @@ internal sealed class PodFilter : IDisposable
         {
             _tables.Commit(transaction);
             account(changed);
+            // One a transaction: where others made some too, the next look finds another number and reads everything.
+            _generation++;
         }
         catch (LinuxException exception) when (exception.IsAbsent)
         {

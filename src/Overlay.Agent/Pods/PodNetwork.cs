@@ -137,7 +137,7 @@ internal sealed partial class PodNetwork : IDisposable
     }
 
     /// <summary>All interfaces of the pod that an attachment is of.</summary>
-    private Attachment[] PodOf(Attachment attachment) => [.. _journal.All.Where(other => other.NamespaceId == attachment.NamespaceId)];
+    private Attachment[] PodOf(Attachment attachment) => [.. _journal.OfNamespace(attachment.NamespaceId)];
 
     /// <summary>What a pod may send from by each of its interfaces: any address of its own, as a pod answers by whichever way it likes.</summary>
     private static IEnumerable<PodSource> SourcesOf(IEnumerable<Attachment> pod) =>

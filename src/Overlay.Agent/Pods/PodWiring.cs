@@ -64,8 +64,10 @@ internal sealed class PodWiring(Rtnetlink host, NetworkNamespaceFile home, PodBr
             changes.SetUp(index, up: true);
             if (bridge is null) AddHostRoutes(attachment, index, mac, preferredSource, replace: false);
         });
-        using Rtnetlink pod = space.Run(home, () => Enter(attachment));
-        WireInside(attachment, pod);
+        using Rtnetlink pod = space.Run(home, () => new Rtnetlink());
+        Link inside = Find(pod, attachment.Interface);
+        if (inside.IsIPv6Disabled && attachment.Addresses.Any(own => own.Parsed.IsIPv6)) space.Run(home, () => EnableIPv6(attachment));
+        WireInside(attachment, pod, inside.Index);
     }
 
     /// <summary>Removes what there is of an attachment; nothing happens where nothing is.</summary>
@@ -151,18 +153,17 @@ internal sealed class PodWiring(Rtnetlink host, NetworkNamespaceFile home, PodBr
 
     public static IPNetwork HostPrefix(IPAddress address) => new(address, address.AddressFamily == AddressFamily.InterNetworkV6 ? 128 : 32);
 
-    /// <summary>Runs inside the pod's namespace: IPv6 may be off there by default, as some runtimes have it.</summary>
-    private static Rtnetlink Enter(Attachment attachment)
-    {
-        bool hasIPv6 = attachment.Addresses.Any(own => own.Parsed.IsIPv6);
-        string key = $"net/ipv6/conf/{attachment.Interface}/disable_ipv6";
-        if (hasIPv6 && Sysctl.Read(key) == "1" && Sysctl.TrySet(key, "0") is { } refusal) throw new CniException(CniErrorCode.IoFailure, $"IPv6 cannot be enabled in the container: {refusal}");
-        return new Rtnetlink();
-    }
+    /// <summary>
+    /// Runs inside the pod's namespace, where it may be off by default, as some runtimes have it. The setting is read by netlink and touched here only
+    /// where it has to be: the kernel keeps all namespaces' entries of one name below /proc/sys in one chain, and so takes longer the more there are.
+    /// </summary>
+    private static bool EnableIPv6(Attachment attachment) =>
+        Sysctl.TrySet($"net/ipv6/conf/{attachment.Interface}/disable_ipv6", "0") is { } refusal
+            ? throw new CniException(CniErrorCode.IoFailure, $"IPv6 cannot be enabled in the container: {refusal}")
+            : true;
 
-    private void WireInside(Attachment attachment, Rtnetlink pod)
+    private void WireInside(Attachment attachment, Rtnetlink pod, int index)
     {
-        int index = Find(pod, attachment.Interface).Index;
         IReadOnlyList<Route> present = pod.ListRoutes();
         pod.Together(changes => AddInside(attachment, changes, index, present));
     }

@@ -54,6 +54,10 @@ internal static class NetlinkConstants
     public const ushort IFLA_INFO_KIND = 1;
     public const ushort IFLA_INFO_DATA = 2;
     public const ushort IFLA_AF_SPEC = 26;
+    public const ushort IFLA_EXT_MASK = 29;
+    public const uint RTEXT_FILTER_SKIP_STATS = 1 << 3;
+    public const ushort IFLA_INET6_CONF = 2;
+    public const int DEVCONF_DISABLE_IPV6 = 26;
     public const ushort IFLA_INET6_ADDR_GEN_MODE = 8;
     public const byte IN6_ADDR_GEN_MODE_NONE = 1;
     public const ushort IFLA_NET_NS_FD = 28;

@@ -14,4 +14,7 @@ public sealed record Link(int Index, string Name, string Kind, MacAddress Mac, i
 {
     /// <summary>Interface index of the bridge or bond that it is a port of; 0: none.</summary>
     public int Master { get; init; }
+
+    /// <summary>Whether it speaks no IPv6 by its setting <c>disable_ipv6</c>.</summary>
+    public bool IsIPv6Disabled { get; init; }
 }

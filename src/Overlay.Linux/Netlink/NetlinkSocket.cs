@@ -14,7 +14,7 @@ internal delegate T? NetlinkParser<T>(ReadOnlySpan<byte> body)
 internal sealed unsafe class NetlinkSocket : IDisposable
 {
     private const int DeadlineMilliseconds = 10_000;
-    private const int DumpAttempts = 10;
+    private const int MostDumpPauseMilliseconds = 100;
     private const int ReceiveBytes = 1 << 16;
 
     /// <summary>Of whichever socket the thread reads from: what is read is understood before it reads again.</summary>
@@ -158,12 +158,16 @@ internal sealed unsafe class NetlinkSocket : IDisposable
         where T : class
     {
         var results = new List<T>();
-        for (int attempt = 0; attempt < DumpAttempts; attempt++)
+        long started = Stopwatch.GetTimestamp();
+        for (int attempt = 1; ; attempt++)
         {
             if (Run(ref request, NLM_F_DUMP, call, parser, results)) return results;
             results.Clear();
+            if (Stopwatch.GetElapsedTime(started).TotalMilliseconds > DeadlineMilliseconds)
+                throw new LinuxException(call, Errno.EAGAIN, $"the list changed during each of {attempt} attempts to read it");
+            // Whatever changes it, such as a runtime that starts many containers, is not to keep step with the attempts.
+            Thread.Sleep(Random.Shared.Next(Math.Min(1 << Math.Min(attempt, 10), MostDumpPauseMilliseconds)));
         }
-        throw new LinuxException(call, Errno.EAGAIN, $"the list changed during each of {DumpAttempts} attempts to read it");
     }
 
     /// <summary>

@@ -10,21 +10,21 @@ public sealed partial class Rtnetlink
     /// <summary>The interface of a name, or null.</summary>
     public Link? FindLink(string name)
     {
-        NetlinkRequest request = NetlinkRequest.Start(stackalloc byte[NetlinkRequest.BufferBytes], RTM_GETLINK, 0, default(IfInfoMsg));
+        NetlinkRequest request = LinksRequest(stackalloc byte[NetlinkRequest.BufferBytes], 0);
         request.Add(IFLA_IFNAME, name);
-        try
-        {
-            return _socket.Get(ref request, $"get link {name}", ParseLink);
-        }
-        catch (LinuxException exception) when (exception.Errno == Errno.ENODEV)
-        {
-            return null;
-        }
+        return FindLink(ref request, name);
+    }
+
+    /// <summary>The interface of an index, or null.</summary>
+    public Link? FindLink(int index)
+    {
+        NetlinkRequest request = LinksRequest(stackalloc byte[NetlinkRequest.BufferBytes], index);
+        return FindLink(ref request, $"{index}");
     }
 
     public IReadOnlyList<Link> ListLinks()
     {
-        NetlinkRequest request = NetlinkRequest.Start(stackalloc byte[NetlinkRequest.BufferBytes], RTM_GETLINK, 0, default(IfInfoMsg));
+        NetlinkRequest request = LinksRequest(stackalloc byte[NetlinkRequest.BufferBytes], 0);
         return _socket.Dump(ref request, "list links", ParseLink);
     }
 
@@ -60,6 +60,26 @@ public sealed partial class Rtnetlink
         _socket.Execute(ref request, $"set link {index} {(up ? "up" : "down")}");
     }
 
+    private Link? FindLink(ref NetlinkRequest request, string link)
+    {
+        try
+        {
+            return _socket.Get(ref request, $"get link {link}", ParseLink);
+        }
+        catch (LinuxException exception) when (exception.Errno == Errno.ENODEV)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>Asks for links without their counters, which are most of what the kernel would collect and tell.</summary>
+    private static NetlinkRequest LinksRequest(Span<byte> buffer, int index)
+    {
+        NetlinkRequest request = NetlinkRequest.Start(buffer, RTM_GETLINK, 0, new IfInfoMsg { ifi_index = index });
+        request.Add(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
+        return request;
+    }
+
     private static NetlinkRequest LinkRequest(Span<byte> buffer, int index) =>
         NetlinkRequest.Start(buffer, RTM_NEWLINK, 0, new IfInfoMsg { ifi_index = index });
 
@@ -75,6 +95,7 @@ public sealed partial class Rtnetlink
         MacAddress mac = default;
         int mtu = 0;
         int master = 0;
+        bool isIPv6Disabled = false;
         while (attributes.Next())
         {
             switch (attributes.Type)
@@ -84,11 +105,12 @@ public sealed partial class Rtnetlink
                 case IFLA_MASTER: master = (int)attributes.UInt32; break;
                 case IFLA_ADDRESS when attributes.Value.Length == MacAddress.Length: mac = new MacAddress(attributes.Value); break;
                 case IFLA_LINKINFO: kind = ParseKind(attributes.Value); break;
+                case IFLA_AF_SPEC: isIPv6Disabled = ParseIPv6Disabled(attributes.Value); break;
                 default: break;
             }
         }
         bool up = (header.ifi_flags & IFF_UP) != 0;
-        return new Link(header.ifi_index, name, kind, mac, mtu, up, up && (header.ifi_flags & IFF_LOWER_UP) != 0) { Master = master };
+        return new Link(header.ifi_index, name, kind, mac, mtu, up, up && (header.ifi_flags & IFF_LOWER_UP) != 0) { Master = master, IsIPv6Disabled = isIPv6Disabled };
     }
 
     private static string ParseKind(ReadOnlySpan<byte> linkInfo)
@@ -99,5 +121,21 @@ public sealed partial class Rtnetlink
             if (attributes.Type == IFLA_INFO_KIND) return attributes.Text;
         }
         return "";
+    }
+
+    private static bool ParseIPv6Disabled(ReadOnlySpan<byte> families)
+    {
+        var each = new NetlinkAttributes(families);
+        while (each.Next())
+        {
+            if (each.Type != Sockets.AF_INET6) continue;
+            var settings = new NetlinkAttributes(each.Value);
+            while (settings.Next())
+            {
+                if (settings.Type == IFLA_INET6_CONF && settings.Value.Length > DEVCONF_DISABLE_IPV6 * sizeof(int))
+                    return MemoryMarshal.Cast<byte, int>(settings.Value)[DEVCONF_DISABLE_IPV6] != 0;
+            }
+        }
+        return false;
     }
 }
