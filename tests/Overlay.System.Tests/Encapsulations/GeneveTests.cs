@@ -93,10 +93,25 @@ public sealed class GeneveTests
             .Verify(await VerifiedTraffic.RunAsync(pair.Ours, pair.Theirs, options, Plain));
     }
 
-    [Fact]
-    public async Task Geneve_OpenVSwitchThatDemandsAnOption_TalksBothWays()
+    [Theory]
+    [InlineData(UnderlayFamily.Ipv4, "checksum: false")]
+    [InlineData(UnderlayFamily.Ipv6, "zeroChecksumIPv6: [send, receive]")]
+    public async Task Geneve_NoChecksums_TalksWithOpenVSwitchThatSendsNone(UnderlayFamily family, string line)
     {
-        var options = new LabOptions { TunnelPrefix = 30 };
+        var options = new LabOptions { Family = family };
+        TunnelOptions tunnel = Plain with { TunnelLines = [line] };
+        await using OpenVSwitchPeer pair = await OpenVSwitchPeer.CreateAsync(options, tunnel, "options:csum=false");
+
+        (VerifiedTraffic.Rules(pair.Ours, pair.Theirs, options, tunnel) with { HasOuterChecksum = false })
+            .Verify(await VerifiedTraffic.RunAsync(pair.Ours, pair.Theirs, options, tunnel));
+    }
+
+    [Theory]
+    [InlineData(UnderlayFamily.Ipv4)]
+    [InlineData(UnderlayFamily.Ipv6)]
+    public async Task Geneve_OpenVSwitchThatDemandsAnOption_TalksBothWays(UnderlayFamily family)
+    {
+        var options = new LabOptions { Family = family, TunnelPrefix = 30 };
         TunnelOptions tunnel = Plain with
         {
             SegmentLines = ["options: [{ class: 0x0102, type: 1, data: \"11223344\" }]"],
@@ -119,6 +134,9 @@ public sealed class GeneveTests
 
         Assert.Equal(options.OverlayMtu, Assert.Single((await daemon.StatusAsync()).Segments).Mtu);
         if (options.Wire) (VerifiedTraffic.Rules(network.A, network.B, options, tunnel) with { CarriesEthernet = carriesEthernet }).Verify(sent);
-        if (tunnel.Egress != "auto") Assert.Equal(tunnel.Egress, Assert.Single((await daemon.StatusAsync()).Segments).Mode);
+        StatusDocument status = await daemon.StatusAsync();
+        if (tunnel.Egress != "auto") Assert.Equal(tunnel.Egress, Assert.Single(status.Segments).Mode);
+        Assert.NotEqual(0, status.Queues.Sum(queue => queue.EgressOut.SuperPackets));
+        Assert.NotEqual(0, status.Queues.Sum(queue => queue.IngressOut.SuperPackets));
     }
 }

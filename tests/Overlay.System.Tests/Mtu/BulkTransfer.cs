@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using Overlay.SystemTests.Lab;
@@ -62,10 +61,8 @@ internal sealed class BulkTransfer : IDisposable
     public static async Task<long> LostAsync(LabNetwork network)
     {
         const string again = "TcpRetransSegs", twice = "TcpExtTCPDSACKRecvSegs";
-        string[][] counters = [.. (await network.A.Pod.CheckAsync("nstat", "-asz", again, twice)).Split('\n')
-            .Select(line => line.Split(' ', StringSplitOptions.RemoveEmptyEntries))];
-        return Of(again) - Of(twice);
-        long Of(string name) => long.Parse(counters.Single(line => line.FirstOrDefault() == name)[1], CultureInfo.InvariantCulture);
+        Dictionary<string, long> counters = await KernelCounters.ReadAsync(network.A.Pod, again, twice);
+        return counters[again] - counters[twice];
     }
 
     /// <summary>Fails where more was lost than before. What the receiver had twice it may say a moment later.</summary>

@@ -70,10 +70,6 @@ public abstract class SmallUnderlayChecks
     }
 
     /// <summary>Fragments that the far host's kernel has received for reassembly.</summary>
-    private async Task<long> FragmentsAsync()
-    {
-        string counters = await _network.B.Host.CheckAsync("nstat", "-asz", "IpReasmReqds", "Ip6ReasmReqds");
-        return counters.Split('\n').Where(line => line.Contains("ReasmReqds", StringComparison.Ordinal))
-            .Sum(line => long.Parse(line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[1], System.Globalization.CultureInfo.InvariantCulture));
-    }
+    private async Task<long> FragmentsAsync() =>
+        (await KernelCounters.ReadAsync(_network.B.Host, "IpReasmReqds", "Ip6ReasmReqds")).Values.Sum();
 }

@@ -6,7 +6,12 @@ namespace Overlay.SystemTests.Traffic;
 /// <param name="Frames">To put on the underlay, one after another; several where the outer packet is in fragments.</param>
 /// <param name="Inner">What must come out at the device, from its IP header on; null: nothing.</param>
 /// <param name="Reason">By which the daemon must count it; null where it comes out, or the host's kernel has to drop it.</param>
-internal sealed record HostileFrame(byte[][] Frames, byte[]? Inner, string? Reason);
+/// <param name="IsIncomplete">Whether the kernel keeps it for the rest of its packet, which never comes.</param>
+internal sealed record HostileFrame(byte[][] Frames, byte[]? Inner, string? Reason, bool IsIncomplete = false)
+{
+    /// <summary>Whether the host's kernel must refuse it.</summary>
+    public bool IsForTheKernel => Inner is null && Reason is null && !IsIncomplete;
+}
 
 /// <summary>How the tunnel under test wraps.</summary>
 internal enum HostileTunnel
@@ -60,6 +65,7 @@ internal sealed class HostileFrames(Random random, HostileTunnel tunnel, bool ip
             12 => new(Frame(Wrap(inner, innerV6, tag: [0x81, 0, 0, (byte)turn])), null, "ingress-inner-vlan"),
             13 => new(Frame(Wrap(inner, innerV6, device: PlainBytes.Mac("02:00:00:00:00:63"))), null, "ingress-inner-mac"),
             14 => InnerCutShort(inner, innerV6),
+            15 when turn % 2 == 0 => WithoutChecksum(tunnelled, inner),
             _ => new(Frame(tunnelled), inner, null),
         };
     }
@@ -83,12 +89,21 @@ internal sealed class HostileFrames(Random random, HostileTunnel tunnel, bool ip
 
     private HostileFrame WrongChecksum(byte[] tunnelled)
     {
-        byte[][] frames = Frame(tunnelled);
-        int at = 14 + (ipv6 ? 40 : 20) + 6;
-        int checksum = BinaryPrimitives.ReadUInt16BigEndian(frames[0].AsSpan(at));
-        PlainBytes.Word(checksum == 0x1234 ? 0x4321 : 0x1234).CopyTo(frames[0], at);
-        return Lost(frames[0]);
+        byte[] frame = Frame(tunnelled)[0];
+        Span<byte> checksum = ChecksumIn(frame);
+        PlainBytes.Word(BinaryPrimitives.ReadUInt16BigEndian(checksum) == 0x1234 ? 0x4321 : 0x1234).CopyTo(checksum);
+        return Lost(frame);
     }
+
+    /// <summary>Sound over IPv4 (RFC 768); over IPv6 only where it is allowed in so many words (RFC 6935, 4), as it is not here.</summary>
+    private HostileFrame WithoutChecksum(byte[] tunnelled, byte[] inner)
+    {
+        byte[] frame = Frame(tunnelled)[0];
+        ChecksumIn(frame).Clear();
+        return ipv6 ? Lost(frame) : new([frame], inner, null);
+    }
+
+    private Span<byte> ChecksumIn(byte[] frame) => frame.AsSpan(14 + (ipv6 ? 40 : 20) + 6, 2);
 
     private HostileFrame Flags(byte[] inner, bool innerV6, int turn)
     {

@@ -19,8 +19,8 @@ internal static class OuterFragment
         {
             0 => new([first, second], inner, null),
             1 => new([second, first], inner, null),
-            2 => new([first], null, null),
-            _ => new([second], null, null),
+            2 => new([first], null, null, IsIncomplete: true),
+            _ => new([second], null, null, IsIncomplete: true),
         };
     }
 
