@@ -1,5 +1,4 @@
 using System.Net;
-using System.Net.Sockets;
 using Overlay.SystemTests.Lab;
 
 namespace Overlay.SystemTests.Observation;
@@ -44,19 +43,7 @@ public sealed class ObservedPair : IAsyncLifetime
     internal string File(string name) => Path.Combine(_directory.FullName, name);
 
     /// <summary>Asks the first node's monitoring address, from its own host.</summary>
-    internal async Task<(HttpStatusCode Status, string Type, string Text)> GetAsync(string path)
-    {
-        using var handler = new SocketsHttpHandler();
-        handler.ConnectCallback = async (context, cancellation) =>
-        {
-            Socket socket = await A.Host.OpenAsync(() => new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp));
-            await socket.ConnectAsync(IPEndPoint.Parse(Listen), cancellation);
-            return new NetworkStream(socket, ownsSocket: true);
-        };
-        using var http = new HttpClient(handler) { Timeout = Command.ShortDeadline };
-        using HttpResponseMessage response = await http.GetAsync(new Uri($"http://{Listen}{path}"));
-        return (response.StatusCode, response.Content.Headers.ContentType?.ToString() ?? "", await response.Content.ReadAsStringAsync());
-    }
+    internal Task<(HttpStatusCode Status, string Type, string Text)> GetAsync(string path) => MonitoringClient.GetAsync(A.Host, Listen, path);
 
     /// <summary>Runs the client against a daemon.</summary>
     internal static Task<CommandResult> OverlayAsync(OverlayDaemon daemon, params string[] arguments) =>

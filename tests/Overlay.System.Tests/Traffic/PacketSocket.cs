@@ -9,15 +9,23 @@ namespace Overlay.SystemTests.Traffic;
 /// <summary>Puts whole Ethernet frames on an interface, whatever they hold (packet(7)).</summary>
 internal sealed class PacketSocket : IDisposable
 {
+    private const int PacketLevel = 263;
+    private const int VnetHeaderOption = 15;
+
     private readonly Socket _socket = new(AddressFamily.Packet, SocketType.Raw, 0);
 
-    private PacketSocket(int interfaceIndex) => _socket.Bind(new LinkLayerEndPoint(interfaceIndex));
+    private PacketSocket(int interfaceIndex, bool offloads)
+    {
+        if (offloads) _socket.SetRawSocketOption(PacketLevel, VnetHeaderOption, BitConverter.GetBytes(1));
+        _socket.Bind(new LinkLayerEndPoint(interfaceIndex));
+    }
 
     /// <summary>Opens on an interface of a namespace.</summary>
-    public static async Task<PacketSocket> OpenAsync(NetworkNamespace inside, string device)
+    /// <param name="offloads">Whether a virtio-net header of 10 bytes is in front of each frame (PACKET_VNET_HDR).</param>
+    public static async Task<PacketSocket> OpenAsync(NetworkNamespace inside, string device, bool offloads = false)
     {
         int index = int.Parse(await inside.CheckAsync("cat", $"/sys/class/net/{device}/ifindex"), CultureInfo.InvariantCulture);
-        return await inside.OpenAsync(() => new PacketSocket(index));
+        return await inside.OpenAsync(() => new PacketSocket(index, offloads));
     }
 
     /// <summary>Destination and source of a frame on the underlay.</summary>
