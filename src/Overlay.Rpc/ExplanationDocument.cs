@@ -18,6 +18,9 @@ public sealed record ExplainQuestion
     /// <summary>Inner source; null: the device's address.</summary>
     public string? From { get; init; }
 
+    /// <summary>The host's end of the pod's link that it comes by; null: that of the pod whose address the source is, if any.</summary>
+    public string? Interface { get; init; }
+
     /// <summary>IP protocol number; null: an ICMP echo request.</summary>
     public byte? Protocol { get; init; }
 
@@ -62,7 +65,7 @@ public sealed record ArrivalQuestion(IReadOnlyList<string> Packets);
 /// <param name="Segment">Name of the segment.</param>
 /// <param name="Packet">The packet in words.</param>
 /// <param name="Outcome"><c>sent</c>, <c>answered</c> or <c>dropped</c>, by this node.</param>
-/// <param name="DropReason">As in the status; null: nothing was dropped.</param>
+/// <param name="DropReason">As in the status, or <see cref="PodFilter"/>; null: nothing was dropped.</param>
 /// <param name="Stages">In the order that the packet goes through them, up to the one that drops or answers it.</param>
 /// <param name="Route">Null in a bridged segment, and where none covers the destination.</param>
 /// <param name="Outer">The packets on the underlay.</param>
@@ -72,6 +75,9 @@ public sealed record ExplanationDocument(
     string Node, long Revision, string Segment, string Packet, string Outcome, string? DropReason, IReadOnlyList<ExplanationStage> Stages,
     RouteMatch? Route, IReadOnlyList<OuterPacketDocument> Outer, IReadOnlyList<FrameDocument> Answers, IReadOnlyList<ArrivalDocument> Arrivals)
 {
+    /// <summary>The reason of what the host's packet filter drops, before it reaches the device: the source is not that pod's.</summary>
+    public const string PodFilter = "pod-filter";
+
     /// <summary>True where each peer hands all of it to its device, or this node answered it.</summary>
     public bool Delivered => Outcome == "answered" || (Outcome == "sent" && DropReason is null && Arrivals.Count > 0 && Arrivals.All(arrival => arrival.Outcome != "dropped"));
 }

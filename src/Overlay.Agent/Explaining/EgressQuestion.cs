@@ -18,6 +18,11 @@ namespace Overlay.Agent.Explaining;
 /// <param name="HostInterface">The host's end of its link.</param>
 internal readonly record struct PodAddress(IPAddress Address, string Owner, string HostInterface);
 
+/// <summary>What the host's packet filter says of a packet on its way from a pod to the device.</summary>
+/// <param name="HostInterface">That it comes by.</param>
+/// <param name="Takes">Whether the source may come by it.</param>
+internal sealed record SourceVerdict(string HostInterface, bool Takes);
+
 /// <summary>A frame of a segment's device, and what it is tried on.</summary>
 /// <param name="Plan">In force: says why.</param>
 /// <param name="Snapshot">A copy of the one in force.</param>
@@ -25,8 +30,10 @@ internal readonly record struct PodAddress(IPAddress Address, string Owner, stri
 /// <param name="Offload">What the device says of the frame.</param>
 /// <param name="Options">Of the workers.</param>
 /// <param name="Pods">Of this node.</param>
+/// <param name="Filter">Null where it is not known to come from a pod.</param>
 internal sealed record EgressQuestion(
-    NodePlan Plan, ForwardingSnapshot Snapshot, Segment Segment, byte[] Frame, VirtioNetHeader Offload, EgressOptions Options, IReadOnlyList<PodAddress> Pods)
+    NodePlan Plan, ForwardingSnapshot Snapshot, Segment Segment, byte[] Frame, VirtioNetHeader Offload, EgressOptions Options, IReadOnlyList<PodAddress> Pods,
+    SourceVerdict? Filter)
 {
     /// <summary>True where the host's packet filter looks at what pods send.</summary>
     public bool WiresPods => Plan.Options.Pods is not null;

@@ -66,11 +66,17 @@ internal sealed class EgressStages(EgressQuestion trial, EgressTrialResult resul
         }
         if (!IsIp) return true;
         IPAddress source = IpBits.ToAddress(_packet.Source(trial.Frame));
-        if (trial.Pods.FirstOrDefault(pod => pod.Address.Equals(source)) is { Owner: not null } pod)
-            return _stages.Ok(EgressStage.Source, $"{source} is {pod.Owner}'s; the host's packet filter takes it from {pod.HostInterface} only");
+        PodAddress pod = trial.Pods.FirstOrDefault(pod => pod.Address.Equals(source));
+        string whose = pod.Owner is null ? "no pod's of this node" : $"{pod.Owner}'s, behind {pod.HostInterface}";
+        if (trial.Filter is { } filter)
+        {
+            return filter.Takes
+                ? _stages.Ok(EgressStage.Source, $"{source} is {whose}; the host's packet filter takes it from {filter.HostInterface}")
+                : _stages.Refused(EgressStage.Source, $"{source} is {whose}; the host's packet filter does not take it from {filter.HostInterface} ({ExplanationDocument.PodFilter})");
+        }
         return _stages.None(
             EgressStage.Source, trial.WiresPods
-                ? $"{source} is no pod's of this node: the host's packet filter drops it at a pod's interface, and takes it from elsewhere"
+                ? $"{source} is no pod's of this node: the host's packet filter drops it at a pod's interface (--by), and takes it from elsewhere"
                 : "a routed segment takes any source from its device");
     }
 

@@ -36,6 +36,12 @@ internal sealed class Explainer(Node node, PodWorker? pods)
         snapshot = TrialSnapshot.Of(snapshot);
         EgressQuestion question = Compose(asked, plan, snapshot, options);
         EgressTrialResult result = Try(question, options);
+        if (question.Filter is { Takes: false })
+        {
+            var refused = new EgressStages(question, result);
+            return new ExplanationDocument(
+                plan.Options.Node, snapshot.Revision, question.Segment.Name, FrameText.Of(question.Frame), "dropped", ExplanationDocument.PodFilter, refused.Tell(), null, [], [], []);
+        }
         EgressTrialResult onWire = result.Trains.Any(train => train.Train.Kind == TrainKind.TunnelSuperPacket)
             ? Try(question with { Segment = TrialSnapshot.Of(snapshot).Segments[question.Segment.Index] }, options with { TunnelSuperPackets = TunnelOffload.None })
             : result;
@@ -76,7 +82,8 @@ internal sealed class Explainer(Node node, PodWorker? pods)
             byte[] given = Bytes(text);
             if (given.Length > FrameBatch.MaxFrameLength)
                 throw new QuestionRefusedException($"a frame of {given.Length} bytes is more than a device delivers, which is {FrameBatch.MaxFrameLength}");
-            return new EgressQuestion(plan, snapshot, Choose(asked.Segment, snapshot, Destination(given)), given, default, options, addresses);
+            return new EgressQuestion(
+                plan, snapshot, Choose(asked.Segment, snapshot, Destination(given)), given, default, options, addresses, Filter(asked.Interface, Source(given), plan, addresses));
         }
         IPAddress to = Address(asked.To, "destination") ?? throw new QuestionRefusedException("the destination is missing; give --to ADDRESS, or a frame");
         Segment segment = Choose(asked.Segment, snapshot, IpBits.V6OrMapped(to));
@@ -85,7 +92,21 @@ internal sealed class Explainer(Node node, PodWorker? pods)
             ?? throw new QuestionRefusedException($"{planned.Device} has no address of the family of {to}, so the source is not known; give --from ADDRESS");
         (byte[] frame, VirtioNetHeader offload) = new PacketComposer(asked, from, to).Compose(
             Mac(asked.ToMac) ?? DefaultDestination(segment, to), Mac(asked.FromMac) ?? segment.DeviceMac);
-        return new EgressQuestion(plan, snapshot, segment, frame, offload, options, addresses);
+        return new EgressQuestion(plan, snapshot, segment, frame, offload, options, addresses, Filter(asked.Interface, from, plan, addresses));
+    }
+
+    /// <summary>What the kernel's packet filter, which live packets of pods go through, says of the source.</summary>
+    private static SourceVerdict? Filter(string? hostInterface, IPAddress? source, NodePlan plan, PodAddress[] addresses)
+    {
+        if (plan.Options.Pods is not { } options)
+        {
+            return hostInterface is null ? null
+                : throw new QuestionRefusedException($"this node wires no pods, so nothing looks at what comes by '{hostInterface}'; leave --by out");
+        }
+        if (hostInterface is not null && !Array.Exists(addresses, pod => pod.HostInterface == hostInterface))
+            throw new QuestionRefusedException($"'{hostInterface}' is no pod's end on this host; 'overlay pods' lists them");
+        if (source is null || (hostInterface ?? Array.Find(addresses, pod => pod.Address.Equals(source)).HostInterface) is not { } way) return null;
+        return new SourceVerdict(way, PodFilter.Takes(source, way, options.Bridge is not null));
     }
 
     private IEnumerable<PodAddress> Pods() =>
@@ -114,6 +135,9 @@ internal sealed class Explainer(Node node, PodWorker? pods)
         if (InnerPacket.TryParse(frame, out InnerPacket packet) != WireStatus.Ok) return null;
         return packet.IsIpv4 ? IpBits.Mapped(packet.DestinationV4) : packet.IsIpv6 ? packet.DestinationV6 : null;
     }
+
+    private static IPAddress? Source(byte[] frame) =>
+        InnerPacket.TryParse(frame, out InnerPacket packet) == WireStatus.Ok && (packet.IsIpv4 || packet.IsIpv6) ? IpBits.ToAddress(packet.Source(frame)) : null;
 
     private static MacAddress DefaultDestination(Segment segment, IPAddress to)
     {

@@ -68,6 +68,10 @@ internal sealed class StageList(DropReason? drop, bool isAnswered)
 
     public bool Changed(EgressStage stage, string text, params string[] details) => Add(stage, "changed", text, details);
 
+    /// <summary>Dropped by the host, not by the packet path.</summary>
+    /// <returns>False: the packet is done with.</returns>
+    public bool Refused(EgressStage stage, string text) => !Add(stage, "dropped", text, []);
+
     /// <summary>There was nothing to do.</summary>
     public bool None(EgressStage stage, string text) => Add(stage, "none", text, []);
 

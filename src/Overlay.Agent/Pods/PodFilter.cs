@@ -130,6 +130,20 @@ internal sealed class PodFilter : IDisposable
         Replace([.. _sources]);
     }
 
+    /// <summary>Asks the kernel's table, as it is now, whether what pods send may come from an address; where the table is gone, nothing looks.</summary>
+    /// <param name="source">Of an IP packet.</param>
+    /// <param name="hostInterface">The host's end that it comes by.</param>
+    /// <param name="isBridged">Whether pods are on a bridge.</param>
+    /// <exception cref="LinuxException">The kernel does not tell.</exception>
+    public static bool Takes(IPAddress source, string hostInterface, bool isBridged)
+    {
+        if (!hostInterface.StartsWith(Attachment.InterfacePrefix, StringComparison.Ordinal) || LinkLocalV6.Contains(source) || Unspecified6.Contains(source)) return true;
+        using var tables = new NfTables();
+        NfFamily family = isBridged ? NfFamily.Bridge : NfFamily.Inet;
+        return tables.ListRules(family, Table).Count == 0
+            || tables.ListElements(family, Table, source.AddressFamily == AddressFamily.InterNetwork ? Sources4 : Sources6).Contains((source, hostInterface));
+    }
+
     /// <summary>Removes the table.</summary>
     public void Remove()
     {

@@ -18,6 +18,11 @@ internal static class ExplainCommand
     {
         var to = new Option<IPAddress?>("--to") { Description = "Inner destination.", HelpName = "ADDRESS", CustomParser = RouteCommand.ParseAddress };
         var from = new Option<IPAddress?>("--from") { Description = "Inner source; default: the device's address.", HelpName = "ADDRESS", CustomParser = RouteCommand.ParseAddress };
+        var by = new Option<string?>("--by")
+        {
+            Description = "The pod's end on this host that it comes by (see 'overlay pods'); default: that of the pod whose address the source is.",
+            HelpName = "INTERFACE",
+        };
         var protocol = new Option<byte?>("--proto") { Description = "tcp, udp, icmp or a number; default: icmp.", HelpName = "NAME", CustomParser = RouteCommand.ParseProtocol };
         var sourcePort = new Option<ushort?>("--sport") { Description = "Of TCP and UDP; default: 40000.", HelpName = "PORT" };
         var destinationPort = new Option<ushort?>("--dport") { Description = "Of TCP and UDP; default: 80.", HelpName = "PORT" };
@@ -44,7 +49,7 @@ internal static class ExplainCommand
         ecn.CompletionSources.Add([.. EcnNames]);
         var command = new Command("explain", "Explain what would become of a packet, stage by stage; ends with 0 where it is delivered, 2 where it is dropped.")
         {
-            from, to, protocol, sourcePort, destinationPort, length, dontFragment, ecn, dscp, hops, size, mss, segment, fromMac, toMac, read, at, hex, json, socket,
+            from, to, by, protocol, sourcePort, destinationPort, length, dontFragment, ecn, dscp, hops, size, mss, segment, fromMac, toMac, read, at, hex, json, socket,
         };
         command.Validators.Add(result =>
         {
@@ -65,6 +70,7 @@ internal static class ExplainCommand
                 Frame = frame,
                 To = parsed.GetValue(to)?.ToString(),
                 From = parsed.GetValue(from)?.ToString(),
+                Interface = parsed.GetValue(by),
                 Protocol = parsed.GetValue(protocol),
                 SourcePort = parsed.GetValue(sourcePort),
                 DestinationPort = parsed.GetValue(destinationPort),

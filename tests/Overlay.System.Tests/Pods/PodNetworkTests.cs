@@ -183,6 +183,15 @@ public sealed class PodNetworkTests(PodLabFixture fixture) : IClassFixture<PodLa
         string table = await A.Node.Host.CheckAsync("nft", "list", "chain", "inet", "overlay-pods", "prerouting");
         Assert.Matches(@"ip saddr \. iifname != @sources4 counter packets [1-9]", table);
         Assert.Matches(@"ip6 saddr \. iifname != @sources6 counter packets [1-9]", table);
+        string end = (string)JsonNode.Parse(await ClientAsync("pods", "--json"))!["pods"]!.AsArray().Single(pod => (string)pod!["containerId"]! == spoofer.ContainerId)!["hostInterface"]!;
+        foreach ((string from, string to) in victim.Addresses.Zip(other.Addresses))
+        {
+            string own = await ClientAsync("explain", "--from", from, "--to", to, "--json");
+            CommandResult spoofed = await Command.RunAsync(
+                Deadline, null, Repository.Client, "explain", "--from", from, "--to", to, "--by", end, "--json", "--socket", A.Daemon.Socket);
+            Assert.Equal("ok", (string)Stage(own)["outcome"]!);
+            Assert.Equal((2, "dropped", "pod-filter"), (spoofed.ExitCode, (string)Stage(spoofed.Output)["outcome"]!, (string)JsonNode.Parse(spoofed.Output)!["dropReason"]!));
+        }
         Assert.Equal(A.Node.OverlayMtu, (int)JsonNode.Parse(await target.Space.CheckAsync("ip", "-j", "link", "show", "eth0"))![0]!["mtu"]!);
     }
 
@@ -316,20 +325,22 @@ public sealed class PodNetworkTests(PodLabFixture fixture) : IClassFixture<PodLa
     {
         (TestPod pod, CniOutcome added) = await A.AddPodAsync("K8S_POD_NAMESPACE=shop;K8S_POD_NAME=cart-0;K8S_POD_UID=1234");
 
-        string list = await AskAsync("pods");
+        string list = await ClientAsync("pods");
         Assert.Matches(@"POD +ADDRESSES +NODE +INTERFACE +HOST +OWNER +SINCE", list);
         Assert.Matches($@"shop/cart-0 +{added.Addresses[0]}/32 {added.Addresses[1]}/128 +node-a +eth0 +ovp[0-9a-f]+ +overlay/{pod.ContainerId}/eth0 +20", list);
         foreach (string what in new[] { "shop/cart-0", "cart-0", added.Addresses[0], added.Addresses[1], pod.ContainerId })
         {
-            string shown = await AskAsync("pod", "show", what);
+            string shown = await ClientAsync("pod", "show", what);
             Assert.Matches(@"pod uid +1234", shown);
             Assert.Matches($"namespace +{pod.Path}", shown);
         }
         CommandResult absent = await Command.RunAsync(Deadline, null, Repository.Client, "pod", "show", "nobody", "--socket", A.Daemon.Socket);
         Assert.Equal((1, "", "overlay: no pod 'nobody'; 'overlay pods' lists them\n"), (absent.ExitCode, absent.Output, absent.Errors));
-
-        Task<string> AskAsync(params string[] words) => Command.CheckAsync(Deadline, null, Repository.Client, [.. words, "--socket", A.Daemon.Socket]);
     }
+
+    private static JsonNode Stage(string explained) => JsonNode.Parse(explained)!["stages"]!.AsArray().Single(stage => (string)stage!["name"]! == "anti-spoofing")!;
+
+    private Task<string> ClientAsync(params string[] words) => Command.CheckAsync(Deadline, null, Repository.Client, [.. words, "--socket", A.Daemon.Socket]);
 
     private static JsonObject Checking(JsonNode result)
     {
