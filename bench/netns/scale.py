@@ -86,11 +86,18 @@ def run(options, stack):
             stack.callback(contestants[-1].close)
     rows = []
     for number in range(options.rounds):
+        started = []
         for contestant in contestants:
-            contestant.restart(generator)
+            try:
+                contestant.restart(generator)
+                started.append(contestant)
+            except LabError as error:
+                note(f"  {contestant.variant}, {contestant.peers} peers: {error}")
+                rows.append({"round": number, "workload": "start", "variant": contestant.variant,
+                             "peers": contestant.peers, "flows": 0, "error": str(error)})
         # Each round begins with another one, so that none always follows the same one.
         turn = number % len(contestants)
-        order = contestants[turn:] + contestants[:turn]
+        order = [contestant for contestant in contestants[turn:] + contestants[:turn] if contestant in started]
         for workload in WORKLOADS:
             for flows in FLOWS:
                 note(f"round {number + 1}/{options.rounds} {workload} {flows} flows")
@@ -193,7 +200,7 @@ def main():
     for name, content in (("scale.json", json.dumps(results, indent=1)), ("scale.md", text)):
         with open(os.path.join(options.output, name), "w") as file:
             file.write(content + "\n")
-    largest = max(row["rss_mb"] for row in rows if "rss_mb" in row)
+    largest = max((row["rss_mb"] for row in rows if "rss_mb" in row), default=0)
     if largest > MOST_MEMORY_MB:
         note(f"a daemon needs {largest} MB, more than {MOST_MEMORY_MB} MB")
         return 1

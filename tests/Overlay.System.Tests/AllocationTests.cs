@@ -1,6 +1,7 @@
 using System.Globalization;
 using Overlay.Rpc;
 using Overlay.SystemTests.Lab;
+using Overlay.SystemTests.Setups;
 using Overlay.SystemTests.Traffic;
 using Xunit.Abstractions;
 
@@ -24,33 +25,47 @@ public sealed class AllocationTests(ITestOutputHelper output)
     private const long MostGrowth = 8_000_000;
 
     [Theory]
-    [InlineData("udp-gso")]
-    [InlineData("tunnel-gso")]
-    public async Task Forwarding_BulkTcpAndUdp_NeitherAllocatesNorCollects(string egress)
+    [InlineData((int)HostileTunnel.Vxlan, "udp-gso")]
+    [InlineData((int)HostileTunnel.Vxlan, "tunnel-gso")]
+    [InlineData((int)HostileTunnel.Geneve, "tunnel-gso")]
+    [InlineData((int)HostileTunnel.IpInIp, "auto")]
+    public async Task Forwarding_BulkTcpAndUdp_NeitherAllocatesNorCollects(int kind, string egress)
     {
         await using LabNetwork network = await LabNetwork.CreateAsync(new LabOptions());
-        var tunnel = new TunnelOptions { Egress = egress };
-        OverlayDaemon daemon = await network.StartDaemonAsync(network.A, tunnel);
-        await network.StartDaemonAsync(network.B, tunnel);
+        TunnelOptions tunnel = Encapsulation.Of((HostileTunnel)kind) with { Egress = egress };
+        OverlayDaemon near = await network.StartDaemonAsync(network.A, tunnel);
+        OverlayDaemon far = await network.StartDaemonAsync(network.B, tunnel);
         await LoadAsync(network, WarmUpSeconds);
+        DaemonMemory[] before = await Task.WhenAll(IdleAsync(near), IdleAsync(far));
+
+        RuntimeMemory? nearLoaded = null;
+        RuntimeMemory farLoaded = await RuntimeEvents.ObserveAsync(far.ProcessId, async _ =>
+            nearLoaded = await RuntimeEvents.ObserveAsync(near.ProcessId, _ => LoadAsync(network, LoadSeconds)));
+
+        await CheckAsync("sender of the stream", near, before[0], nearLoaded!);
+        await CheckAsync("receiver of the stream", far, before[1], farLoaded);
+    }
+
+    private static async Task<DaemonMemory> IdleAsync(OverlayDaemon daemon)
+    {
         RuntimeMemory idle = await RuntimeEvents.ObserveAsync(daemon.ProcessId, events => events.ReportsAsync(IdleReports));
-        long packetsBefore = Packets(await daemon.StatusAsync());
-        long residentBefore = daemon.ResidentBytes;
+        return new DaemonMemory(idle, Packets(await daemon.StatusAsync()), daemon.ResidentBytes);
+    }
 
-        RuntimeMemory loaded = await RuntimeEvents.ObserveAsync(daemon.ProcessId, _ => LoadAsync(network, LoadSeconds));
-
-        long packets = Packets(await daemon.StatusAsync()) - packetsBefore;
+    private async Task CheckAsync(string end, OverlayDaemon daemon, DaemonMemory before, RuntimeMemory loaded)
+    {
+        long packets = Packets(await daemon.StatusAsync()) - before.Packets;
         long resident = daemon.ResidentBytes;
         string figures = string.Create(
             CultureInfo.InvariantCulture,
-            $"{packets} packets, {loaded.Collections} collections, {resident} bytes resident, {residentBefore} before; allocated in each second: {string.Join(' ', loaded.Allocated)}, idle: {string.Join(' ', idle.Allocated)}");
+            $"{end}: {packets} packets, {loaded.Collections} collections, {resident} bytes resident, {before.Resident} before; allocated in each second: {string.Join(' ', loaded.Allocated)}, idle: {string.Join(' ', before.Idle.Allocated)}");
         output.WriteLine(figures);
         Assert.True(packets >= LeastPackets, figures);
         Assert.True(loaded.Collections == 0, figures);
         // The first report of a session carries what it cost to begin.
-        double reporting = idle.Allocated.Skip(1).Max();
+        double reporting = before.Idle.Allocated.Skip(1).Max();
         Assert.True(loaded.Allocated.Sum() <= loaded.Allocated.Count * reporting + Slack, figures);
-        Assert.True(resident <= MostResident && resident - residentBefore <= MostGrowth, figures);
+        Assert.True(resident <= MostResident && resident - before.Resident <= MostGrowth, figures);
     }
 
     /// <summary>Both ways at a time, so that the daemon sends and receives super-packets and datagrams.</summary>
@@ -59,4 +74,6 @@ public sealed class AllocationTests(ITestOutputHelper output)
         Iperf.UdpAsync(network.B.Pod, network.A.Pod, network.A.Pod4, seconds, DatagramBitsPerSecond));
 
     private static long Packets(StatusDocument status) => status.Queues.Sum(queue => queue.EgressOut.Packets + queue.IngressOut.Packets);
+
+    private sealed record DaemonMemory(RuntimeMemory Idle, long Packets, long Resident);
 }
