@@ -55,7 +55,7 @@ internal sealed partial class Daemon(string file, ILoggerFactory logs) : IDispos
         try
         {
             // The socket goes first: it keeps a second daemon from touching the first one's devices.
-            var monitoring = new Monitoring();
+            var monitoring = new Monitoring("overlayd");
             await using LocalApiServer api = await LocalApiServer.StartAsync(plan.Options.ApiSocket, monitoring, logs).ConfigureAwait(false);
             await using HttpEndpoint? endpoint = await monitoring.ListenAsync(plan.Options.Metrics.Listen?.Value, logs).ConfigureAwait(false);
             using ControlAgent? control = plan.Options.Control is null ? null : new ControlAgent(plan, AnnounceControl, WorkerDied, _log);
@@ -85,7 +85,7 @@ internal sealed partial class Daemon(string file, ILoggerFactory logs) : IDispos
                 if (_pods is not null) await _pods.DisposeAsync().ConfigureAwait(false);
             }
         }
-        catch (Exception exception) when (exception is LinuxException or StartRefusedException)
+        catch (Exception exception) when (exception is LinuxException or StartRefusedException or ListenException)
         {
             _log.LogCritical("cannot run: {Problem}", exception.Message);
             return ExitCode.Failed;

@@ -1,6 +1,5 @@
 using Microsoft.Extensions.Logging;
 using OpenTelemetry.Metrics;
-using Overlay.Agent.Api;
 using Overlay.Agent.Capture;
 using Overlay.Agent.Configuration;
 using Overlay.Agent.Control;
@@ -8,6 +7,7 @@ using Overlay.Agent.Health;
 using Overlay.Agent.Metrics;
 using Overlay.Agent.Pods;
 using Overlay.Agent.Status;
+using Overlay.Rpc.Hosting;
 using Overlay.Rpc.Telemetry;
 
 namespace Overlay.Agent;
@@ -35,7 +35,7 @@ internal sealed class NodeObservation : IDisposable
         _alarms = new AlarmCaptures(_health, _captures, options.Capture.Alarms?.Value, log);
         _metrics = new NodeMetrics(node, control, _health, _captures, options.Metrics.PeerLimit);
         _otlp = options.Metrics.Otlp is { } collector ? OtlpExport.Start(collector, options.Node, StatusReporter.Version) : null;
-        _serving = monitoring.Serve(_exporter, _health);
+        _serving = monitoring.Serve(_exporter, _health.Report);
     }
 
     /// <summary>Sees whoever wires pods from now on, and makes what the local API answers.</summary>

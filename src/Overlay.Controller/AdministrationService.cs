@@ -21,6 +21,7 @@ internal sealed class AdministrationService(IControlStore store, StateCache cach
         var service = ControlReflection.Descriptor.FindTypeByName<ServiceDescriptor>("Administration");
         Change<CreateNetworkRequest>("CreateNetwork", request => request.DryRun, (request, end) => _networks.CreateAsync(request.Network, end));
         Change<AddPoolRequest>("AddPool", request => request.DryRun, (request, end) => _networks.AddPoolAsync(request.Network, request.Pool, end));
+        Change<SetMtuRequest>("SetMtu", request => request.DryRun, (request, end) => _networks.SetMtuAsync(request.Network, request.Mtu, end));
         Change<DeleteNetworkRequest>("DeleteNetwork", request => request.DryRun, (request, end) => _networks.DeleteAsync(request.Name, request.Force, end));
         Change<DrainNodeRequest>("DrainNode", request => request.DryRun, (request, end) => _nodes.DrainAsync(request.Name, !request.Undo, end));
         Change<RemoveNodeRequest>("RemoveNode", request => request.DryRun, (request, end) => _nodes.RemoveAsync(request.Name, request.Force, end));

@@ -12,8 +12,10 @@ internal sealed class Callers(TlsFiles? tls, ILogger log)
 {
     private const string Local = "the local administrator";
 
-    /// <summary>By connection, for the certificate is the connection's.</summary>
-    private readonly ConditionalWeakTable<X509Certificate2, CertificateIdentity> _known = [];
+    /// <summary>By connection, for the certificate is the connection's; good as long as the authorities are the same.</summary>
+    private readonly ConditionalWeakTable<X509Certificate2, Known> _known = [];
+
+    private sealed record Known(CertificateIdentity Identity, TlsMaterial Ours);
 
     /// <exception cref="GrpcException">The caller is not this node.</exception>
     public void RequireNode(GrpcCall call, string node)
@@ -41,12 +43,14 @@ internal sealed class Callers(TlsFiles? tls, ILogger log)
     private CertificateIdentity Identify(GrpcCall call)
     {
         X509Certificate2? certificate = call.ClientCertificate;
-        if (certificate is not null && _known.TryGetValue(certificate, out CertificateIdentity? known) && DateTime.Now < certificate.NotAfter) return known;
-        if (CertificateCheck.Refusal(certificate, tls!.Current.Authorities, DateTimeOffset.UtcNow) is { } refusal)
+        TlsMaterial ours = tls!.Current;
+        if (certificate is not null && _known.TryGetValue(certificate, out Known? known) && ReferenceEquals(known.Ours, ours) && DateTime.Now < certificate.NotAfter)
+            return known.Identity;
+        if (CertificateCheck.Refusal(certificate, ours.Authorities, DateTimeOffset.UtcNow) is { } refusal)
             throw Refuse(call, GrpcStatusCode.Unauthenticated, refusal);
         CertificateIdentity identity = CertificateIdentity.Read(certificate!)
             ?? throw Refuse(call, GrpcStatusCode.Unauthenticated, $"the certificate of '{certificate!.Subject}' is of no node, controller or administrator; make one with 'overlay pki'");
-        _known.AddOrUpdate(certificate!, identity);
+        _known.AddOrUpdate(certificate!, new Known(identity, ours));
         return identity;
     }
 

@@ -6,8 +6,9 @@ namespace Overlay.Controller;
 /// <param name="Listen">Where nodes and administrators are served over TCP; null: nowhere.</param>
 /// <param name="Tls">Null exactly where <paramref name="Listen"/> is.</param>
 /// <param name="Socket">Unix socket for administration.</param>
+/// <param name="Metrics">Where metrics and health are told in clear text; null: nowhere.</param>
 internal sealed record ControllerOptions(
-    StoreOptions Store, IPEndPoint? Listen, TlsPaths? Tls, string Socket, NodeLeaseOptions Nodes, ControllerLimits Limits);
+    StoreOptions Store, IPEndPoint? Listen, TlsPaths? Tls, string Socket, NodeLeaseOptions Nodes, ControllerLimits Limits, IPEndPoint? Metrics);
 
 internal sealed record TlsPaths(string Certificate, string Key, string Authority);
 

@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Net;
 
 namespace Overlay.Controller;
@@ -23,7 +22,7 @@ internal sealed class ControllerOptionsReader(ConfigurationProblems problems)
     private ControllerOptions Read(YamlSection root)
     {
         StoreOptions store = ReadStore(root.Section("store"));
-        Located<IPEndPoint>? listen = root.Optional<IPEndPoint>("listen", ListenAddress);
+        Located<IPEndPoint>? listen = root.Optional<IPEndPoint>("listen", ConfigurationValues.EndPoint("0.0.0.0:7443", "\"[::]:7443\""));
         Located<string> socket = root.OrDefault<string>("socket", Rpc.ControllerApi.DefaultSocket, ConfigurationValues.SocketPath);
         YamlSection tlsSection = root.Section("tls");
         TlsPaths? tls = listen is null ? null : ReadTls(tlsSection);
@@ -39,10 +38,14 @@ internal sealed class ControllerOptionsReader(ConfigurationProblems problems)
         Located<int> bytes = limits.OrDefault("requestBytes", 256 << 10, ConfigurationValues.Integer(1 << 10, 64 << 20));
         Located<int> streams = limits.OrDefault("streamsPerClient", 4, ConfigurationValues.Integer(1, 1000));
         limits.RefuseUnknownKeys();
+
+        YamlSection metricsSection = root.Section("metrics");
+        Located<IPEndPoint>? metrics = metricsSection.Optional<IPEndPoint>("listen", ConfigurationValues.EndPoint("127.0.0.1:9480", "\"[::1]:9480\""));
+        metricsSection.RefuseUnknownKeys();
         root.RefuseUnknownKeys();
         return new ControllerOptions(
             store, listen?.Value, tls, socket, new NodeLeaseOptions(TimeSpan.FromSeconds(lease.Value), TimeSpan.FromSeconds(grace.Value)),
-            new ControllerLimits(bytes, streams));
+            new ControllerLimits(bytes, streams), metrics?.Value);
     }
 
     private StoreOptions ReadStore(YamlSection section)
@@ -75,13 +78,6 @@ internal sealed class ControllerOptionsReader(ConfigurationProblems problems)
         Located<string>? key = section.Required<string>("key", "/etc/overlay/controller.key", ConfigurationValues.FilePath);
         Located<string>? authority = section.Required<string>("authority", "/etc/overlay/ca.pem", ConfigurationValues.FilePath);
         return certificate is { } c && key is { } k && authority is { } a ? new TlsPaths(c, k, a) : null;
-    }
-
-    private static Refusal? ListenAddress(string text, out IPEndPoint value)
-    {
-        bool good = IPEndPoint.TryParse(text, out IPEndPoint? parsed) && text.EndsWith($":{parsed.Port.ToString(CultureInfo.InvariantCulture)}", StringComparison.Ordinal);
-        value = parsed ?? new IPEndPoint(IPAddress.Any, 0);
-        return good ? null : new Refusal($"'{text}' is no address with a port", "write it as 0.0.0.0:7443 or [::]:7443");
     }
 
     private static Refusal? EtcdEndpoint(string text, out Uri value)

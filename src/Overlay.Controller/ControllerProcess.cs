@@ -9,6 +9,7 @@ using Overlay.Control.Stores.Sqlite;
 using Overlay.Rpc.Grpc;
 using Overlay.Rpc.Hosting;
 using Overlay.Rpc.Security;
+using Overlay.Rpc.Telemetry;
 
 namespace Overlay.Controller;
 
@@ -25,6 +26,10 @@ internal sealed class ControllerProcess(ControllerOptions options, ILoggerFactor
 
     private readonly ILogger _log = logs.CreateLogger("overlay-controller");
 
+    private readonly StreamLimits _streams = new(options.Limits.StreamsPerClient);
+
+    private readonly StoreTroubles _troubles = new();
+
     /// <returns>True after a signal; false where it could not run.</returns>
     public async Task<bool> RunAsync()
     {
@@ -36,22 +41,34 @@ internal sealed class ControllerProcess(ControllerOptions options, ILoggerFactor
         {
             TlsFiles? tls = options.Tls is { } paths ? new TlsFiles(paths.Certificate, paths.Key, paths.Authority) : null;
             if (tls is not null) CheckOwn(tls);
+            var monitoring = new Monitoring("overlay-controller");
+            await using HttpEndpoint? endpoint = await monitoring.ListenAsync(options.Metrics, logs).ConfigureAwait(false);
             await using IControlStore store = OpenStore(options.Store);
             var cache = new StateCache();
+            var health = new ControllerHealth(cache, tls, _troubles);
             var whole = new TaskCompletionSource();
             Task[] work =
             [
-                RepeatAsync("the store cannot be followed", TimeSpan.Zero, () => cache.FollowAsync(store, () => whole.TrySetResult(), end.Token), end.Token),
+                RepeatAsync(StoreTroubles.Follow, TimeSpan.Zero, () => cache.FollowAsync(store, Known, end.Token), end.Token),
                 LookAsync(new NodeMonitor(store, cache, options.Nodes, _log), whole.Task, end.Token),
                 CompactAsync(store, cache, end.Token),
             ];
+            using var metrics = new ControllerMetrics(cache, health, _streams);
+            using var exporter = new PrometheusExporter(ControllerMetrics.IsExported);
+            using IDisposable told = monitoring.Serve(exporter, health.Report);
             if (await Task.WhenAny(whole.Task, Task.Delay(Timeout.Infinite, end.Token)).ConfigureAwait(false) == whole.Task)
-                await ServeAsync(store, cache, tls, notification, end.Token).ConfigureAwait(false);
+                await ServeAsync(store, cache, tls, health, metrics, notification, end.Token).ConfigureAwait(false);
             notification.Stopping();
             await Task.WhenAll(work).ConfigureAwait(false);
             return true;
+
+            void Known()
+            {
+                Works(StoreTroubles.Follow);
+                whole.TrySetResult();
+            }
         }
-        catch (Exception exception) when (exception is StoreException or TlsFileException or SocketFileException or IOException or UnauthorizedAccessException)
+        catch (Exception exception) when (exception is StoreException or TlsFileException or SocketFileException or ListenException or IOException or UnauthorizedAccessException)
         {
             _log.LogCritical("cannot run: {Problem}", exception.Message);
             await end.CancelAsync().ConfigureAwait(false);
@@ -59,29 +76,31 @@ internal sealed class ControllerProcess(ControllerOptions options, ILoggerFactor
         }
     }
 
-    private async Task ServeAsync(IControlStore store, StateCache cache, TlsFiles? tls, ServiceNotification notification, CancellationToken end)
+    private async Task ServeAsync(IControlStore store, StateCache cache, TlsFiles? tls, ControllerHealth health, ControllerMetrics metrics, ServiceNotification notification, CancellationToken end)
     {
         var leases = new BlockLeases(store, cache: cache);
         Directory.CreateDirectory(Path.GetDirectoryName(options.Socket)!);
-        await using GrpcServer local = await GrpcServer.ListenAsync(options.Socket, Routes(store, cache, leases, null), logs).ConfigureAwait(false);
+        await using GrpcServer local = await GrpcServer.ListenAsync(options.Socket, Routes(store, cache, leases, null, metrics), logs).ConfigureAwait(false);
         await using GrpcServer? remote = tls is null
             ? null
-            : await GrpcServer.ListenAsync(options.Listen!, tls.ForServer, Routes(store, cache, leases, tls), logs).ConfigureAwait(false);
+            : await GrpcServer.ListenAsync(options.Listen!, tls.ForServer, Routes(store, cache, leases, tls, metrics), logs).ConfigureAwait(false);
         _log.LogInformation(
             "ready: {Store} at revision {Revision}, {Networks} networks and {Nodes} nodes; listens on {Listen} and {Socket}",
             store.Name, cache.Revision, cache.Networks.Count, cache.Nodes.Count, remote?.EndPoint?.ToString() ?? "no TCP address", options.Socket);
+        health.Serves(true);
         notification.Ready();
         await Task.Delay(Timeout.Infinite, end).ContinueWith(_ => { }, TaskScheduler.Default).ConfigureAwait(false);
+        health.Serves(false);
         _log.LogInformation("stopping");
         await local.StopAsync(StopPatience).ConfigureAwait(false);
         if (remote is not null) await remote.StopAsync(StopPatience).ConfigureAwait(false);
     }
 
-    private GrpcRoutes Routes(IControlStore store, StateCache cache, BlockLeases leases, TlsFiles? tls)
+    private GrpcRoutes Routes(IControlStore store, StateCache cache, BlockLeases leases, TlsFiles? tls, ControllerMetrics metrics)
     {
-        var routes = new GrpcRoutes(new GrpcLimits(options.Limits.RequestBytes));
+        var routes = new GrpcRoutes(new GrpcLimits(options.Limits.RequestBytes)) { Completed = metrics.Count };
         var callers = new Callers(tls, _log);
-        new NodeService(store, cache, leases, new BlockLending(store, cache), callers, new StreamLimits(options.Limits.StreamsPerClient), options.Nodes, _log).AddTo(routes);
+        new NodeService(store, cache, leases, new BlockLending(store, cache), callers, _streams, options.Nodes, _log).AddTo(routes);
         new AdministrationService(store, cache, callers, _log).AddTo(routes);
         return routes;
     }
@@ -108,7 +127,7 @@ internal sealed class ControllerProcess(ControllerOptions options, ILoggerFactor
     private async Task LookAsync(NodeMonitor monitor, Task whole, CancellationToken end)
     {
         await Task.WhenAny(whole, Task.Delay(Timeout.Infinite, end)).ConfigureAwait(false);
-        await RepeatAsync("the nodes' leases cannot be looked at", options.Nodes.Lease / 5, () => monitor.LookAsync(end), end).ConfigureAwait(false);
+        await RepeatAsync(StoreTroubles.Look, options.Nodes.Lease / 5, () => monitor.LookAsync(end), end).ConfigureAwait(false);
     }
 
     /// <summary>Keeps the history of SQLite's file short; etcd's is its administrator's, for others may share it.</summary>
@@ -116,27 +135,24 @@ internal sealed class ControllerProcess(ControllerOptions options, ILoggerFactor
     {
         if (options.Store.IsEtcd) return;
         await RepeatAsync(
-            "the store's history cannot be shortened", CompactInterval, () => store.CompactAsync(Math.Max(cache.Revision - KeptRevisions, 0), end), end)
+            StoreTroubles.Compact, CompactInterval, () => store.CompactAsync(Math.Max(cache.Revision - KeptRevisions, 0), end), end)
             .ConfigureAwait(false);
     }
 
-    /// <summary>Repeats some work until the end. That the store fails is logged once until it works again.</summary>
+    /// <summary>Repeats some work until the end. That the store fails is logged once until it works again, or fails otherwise.</summary>
     private async Task RepeatAsync(string trouble, TimeSpan interval, Func<Task> work, CancellationToken end)
     {
-        string? last = null;
         while (!end.IsCancellationRequested)
         {
             TimeSpan pause = interval;
             try
             {
                 await work().ConfigureAwait(false);
-                if (last is not null) _log.LogInformation("the store works again");
-                last = null;
+                Works(trouble);
             }
             catch (StoreException exception)
             {
-                if (exception.Message != last) _log.LogError("{Trouble}: {Problem}", trouble, exception.Message);
-                last = exception.Message;
+                if (_troubles.Add(trouble, exception.Message)) _log.LogError("{Trouble}: {Problem}", trouble, exception.Message);
                 pause = RetryInterval > interval ? RetryInterval : interval;
             }
             catch (OperationCanceledException) when (end.IsCancellationRequested)
@@ -145,6 +161,11 @@ internal sealed class ControllerProcess(ControllerOptions options, ILoggerFactor
             }
             await Task.WhenAny(Task.Delay(pause, end)).ConfigureAwait(false);
         }
+    }
+
+    private void Works(string trouble)
+    {
+        if (_troubles.Remove(trouble)) _log.LogInformation("the store works again: no longer '{Trouble}'", trouble);
     }
 
     private static PosixSignalRegistration On(PosixSignal signal, CancellationTokenSource end) => PosixSignalRegistration.Create(signal, context =>

@@ -29,9 +29,8 @@ internal sealed class NetworkChanges(IControlStore store)
         if (encapsulation is not ("vxlan" or "geneve")) throw Requests.Invalid($"encapsulation: '{encapsulation}' is not known; write vxlan or geneve");
         if (asked.Pools.Count == 0) throw Requests.Invalid("pools: there is none; name at least one, such as 10.244.0.0/16");
         PoolDocument[] pools = [.. asked.Pools.Select(ReadPool)];
-        int least = pools.Any(pool => pool.IsIPv6) ? LeastIPv6Mtu : LeastMtu;
-        if (asked.Mtu != 0 && (asked.Mtu < least || asked.Mtu > MostMtu)) throw Requests.Invalid($"mtu: {asked.Mtu} is not from {least} to {MostMtu}");
-        var network = new NetworkDocument(name, asked.Vni, encapsulation, pools, asked.Mtu == 0 ? null : asked.Mtu, asked.Borrowing);
+        int? mtu = ReadMtu(asked.Mtu, pools);
+        var network = new NetworkDocument(name, asked.Vni, encapsulation, pools, mtu, asked.Borrowing);
 
         (StoreEntry? guard, NetworkDocument[] others) = await ReadAsync(cancellation).ConfigureAwait(false);
         if (others.Any(other => other.Name == name)) throw new GrpcException(GrpcStatusCode.AlreadyExists, $"there is a network '{name}' already; 'overlay network show {name}' shows it");
@@ -56,7 +55,17 @@ internal sealed class NetworkChanges(IControlStore store)
         RefuseOverlap(pool, all);
         NetworkDocument network = StateDocuments.Network(entry);
         NetworkDocument wider = network with { Pools = [.. network.Pools, pool] };
+        ReadMtu(network.Mtu ?? 0, wider.Pools);
         return new ChangePlan().Put(Guard, guard, StateDocuments.Encode(wider)).Put(entry.Key, entry, StateDocuments.Encode(wider));
+    }
+
+    /// <param name="mtu">0: what each node's ways to the others leave.</param>
+    public async Task<ChangePlan> SetMtuAsync(string name, int mtu, CancellationToken cancellation)
+    {
+        StoreEntry entry = await FindAsync(name, cancellation).ConfigureAwait(false);
+        NetworkDocument network = StateDocuments.Network(entry);
+        NetworkDocument changed = network with { Mtu = ReadMtu(mtu, network.Pools) };
+        return network.Mtu == changed.Mtu ? new ChangePlan() : new ChangePlan().Put(entry.Key, entry, StateDocuments.Encode(changed));
     }
 
     public async Task<ChangePlan> DeleteAsync(string name, bool force, CancellationToken cancellation)
@@ -143,6 +152,16 @@ internal sealed class NetworkChanges(IControlStore store)
         StoreEntry entry = await store.FindAsync(key, cancellation).ConfigureAwait(false)
             ?? throw new GrpcException(GrpcStatusCode.NotFound, $"network '{asked.Network}' has no static route {asked.Prefix}; 'overlay network show {asked.Network}' lists them");
         return new ChangePlan().Delete(entry);
+    }
+
+    private static int? ReadMtu(int mtu, IReadOnlyList<PoolDocument> pools)
+    {
+        if (mtu == 0) return null;
+        bool hasIPv6 = pools.Any(pool => pool.IsIPv6);
+        int least = hasIPv6 ? LeastIPv6Mtu : LeastMtu;
+        return mtu >= least && mtu <= MostMtu
+            ? mtu
+            : throw Requests.Invalid($"mtu: {mtu} is not from {least} to {MostMtu}{(hasIPv6 ? ", as a pool of IPv6 demands (RFC 8200, 5)" : "")}; write auto, or a number of bytes that fits");
     }
 
     private static PoolDocument ReadPool(Pool asked)

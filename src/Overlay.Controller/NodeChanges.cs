@@ -16,10 +16,12 @@ internal sealed class NodeChanges(IControlStore store, StateCache cache)
         return new ChangePlan().Put(entry.Key, entry, StateDocuments.Encode(node with { Draining = draining }));
     }
 
-    /// <summary>Forgets a node, and frees its blocks.</summary>
+    /// <summary>Forgets a node, and frees its blocks; with force also those of a node that is not known any more.</summary>
     public async Task<ChangePlan> RemoveAsync(string name, bool force, CancellationToken cancellation)
     {
-        StoreEntry entry = await FindAsync(name, cancellation).ConfigureAwait(false);
+        string key = StateKeys.Node(Requests.Name("node", name));
+        StoreEntry? entry = await store.FindAsync(key, cancellation).ConfigureAwait(false);
+        if (entry is null && !force) throw NotThere(name);
         string alive = StateKeys.NodeAlive(name);
         StoreEntry? living = await store.FindAsync(alive, cancellation).ConfigureAwait(false);
         if (living is not null && !force)
@@ -28,7 +30,8 @@ internal sealed class NodeChanges(IControlStore store, StateCache cache)
         var plan = new ChangePlan();
         if (living is not null) plan.Delete(living);
         else plan.Require(alive, null);
-        plan.Delete(entry);
+        if (entry is not null) plan.Delete(entry);
+        else plan.Require(key, null);
         foreach (StoreEntry each in cache.List("state/blocks/"))
         {
             BlockDocument block = StateDocuments.Block(each);
@@ -41,6 +44,7 @@ internal sealed class NodeChanges(IControlStore store, StateCache cache)
     }
 
     private async Task<StoreEntry> FindAsync(string name, CancellationToken cancellation) =>
-        await store.FindAsync(StateKeys.Node(Requests.Name("name", name)), cancellation).ConfigureAwait(false)
-        ?? throw new GrpcException(GrpcStatusCode.NotFound, $"there is no node '{name}'; 'overlay node list' lists them");
+        await store.FindAsync(StateKeys.Node(Requests.Name("node", name)), cancellation).ConfigureAwait(false) ?? throw NotThere(name);
+
+    private static GrpcException NotThere(string name) => new(GrpcStatusCode.NotFound, $"there is no node '{name}'; 'overlay node list' lists them");
 }

@@ -124,7 +124,7 @@ internal sealed class NodeService(
     private async IAsyncEnumerable<GrpcFrame<WatchResponse>> WatchAsync(WatchRequest request, GrpcCall call, [EnumeratorCancellation] CancellationToken cancellation)
     {
         callers.RequireNode(call, request.Node);
-        using IDisposable open = streams.Open(callers.NameOf(call));
+        using IDisposable open = streams.Begin(callers.NameOf(call));
         await foreach (GrpcFrame<WatchResponse> response in cache.Feed.WatchAsync(request.After, cancellation).ConfigureAwait(false)) yield return response;
     }
 

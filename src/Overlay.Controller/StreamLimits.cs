@@ -8,9 +8,18 @@ internal sealed class StreamLimits(int most)
     private readonly Lock _lock = new();
     private readonly Dictionary<string, int> _open = [];
 
+    /// <summary>Streams of all clients.</summary>
+    public int Open
+    {
+        get
+        {
+            lock (_lock) return _open.Values.Sum();
+        }
+    }
+
     /// <summary>Counts a stream until the result is disposed.</summary>
     /// <exception cref="GrpcException">RESOURCE_EXHAUSTED: the client has as many as it may.</exception>
-    public IDisposable Open(string client)
+    public IDisposable Begin(string client)
     {
         lock (_lock)
         {

@@ -12,39 +12,45 @@ public sealed class FaultTests
     [Fact]
     public async Task Controller_DiskFull_RefusesChangesWithTheReasonAnswersQuestionsAndGoesOnWhenThereIsRoom()
     {
-        string disk = Directory.CreateTempSubdirectory("ovt-disk-").FullName;
-        ProgramRun.Check("mount", "-t", "tmpfs", "-o", "size=3m", "none", disk);
-        try
-        {
-            await using ControllerLab lab = await ControllerLab.StartNewAsync($"{{ kind: sqlite, file: {disk}/control.db }}", "nodes: { leaseSeconds: 2, graceSeconds: 1 }");
-            await lab.CreateNetworkAsync("pods", 42, "10.244.0.0/16");
-            using GrpcChannel channel = lab.OpenNode("a");
-            RegisterResponse registered = await RegisterAsync(channel, ControllerLab.Registration("a"));
-            AcquireBlockResponse block = await AcquireAsync(channel, "a", registered);
-            Assert.NotEqual(0, ProgramRun.Start("dd", "if=/dev/zero", $"of={disk}/filler", "bs=1024").ExitCode);
+        using var deadline = new CancellationTokenSource(ControllerLab.Patience);
+        using var disk = new SmallDisk(kilobytes: 3 * 1024);
+        await using ControllerLab lab = await ControllerLab.StartNewAsync($"{{ kind: sqlite, file: {disk.Folder}/control.db }}", "nodes: { leaseSeconds: 2, graceSeconds: 1 }");
+        await lab.CreateNetworkAsync("pods", 42, "10.244.0.0/16");
+        using GrpcChannel channel = lab.OpenNode("a");
+        RegisterResponse registered = await RegisterAsync(channel, ControllerLab.Registration("a"));
+        AcquireBlockResponse block = await AcquireAsync(channel, "a", registered);
+        disk.Fill();
 
-            // The log has room for some more pages before the disk is asked for any.
-            GrpcException refused = await Assert.ThrowsAsync<GrpcException>(async () =>
-            {
-                for (int i = 1; i < 2000; i++) await ReserveAsync(lab, $"10.244.{i / 250}.{i % 250}");
-            });
-            GetStateResponse served = await lab.StateAsync();
-            await Task.Delay(TimeSpan.FromSeconds(4));
-
-            Assert.Equal(GrpcStatusCode.Unavailable, refused.Status);
-            Assert.Contains("is full, and nothing was changed: make room", refused.Message, StringComparison.Ordinal);
-            Assert.Equal("a", served.Blocks.Single().Holder);
-            File.Delete($"{disk}/filler");
-            await ReserveAsync(lab, "10.244.255.9");
-            Assert.Equal(block.Prefix, (await lab.StateAsync()).Blocks.Single(each => each.Prefix == block.Prefix).Prefix);
-            Assert.Empty((await lab.AdministerAsync<CheckRequest, CheckResponse>("Check", new CheckRequest())).Problems);
-            Assert.Equal(0, await lab.TerminateAsync());
-        }
-        finally
+        // The log has room for some more pages before the disk is asked for any.
+        GrpcException refused = await Assert.ThrowsAsync<GrpcException>(async () =>
         {
-            ProgramRun.Check("umount", disk);
-            Directory.Delete(disk);
-        }
+            for (int i = 1; i < 2000; i++) await ReserveAsync(lab, $"10.244.{i / 250}.{i % 250}");
+        });
+        // Nor is a node taken that nobody can write down, while one that has its block is told of it.
+        using GrpcChannel another = lab.OpenNode("b");
+        GrpcException unknown = await Assert.ThrowsAsync<GrpcException>(async () =>
+        {
+            for (int i = 0; i < 2000; i++) await RegisterAsync(another, ControllerLab.Registration("b", generation: i, attempt: $"{i}", underlay: "192.0.2.2"));
+        });
+        WatchResponse told = await NextAsync(channel, 0, deadline.Token);
+        GetStateResponse served = await lab.StateAsync();
+        await Task.Delay(TimeSpan.FromSeconds(4));
+
+        Assert.Equal(GrpcStatusCode.Unavailable, refused.Status);
+        Assert.Contains("is full, and nothing was changed: make room", refused.Message, StringComparison.Ordinal);
+        Assert.Equal(GrpcStatusCode.Unavailable, unknown.Status);
+        Assert.Contains($"the disk of {disk.Folder}/control.db is full, and nothing was changed: make room", unknown.Message, StringComparison.Ordinal);
+        Assert.Equal([(block.Prefix, "a")], told.Changes.Where(change => change.Block is not null).Select(change => (change.Block.Prefix, change.Block.Holder)));
+        Assert.Equal("a", served.Blocks.Single().Holder);
+        disk.MakeRoom();
+        await ReserveAsync(lab, "10.244.255.9");
+        long known = (await lab.StateAsync()).Nodes.SingleOrDefault(node => node.Name == "b")?.Generation ?? 0;
+        Assert.Equal(known + 1, (await RegisterAsync(another, ControllerLab.Registration("b", generation: known, attempt: "late", underlay: "192.0.2.2"))).Generation);
+        RegisterResponse again = await RegisterAsync(channel, ControllerLab.Registration("a", generation: registered.Generation, attempt: "again"));
+        Assert.Equal(block.Prefix, (await AcquireAsync(channel, "a", again, block.Prefix)).Prefix);
+        Assert.Equal(block.Prefix, (await lab.StateAsync()).Blocks.Single(each => each.Prefix == block.Prefix).Prefix);
+        Assert.Empty((await lab.AdministerAsync<CheckRequest, CheckResponse>("Check", new CheckRequest())).Problems);
+        Assert.Equal(0, await lab.TerminateAsync());
     }
 
     /// <summary>A node that renews its lease stays alive, and keeps its blocks, whatever is done to the clock.</summary>

@@ -6,7 +6,7 @@ public sealed class OptionsTests
     [InlineData("store: { kind: postgres }", "c.yaml:1: 'kind' of store: 'postgres' is not known; write sqlite or etcd")]
     [InlineData("store: { kind: etcd }", "c.yaml:1: store has no 'endpoints'")]
     [InlineData("store: { kind: etcd, file: /x, endpoints: [http://127.0.0.1:2379] }", "c.yaml:1: 'file' of store is for SQLite")]
-    [InlineData("\nlisten: 7443", "c.yaml:2: 'listen' of the file: '7443' is no address with a port; write it as 0.0.0.0:7443 or [::]:7443")]
+    [InlineData("\nlisten: 7443", "c.yaml:2: 'listen' of the file: '7443' is no address with a port; write it as 0.0.0.0:7443 or \"[::]:7443\"")]
     [InlineData("listen: 0.0.0.0:7443", "c.yaml:1: tls has no 'certificate'")]
     [InlineData("tls: { certificate: /x }", "c.yaml:1: 'certificate' of tls has no use without 'listen'")]
     [InlineData("nodes: { leaseSeconds: 0 }", "c.yaml:1: 'leaseSeconds' of nodes: '0' is no whole number from 2 to 3600")]

@@ -1,6 +1,7 @@
 using Overlay.Rpc.Control;
 using Overlay.Rpc.Grpc;
 using Overlay.Rpc.Security;
+using Overlay.Testing;
 
 namespace Overlay.Controller.Tests;
 
@@ -113,6 +114,48 @@ public sealed class SecurityTests : IAsyncLifetime
         RegisterResponse registered = await ControllerLab.NodesAsync<RegisterRequest, RegisterResponse>(channel, "Register", ControllerLab.Registration("b"));
 
         Assert.Equal(1, registered.Generation);
+    }
+
+    [Fact]
+    public async Task Register_AuthorityGivenUpWhileTheClientIsConnected_IsRefusedFromThenOn()
+    {
+        using GrpcChannel channel = _lab.OpenNode("b");
+        RegisterResponse registered = await ControllerLab.RegisterAsync(channel, ControllerLab.Registration("b"));
+        IssuedCertificate next = CertificateAuthority.Create("next", DateTimeOffset.UtcNow, TimeSpan.FromDays(1));
+        _lab.Issue("controller", new CertificateIdentity(CertificateRole.Controller, "controller"), ["127.0.0.1"], authority: next);
+        File.WriteAllText($"{_lab.Folder}/ca.pem", next.CertificatePem);
+
+        GrpcException refused = await Assert.ThrowsAsync<GrpcException>(() => ControllerLab.RenewAsync(channel, "b", registered));
+
+        Assert.Equal(GrpcStatusCode.Unauthenticated, refused.Status);
+        Assert.Contains("not among the trusted authorities", refused.Message, StringComparison.Ordinal);
+    }
+
+    /// <summary>The controller as etcd's client, by certificates of an authority that is etcd's own.</summary>
+    [Fact]
+    public async Task Store_EtcdThatDemandsCertificates_IsUsedWithThem()
+    {
+        string folder = Directory.CreateTempSubdirectory("ovt-etcd-tls-").FullName;
+        ProgramRun.Check("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", $"{folder}/ca.key", "-out", $"{folder}/ca.pem", "-subj", "/CN=etcd-ca", "-days", "2");
+        foreach (string name in new[] { "server", "client" })
+        {
+            ProgramRun.Check(
+                "openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", $"{folder}/{name}.key", "-out", $"{folder}/{name}.csr", "-subj", $"/CN={name}",
+                "-addext", "subjectAltName=IP:127.0.0.1");
+            ProgramRun.Check(
+                "openssl", "x509", "-req", "-in", $"{folder}/{name}.csr", "-CA", $"{folder}/ca.pem", "-CAkey", $"{folder}/ca.key", "-CAcreateserial", "-days", "2", "-copy_extensions", "copy", "-out", $"{folder}/{name}.pem");
+        }
+        using (EtcdMember etcd = EtcdMember.StartWithTls(folder))
+        {
+            await using ControllerLab lab = await ControllerLab.StartNewAsync(
+                $"{{ kind: etcd, endpoints: [{etcd.Client.OriginalString}], tls: {{ certificate: {folder}/client.pem, key: {folder}/client.key, authority: {folder}/ca.pem }} }}");
+
+            ChangeResponse made = await lab.CreateNetworkAsync("pods", 42, "10.244.0.0/16");
+
+            Assert.Equal("pods", (await lab.StateAsync()).Networks.Single().Name);
+            Assert.NotEqual(0, made.Revision);
+        }
+        Directory.Delete(folder, recursive: true);
     }
 
     private static Task<GrpcException> RefusedAsync(GrpcChannel channel) => Assert.ThrowsAsync<GrpcException>(

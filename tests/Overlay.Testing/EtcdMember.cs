@@ -14,9 +14,9 @@ public sealed class EtcdMember : IDisposable
     private readonly string[] _restoring;
     private Process? _process;
 
-    private EtcdMember(string name, int clientPort, int peerPort, string cluster)
+    private EtcdMember(string name, int clientPort, int peerPort, string cluster, string? tls = null)
     {
-        string client = $"http://127.0.0.1:{clientPort}";
+        string client = $"{(tls is null ? "http" : "https")}://127.0.0.1:{clientPort}";
         Client = new Uri(client);
         string peer = $"http://127.0.0.1:{peerPort}";
         _arguments =
@@ -24,6 +24,7 @@ public sealed class EtcdMember : IDisposable
             "--name", name, "--data-dir", Data, "--listen-client-urls", client, "--advertise-client-urls", client,
             "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", cluster, "--log-level", "error",
             "--heartbeat-interval", "100", "--election-timeout", "1000",
+            .. tls is null ? (string[])[] : ["--cert-file", $"{tls}/server.pem", "--key-file", $"{tls}/server.key", "--trusted-ca-file", $"{tls}/ca.pem", "--client-cert-auth"],
         ];
         _restoring = ["--name", name, "--data-dir", Data, "--initial-cluster", cluster, "--initial-advertise-peer-urls", peer];
     }
@@ -42,6 +43,16 @@ public sealed class EtcdMember : IDisposable
         using var http = new HttpClient { Timeout = TimeSpan.FromSeconds(5) };
         foreach (EtcdMember member in members) await WaitForLeaderAsync(http, member);
         return members;
+    }
+
+    /// <summary>One member that serves only clients which show a certificate; whether it is up yet is theirs to find out.</summary>
+    /// <param name="folder">Holds <c>ca.pem</c>, <c>server.pem</c> and <c>server.key</c>.</param>
+    public static EtcdMember StartWithTls(string folder)
+    {
+        int[] ports = FreePorts(2);
+        var member = new EtcdMember("m0", ports[1], ports[0], $"m0=http://127.0.0.1:{ports[0]}", folder);
+        member.Start();
+        return member;
     }
 
     /// <summary>The member that leads; all of them run.</summary>

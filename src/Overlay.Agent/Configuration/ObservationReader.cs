@@ -14,7 +14,7 @@ internal static class ObservationReader
     {
         var options = new MetricsOptions(
             section.Line,
-            section.Optional<IPEndPoint>("listen", EndPoint),
+            section.Optional<IPEndPoint>("listen", ConfigurationValues.EndPoint("127.0.0.1:9479", "\"[::1]:9479\"")),
             section.OrDefault("peerLimit", DefaultPeerLimit, ConfigurationValues.Integer(0, 10_000)),
             ReadOtlp(section));
         section.RefuseUnknownKeys();
@@ -41,18 +41,6 @@ internal static class ObservationReader
         Located<int> interval = section.OrDefault("intervalSeconds", DefaultIntervalSeconds, ConfigurationValues.Integer(1, 3600));
         section.RefuseUnknownKeys();
         return endpoint is { } to ? new OtlpOptions(to, protocol, interval) : null;
-    }
-
-    private static Refusal? EndPoint(string text, out IPEndPoint value)
-    {
-        // A bare address is parsed with port 0, and 10.1 as an IPv4 address.
-        if (IPEndPoint.TryParse(text, out IPEndPoint? parsed) && parsed.Port != 0 && (text[0] == '[' || parsed.ToString() == text))
-        {
-            value = parsed;
-            return null;
-        }
-        value = new IPEndPoint(IPAddress.Loopback, 0);
-        return new Refusal($"'{text}' is no address with a port", "write it as 127.0.0.1:9479 or \"[::1]:9479\"");
     }
 
     private static Refusal? Endpoint(string text, out Uri value)

@@ -59,7 +59,7 @@ internal sealed class HealthReporter(Node node, ControlAgent? control)
         JudgeSelfTest(findings);
         JudgePaths(findings);
         JudgeEgress(findings);
-        foreach (string warning in node.Plan.MtuWarnings) findings.Add(new("mtu", HealthSeverity.Degraded, warning, "lessen 'mtu' of the segment, or raise the underlay's MTU"));
+        foreach (string warning in node.Plan.MtuWarnings) findings.Add(new("mtu", HealthSeverity.Degraded, warning, $"{(control is null ? "lessen 'mtu' of the segment" : "lessen the network's MTU ('overlay network set-mtu')")}, or raise the underlay's MTU"));
         foreach (string warning in node.Plan.LoopWarnings) findings.Add(new("path", HealthSeverity.Degraded, warning, "take the route away, or name 'underlay: interface:'"));
         JudgeControl(findings);
         JudgeAddresses(findings);

@@ -16,7 +16,7 @@ internal static class ChangeReport
 
     private static string Describe(Change change) => change.ValueCase switch
     {
-        Change.ValueOneofCase.Network => $"set network {change.Network.Name}: VNI {change.Network.Vni}, {change.Network.Encapsulation}, {string.Join(", ", change.Network.Pools.Select(pool => $"{pool.Prefix} in blocks of /{pool.BlockLength}"))}",
+        Change.ValueOneofCase.Network => $"set network {change.Network.Name}: VNI {change.Network.Vni}, {change.Network.Encapsulation}, MTU {NetworkCommand.Mtu(change.Network)}, {string.Join(", ", change.Network.Pools.Select(pool => $"{pool.Prefix} in blocks of /{pool.BlockLength}"))}",
         Change.ValueOneofCase.Node => $"set node {change.Node.Name}: {(change.Node.Draining ? "draining" : "serving")}",
         Change.ValueOneofCase.Block => $"free block {change.Block.Prefix} of network {change.Block.Network}",
         Change.ValueOneofCase.Reservation => $"reserve {change.Reservation.Address} of network {change.Reservation.Network} for {change.Reservation.Owner}",

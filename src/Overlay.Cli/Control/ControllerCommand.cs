@@ -43,11 +43,13 @@ internal sealed class ControllerCommand
 
     /// <summary>A command that asks for something and prints it.</summary>
     /// <param name="write">Prints the answer for people; its result is the exit code.</param>
+    /// <param name="narrow">The part of the answer that is asked for, for programs; null: all of it.</param>
     public Command Ask<TRequest, TResponse>(
-        string name, string description, Symbol[] symbols, string method, Func<ParseResult, TRequest> request, Func<ParseResult, TResponse, TextWriter, int> write)
+        string name, string description, Symbol[] symbols, string method, Func<ParseResult, TRequest> request, Func<ParseResult, TResponse, TextWriter, int> write,
+        Func<ParseResult, TResponse, TResponse>? narrow = null)
         where TRequest : class, IMessage<TRequest>, new()
         where TResponse : class, IMessage<TResponse>, new() => Create(name, description, symbols, changes: false, (parsed, cancellation) =>
-            RunAsync<TRequest, TResponse>(parsed, method, request(parsed), write, cancellation));
+            RunAsync(parsed, method, request(parsed), write, narrow, cancellation));
 
     /// <summary>A command that changes something.</summary>
     /// <param name="request">Made of the arguments, and whether it is a dry run.</param>
@@ -55,7 +57,7 @@ internal sealed class ControllerCommand
         where TRequest : class, IMessage<TRequest>, new() => Create(name, description, symbols, changes: true, (parsed, cancellation) =>
         {
             bool dryRun = parsed.GetValue(_dryRun);
-            return RunAsync<TRequest, ChangeResponse>(parsed, method, request(parsed, dryRun), (_, response, output) => ChangeReport.Write(response, dryRun, output), cancellation);
+            return RunAsync<TRequest, ChangeResponse>(parsed, method, request(parsed, dryRun), (_, response, output) => ChangeReport.Write(response, dryRun, output), null, cancellation);
         });
 
     private Command Create(string name, string description, Symbol[] symbols, bool changes, Func<ParseResult, CancellationToken, Task<int>> run)
@@ -73,7 +75,8 @@ internal sealed class ControllerCommand
     }
 
     private async Task<int> RunAsync<TRequest, TResponse>(
-        ParseResult parsed, string method, TRequest request, Func<ParseResult, TResponse, TextWriter, int> write, CancellationToken cancellation)
+        ParseResult parsed, string method, TRequest request, Func<ParseResult, TResponse, TextWriter, int> write, Func<ParseResult, TResponse, TResponse>? narrow,
+        CancellationToken cancellation)
         where TRequest : class, IMessage<TRequest>, new()
         where TResponse : class, IMessage<TResponse>, new()
     {
@@ -82,7 +85,7 @@ internal sealed class ControllerCommand
             using GrpcChannel channel = Open(parsed);
             TResponse response = await channel.CallAsync(new GrpcMethod<TRequest, TResponse>(Service, method), request, Deadline, cancellation).ConfigureAwait(false);
             if (!parsed.GetValue(_json)) return write(parsed, response, _output);
-            await _output.WriteLineAsync(Json.Format(response)).ConfigureAwait(false);
+            await _output.WriteLineAsync(Json.Format(narrow is null ? response : narrow(parsed, response))).ConfigureAwait(false);
             return write(parsed, response, TextWriter.Null);
         }
         catch (Exception exception) when (exception is GrpcException or TlsFileException or AuthenticationException)

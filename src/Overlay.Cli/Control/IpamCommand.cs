@@ -26,7 +26,8 @@ internal static class IpamCommand
                 parsed => new ShowPoolsRequest { Network = parsed.GetValue(network) }, (_, pools, to) => Pools(pools, to)),
             commands.Ask<GetStateRequest, GetStateResponse>(
                 "blocks", "List the blocks, their holders and what they were before.", [network, node], "GetState", _ => new GetStateRequest(),
-                (parsed, state, to) => Blocks(state, parsed.GetValue(network)!, parsed.GetValue(node)!, to)),
+                (parsed, state, to) => Blocks(StateParts.Blocks(state, parsed.GetValue(network)!, parsed.GetValue(node)!), to),
+                (parsed, state) => StateParts.Blocks(state, parsed.GetValue(network)!, parsed.GetValue(node)!)),
             commands.Ask<WhoRequest, WhoResponse>(
                 "who", "Say whose an address is; ends with 1 where it is nobody's.", [address], "Who",
                 parsed => new WhoRequest { Address = parsed.GetValue(address) }, (parsed, who, to) => Who(parsed.GetValue(address)!, who, to)),
@@ -74,19 +75,15 @@ internal static class IpamCommand
         return NetworkCommand.Print(table, response.Pools.Count, "no pool; 'overlay network create' makes one", output);
     }
 
-    private static int Blocks(GetStateResponse state, string network, string node, TextWriter output)
+    private static int Blocks(GetStateResponse state, TextWriter output)
     {
         var table = new TextTable(TextTable.Text("NETWORK"), TextTable.Text("BLOCK"), TextTable.Text("HOLDER"), TextTable.Text("SINCE"), TextTable.Text("BEFORE"));
-        Block[] blocks =
-        [
-            .. state.Blocks.Where(block => (network.Length == 0 || block.Network == network) && (node.Length == 0 || block.Holder == node)),
-        ];
-        foreach (Block block in blocks)
+        foreach (Block block in state.Blocks)
         {
             string before = string.Join(", ", block.History.Select(tenure => $"{tenure.Node} until {Times.Of(tenure.To)}"));
             table.Add(block.Network, block.Prefix, block.Holder.Length == 0 ? "(free)" : block.LentBy.Length > 0 ? $"{block.Holder} (lent by {block.LentBy})" : block.Holder, Times.Of(block.Since), before.Length == 0 ? "-" : before);
         }
-        return NetworkCommand.Print(table, blocks.Length, "no block was ever leased", output);
+        return NetworkCommand.Print(table, state.Blocks.Count, "no block was ever leased", output);
     }
 
     private static int Who(string address, WhoResponse response, TextWriter output)

@@ -8,12 +8,15 @@ namespace Overlay.Cli.Control;
 /// <summary><c>overlay network</c>: the networks that the controller knows.</summary>
 internal static class NetworkCommand
 {
+    /// <summary>What the controller calls the MTU that each node finds by itself.</summary>
+    private const int AutoMtu = 0;
+
     public static Command Create(TextWriter output, TextWriter errors)
     {
         var commands = new ControllerCommand(output, errors);
         return new Command("network", "Networks: create, list, show, widen and delete them.")
         {
-            CreateCreate(commands), CreateList(commands), CreateShow(commands), CreateAddPool(commands), CreateDelete(commands), CreateAddRoute(commands), CreateDeleteRoute(commands),
+            CreateCreate(commands), CreateList(commands), CreateShow(commands), CreateAddPool(commands), CreateSetMtu(commands), CreateDelete(commands), CreateAddRoute(commands), CreateDeleteRoute(commands),
         };
     }
 
@@ -30,7 +33,13 @@ internal static class NetworkCommand
         };
         var excluded = new Option<string[]>("--exclude") { Description = "Prefix of a pool that is given to nobody; may be repeated.", HelpName = "PREFIX", DefaultValueFactory = _ => [] };
         var encapsulation = new Option<string>("--encapsulation") { Description = "vxlan or geneve.", HelpName = "NAME", DefaultValueFactory = _ => "vxlan" };
-        var mtu = new Option<int>("--mtu") { Description = "Bytes of an inner IP packet; default: what each node's underlay leaves.", HelpName = "BYTES" };
+        var mtu = new Option<int>("--mtu")
+        {
+            Description = "Bytes of an inner IP packet, or auto: what each node's ways to the others leave, less the headers.",
+            HelpName = "auto|BYTES",
+            CustomParser = ParseMtu,
+            DefaultValueFactory = _ => AutoMtu,
+        };
         var borrow = new Option<bool>("--borrow") { Description = "When all blocks are leased, nodes lend each other parts of theirs; default: never." };
         return commands.Change("create", "Create a network.", [name, vni, pools, excluded, encapsulation, mtu, borrow], "CreateNetwork", (parsed, dryRun) =>
         {
@@ -60,7 +69,7 @@ internal static class NetworkCommand
                     state.Blocks.Count(block => block.Network == network.Name && block.Holder.Length > 0).ToString(CultureInfo.InvariantCulture));
             }
             return Print(table, state.Networks.Count, "no network; make one with 'overlay network create'", output);
-        });
+        }, (_, state) => StateParts.Networks(state));
 
     private static Command CreateShow(ControllerCommand commands)
     {
@@ -82,7 +91,7 @@ internal static class NetworkCommand
                 output.WriteLine($"  {reservation.Address} is reserved for {reservation.Owner} since {Times.Of(reservation.Since)}");
             foreach (StaticRoute route in state.Routes.Where(each => each.Network == wanted)) output.WriteLine($"  route {route.Prefix} to node {route.Node}");
             return 0;
-        });
+        }, (parsed, state) => StateParts.Network(state, parsed.GetValue(name)!));
     }
 
     private static Command CreateAddPool(ControllerCommand commands)
@@ -96,6 +105,14 @@ internal static class NetworkCommand
             added.Excluded.AddRange(parsed.GetValue(excluded)!);
             return new AddPoolRequest { Network = parsed.GetValue(name), Pool = added, DryRun = dryRun };
         });
+    }
+
+    private static Command CreateSetMtu(ControllerCommand commands)
+    {
+        Argument<string> name = Name();
+        var mtu = new Argument<int>("auto|BYTES") { Description = "Bytes of an inner IP packet, or auto. Where a number does not fit a node, the node takes what fits and warns.", CustomParser = ParseMtu };
+        return commands.Change("set-mtu", "Change the MTU of a network on all nodes.", [name, mtu], "SetMtu", (parsed, dryRun) =>
+            new SetMtuRequest { Network = parsed.GetValue(name), Mtu = parsed.GetValue(mtu), DryRun = dryRun });
     }
 
     private static Command CreateDelete(ControllerCommand commands)
@@ -131,13 +148,22 @@ internal static class NetworkCommand
 
     private static Argument<string> Name() => new("NETWORK") { Description = "Name of the network." };
 
-    private static string Mtu(Network network) => network.Mtu == 0 ? "of the underlay" : network.Mtu.ToString(CultureInfo.InvariantCulture);
+    public static string Mtu(Network network) => network.Mtu == AutoMtu ? "auto" : network.Mtu.ToString(CultureInfo.InvariantCulture);
 
     /// <summary>The pool that an excluded prefix is in, or else the first, where the controller refuses it with a reason.</summary>
     private static Pool PoolOf(IEnumerable<Pool> pools, string prefix)
     {
         bool known = System.Net.IPNetwork.TryParse(prefix, out System.Net.IPNetwork excluded);
         return pools.FirstOrDefault(pool => known && System.Net.IPNetwork.TryParse(pool.Prefix, out System.Net.IPNetwork inside) && inside.Contains(excluded.BaseAddress)) ?? pools.First();
+    }
+
+    private static int ParseMtu(ArgumentResult argument)
+    {
+        string text = argument.Tokens.Single().Value;
+        if (text == "auto") return AutoMtu;
+        if (int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int mtu) && mtu != AutoMtu) return mtu;
+        argument.AddError($"'{text}' is no MTU; write auto, or a number of bytes such as 1400");
+        return AutoMtu;
     }
 
     private static Pool[] ParsePools(ArgumentResult argument)

@@ -15,9 +15,10 @@ internal static class NodeCommand
         var force = new Option<bool>("--force") { Description = "Although it is alive." };
         return new Command("node", "Nodes: list, show, drain and remove them.")
         {
-            commands.Ask<GetStateRequest, GetStateResponse>("list", "List the nodes.", [], "GetState", _ => new GetStateRequest(), (_, state, to) => List(state, to)),
+            commands.Ask<GetStateRequest, GetStateResponse>("list", "List the nodes.", [], "GetState", _ => new GetStateRequest(), (_, state, to) => List(state, to), (_, state) => StateParts.Nodes(state)),
             commands.Ask<GetStateRequest, GetStateResponse>(
-                "show", "Show a node with its blocks.", [name], "GetState", _ => new GetStateRequest(), (parsed, state, to) => Show(parsed.GetValue(name)!, state, to, errors)),
+                "show", "Show a node with its blocks.", [name], "GetState", _ => new GetStateRequest(), (parsed, state, to) => Show(parsed.GetValue(name)!, state, to, errors),
+                (parsed, state) => StateParts.Node(state, parsed.GetValue(name)!)),
             commands.Change("drain", "Give a node no more blocks; it gives back those it does not use.", [name, undo], "DrainNode", (parsed, dryRun) =>
                 new DrainNodeRequest { Name = parsed.GetValue(name), Undo = parsed.GetValue(undo), DryRun = dryRun }),
             commands.Change("remove", "Forget a node that is gone for good, and free its blocks.", [name, force], "RemoveNode", (parsed, dryRun) =>

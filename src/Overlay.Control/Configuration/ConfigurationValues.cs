@@ -152,6 +152,21 @@ public static class ConfigurationValues
         return RefuseUnlessUnicast(text, value);
     }
 
+    /// <summary>An address of this host with a port.</summary>
+    /// <param name="example">How it is written, of IPv4.</param>
+    /// <param name="exampleIPv6">And of IPv6.</param>
+    public static ValueParser<IPEndPoint> EndPoint(string example, string exampleIPv6) => (string text, out IPEndPoint value) =>
+    {
+        // A bare address is parsed with port 0, and 10.1 as an IPv4 address.
+        if (IPEndPoint.TryParse(text, out IPEndPoint? parsed) && parsed.Port != 0 && (text[0] == '[' || parsed.ToString() == text))
+        {
+            value = parsed;
+            return null;
+        }
+        value = new IPEndPoint(IPAddress.Loopback, 0);
+        return new Refusal($"'{text}' is no address with a port", $"write it as {example} or {exampleIPv6}");
+    };
+
     /// <summary>An address of a device with the length of its prefix; the host bits are the address.</summary>
     public static Refusal? InterfaceAddress(string text, out InterfaceAddress value)
     {

@@ -59,7 +59,7 @@ public static class StateChecks
         foreach (BlockDocument block in held)
         {
             if (!nodes.ContainsKey(block.Holder!))
-                Add(problems, $"block {block.Prefix} of network '{network.Name}' is held by node '{block.Holder}', which does not exist", $"overlay node remove {block.Holder}");
+                Add(problems, $"block {block.Prefix} of network '{network.Name}' is held by node '{block.Holder}', which does not exist", $"overlay node remove {block.Holder} --force");
             if (block.LentBy is null ? !Array.Exists(spaces, space => space.IndexOf(IPNetwork.Parse(block.Prefix)) is not null)
                 : !network.Pools.Any(pool => pool.Network.Contains(IPNetwork.Parse(block.Prefix).BaseAddress)))
                 Add(problems, $"block {block.Prefix} of network '{network.Name}', held by '{block.Holder}', is in none of its pools", $"drain node '{block.Holder}'");

@@ -74,60 +74,42 @@ public sealed class AllocationJournalTests : NodeAllocatorLab
     [Fact]
     public void Allocate_DiskFull_IsRefusedWithTheReasonUntilThereIsRoom()
     {
-        string disk = Directory.CreateTempSubdirectory("ovt-disk-").FullName;
-        ProgramRun.Check("mount", "-t", "tmpfs", "-o", "size=64k", "none", disk);
-        try
+        using var disk = new SmallDisk(kilobytes: 64);
+        using (var allocator = new NodeAllocator(new NodeAllocatorOptions { Journal = $"{disk.Folder}/journal" }, Time))
         {
-            using (var allocator = new NodeAllocator(new NodeAllocatorOptions { Journal = $"{disk}/journal" }, Time))
-            {
-                allocator.AddBlock(Network, IPNetwork.Parse("10.244.0.0/22"), []);
-                Assert.NotEqual(0, ProgramRun.Start("dd", "if=/dev/zero", $"of={disk}/filler", "bs=1024").ExitCode);
-                var held = new List<IPAddress>();
-                Allocation refused;
-                for (int i = 0; (refused = AllocateWhenExtended(allocator, $"o{i}")).Status == AllocationStatus.Allocated; i++) held.Add(refused.Address!);
-                Assert.Equal(AllocationStatus.JournalFailed, refused.Status);
-                Assert.Contains("cannot be", refused.Problem, StringComparison.Ordinal);
-                File.Delete($"{disk}/filler");
-                Allocation again = default;
-                Assert.True(SpinWait.SpinUntil(() => (again = allocator.Allocate(Network, AddressFamily.InterNetwork, "late")).Status == AllocationStatus.Allocated, TimeSpan.FromSeconds(20)));
-                Assert.DoesNotContain(again.Address, held);
-            }
-            using var reopened = new NodeAllocator(new NodeAllocatorOptions { Journal = $"{disk}/journal" }, Time);
-            Assert.Contains(reopened.All, each => each.Owner == "late");
+            allocator.AddBlock(Network, IPNetwork.Parse("10.244.0.0/22"), []);
+            disk.Fill();
+            var held = new List<IPAddress>();
+            Allocation refused;
+            for (int i = 0; (refused = AllocateWhenExtended(allocator, $"o{i}")).Status == AllocationStatus.Allocated; i++) held.Add(refused.Address!);
+            Assert.Equal(AllocationStatus.JournalFailed, refused.Status);
+            Assert.Contains("cannot be", refused.Problem, StringComparison.Ordinal);
+            disk.MakeRoom();
+            Allocation again = default;
+            Assert.True(SpinWait.SpinUntil(() => (again = allocator.Allocate(Network, AddressFamily.InterNetwork, "late")).Status == AllocationStatus.Allocated, TimeSpan.FromSeconds(20)));
+            Assert.DoesNotContain(again.Address, held);
         }
-        finally
-        {
-            ProgramRun.Check("umount", disk);
-            Directory.Delete(disk);
-        }
+        using var reopened = new NodeAllocator(new NodeAllocatorOptions { Journal = $"{disk.Folder}/journal" }, Time);
+        Assert.Contains(reopened.All, each => each.Owner == "late");
     }
 
     [Fact]
     public void Open_DiskFullAfterABoot_RefusesAddressesUntilThereIsRoomAndThenCoolsThemDown()
     {
-        string disk = Directory.CreateTempSubdirectory("ovt-disk-").FullName;
-        ProgramRun.Check("mount", "-t", "tmpfs", "-o", "size=64k", "none", disk);
-        try
+        using var disk = new SmallDisk(kilobytes: 64);
+        var options = new NodeAllocatorOptions { Journal = $"{disk.Folder}/journal" };
+        using (var allocator = new NodeAllocator(options, new BootClock(Time, "first")))
         {
-            var options = new NodeAllocatorOptions { Journal = $"{disk}/journal" };
-            using (var allocator = new NodeAllocator(options, new BootClock(Time, "first")))
-            {
-                allocator.AddBlock(Network, Block, []);
-                // The journal ends near the end of a page, so that the mark of the next boot needs another one.
-                for (int i = 0; new FileInfo(options.Journal).Length % 4096 < 4096 - 300; i++) AllocateWhenExtended(allocator, $"o{i}");
-            }
-            Assert.NotEqual(0, ProgramRun.Start("dd", "if=/dev/zero", $"of={disk}/filler", "bs=1024").ExitCode);
-            using var full = new NodeAllocator(options, new BootClock(Time, new string('b', 400)));
-            Assert.Equal(AllocationStatus.JournalFailed, full.Allocate(Network, AddressFamily.InterNetwork, "late").Status);
-            Time.Advance(TimeSpan.FromSeconds(30));
-            File.Delete($"{disk}/filler");
+            allocator.AddBlock(Network, Block, []);
+            // The journal ends near the end of a page, so that the mark of the next boot needs another one.
+            for (int i = 0; new FileInfo(options.Journal).Length % 4096 < 4096 - 300; i++) AllocateWhenExtended(allocator, $"o{i}");
+        }
+        disk.Fill();
+        using var full = new NodeAllocator(options, new BootClock(Time, new string('b', 400)));
+        Assert.Equal(AllocationStatus.JournalFailed, full.Allocate(Network, AddressFamily.InterNetwork, "late").Status);
+        Time.Advance(TimeSpan.FromSeconds(30));
+        disk.MakeRoom();
 
-            Assert.True(SpinWait.SpinUntil(() => full.Allocate(Network, AddressFamily.InterNetwork, "late").Status == AllocationStatus.Allocated, TimeSpan.FromSeconds(20)));
-        }
-        finally
-        {
-            ProgramRun.Check("umount", disk);
-            Directory.Delete(disk);
-        }
+        Assert.True(SpinWait.SpinUntil(() => full.Allocate(Network, AddressFamily.InterNetwork, "late").Status == AllocationStatus.Allocated, TimeSpan.FromSeconds(20)));
     }
 }

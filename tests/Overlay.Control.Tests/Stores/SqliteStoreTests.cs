@@ -12,13 +12,11 @@ public sealed class SqliteStoreTests : StoreConformance, IClassFixture<SqliteLab
     [Fact]
     public async Task CommitAsync_DiskFull_SaysSoChangesNothingAndGoesOnWhenThereIsRoom()
     {
-        string folder = Directory.CreateTempSubdirectory("ovt-full-").FullName;
-        ProgramRun.Check("mount", "-t", "tmpfs", "-o", "size=2m", "none", folder);
+        using var disk = new SmallDisk(kilobytes: 2 * 1024);
         try
         {
-            await using var store = new SqliteStore(Path.Combine(folder, "control.db"));
-            string filler = Path.Combine(folder, "filler");
-            Assert.NotEqual(0, ProgramRun.Start("dd", "if=/dev/zero", $"of={filler}", "bs=4096").ExitCode);
+            await using var store = new SqliteStore(Path.Combine(disk.Folder, "control.db"));
+            disk.Fill();
             byte[] large = new byte[300_000];
 
             StoreException refused = await Assert.ThrowsAsync<StoreException>(
@@ -26,14 +24,12 @@ public sealed class SqliteStoreTests : StoreConformance, IClassFixture<SqliteLab
 
             Assert.Contains("is full, and nothing was changed", refused.Message, StringComparison.Ordinal);
             Assert.Empty((await store.ReadAsync("a", null, End))!.Entries);
-            File.Delete(filler);
+            disk.MakeRoom();
             Assert.True((await store.CommitAsync(new StoreTransaction().RequireAbsent("a").Put("a", large), End)).IsCommitted);
         }
         finally
         {
             Microsoft.Data.Sqlite.SqliteConnection.ClearAllPools();
-            ProgramRun.Check("umount", folder);
-            Directory.Delete(folder);
         }
     }
 

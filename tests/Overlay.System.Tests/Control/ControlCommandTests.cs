@@ -15,7 +15,7 @@ public sealed class ControlCommandTests : IAsyncLifetime
     private static readonly string[][] Changes =
     [
         ["network", "create", "other", "--vni", "50", "--pool", "10.90.0.0/16:24", "--exclude", "10.90.3.0/24", "--borrow"],
-        ["network", "add-pool", "pods", "10.91.0.0/16"], ["network", "add-route", "pods", "10.92.0.0/16", "node-a"], ["network", "delete", "pods", "--force"],
+        ["network", "add-pool", "pods", "10.91.0.0/16"], ["network", "set-mtu", "pods", "1400"], ["network", "add-route", "pods", "10.92.0.0/16", "node-a"], ["network", "delete", "pods", "--force"],
         ["node", "drain", "node-a"], ["node", "remove", "node-a", "--force"], ["ipam", "reserve", "10.244.200.9", "--owner", "printer"],
     ];
 
@@ -42,6 +42,10 @@ public sealed class ControlCommandTests : IAsyncLifetime
             Assert.Equal(JsonValueKind.Object, answer.RootElement.ValueKind);
             Assert.NotEmpty(await _lab.AdministerAsync(question));
         }
+        Assert.Equal(["networks", "blocks"], await PartsAsync("network", "show", "pods"));
+        Assert.Equal(["nodes", "blocks"], await PartsAsync("node", "show", "node-a"));
+        Assert.Equal(["blocks"], await PartsAsync("ipam", "blocks", "--node", "node-a"));
+        Assert.Empty(await PartsAsync("ipam", "blocks", "--network", "none"));
         string before = await StateAsync();
         foreach (string[] change in Changes)
         {
@@ -50,6 +54,33 @@ public sealed class ControlCommandTests : IAsyncLifetime
             Assert.NotEqual(0, planned.RootElement.GetProperty("changes").GetArrayLength());
         }
         Assert.Equal(before, await StateAsync());
+    }
+
+    [Fact]
+    public async Task SetMtu_WhileANodeRuns_IsFollowedAndCheckedAgainstItsUnderlay()
+    {
+        Assert.Contains("MTU auto", await _lab.AdministerAsync("network", "show", "pods"), StringComparison.Ordinal);
+        await HasMtuAsync(1450);
+
+        await _lab.AdministerAsync("network", "set-mtu", "pods", "1300");
+        await HasMtuAsync(1300);
+        Assert.Contains("MTU 1300", await _lab.AdministerAsync("network", "show", "pods"), StringComparison.Ordinal);
+        await _lab.AdministerAsync("network", "set-mtu", "pods", "9000");
+        await HasMtuAsync(1450);
+        Assert.Contains("mtu 9000 of network ", (await _lab.StatusAsync("a")).ToString(), StringComparison.Ordinal);
+        CommandResult small = await _lab.AskAsync("network", "set-mtu", "pods", "1279");
+        Assert.Equal((1, true), (small.ExitCode, small.Errors.Contains("mtu: 1279 is not from 1280 to 65521", StringComparison.Ordinal)));
+        Assert.NotEqual(0, (await _lab.AskAsync("network", "set-mtu", "pods", "big")).ExitCode);
+        await _lab.AdministerAsync("network", "set-mtu", "pods", "auto");
+        await _a.IpAsync("link set underlay0 mtu 1400");
+        await HasMtuAsync(1350);
+
+        await _lab.AdministerAsync("network", "create", "narrow", "--vni", "46", "--pool", "10.61.0.0/24", "--mtu", "1000");
+        CommandResult wide = await _lab.AskAsync("network", "add-pool", "narrow", "fd00:61::/64");
+        Assert.Equal((1, true), (wide.ExitCode, wide.Errors.Contains("mtu: 1000 is not from 1280", StringComparison.Ordinal)));
+
+        Task HasMtuAsync(int mtu) => ControlledLab.UntilAsync(
+            async () => (await _a.CheckAsync("ip", "link", "show", "ovl42")).Contains($" mtu {mtu} ", StringComparison.Ordinal), $"MTU {mtu} of ovl42");
     }
 
     [Fact]
@@ -77,6 +108,13 @@ public sealed class ControlCommandTests : IAsyncLifetime
         await _lab.AdministerAsync("network", "delete", "wide", "--force");
         await ControlledLab.UntilAsync(async () => (await _a.RunAsync(ControlledLab.Deadline, "ip", "link", "show", "ovl45")).ExitCode != 0, "the device of the deleted network is gone");
         Assert.Contains("no contradiction", await _lab.AdministerAsync("ipam", "check"), StringComparison.Ordinal);
+    }
+
+    /// <summary>The lists of an answer that have anything in them.</summary>
+    private async Task<string[]> PartsAsync(params string[] question)
+    {
+        using JsonDocument answer = JsonDocument.Parse(await _lab.AdministerAsync([.. question, "--json"]));
+        return [.. answer.RootElement.EnumerateObject().Where(member => member.Value is { ValueKind: JsonValueKind.Array } list && list.GetArrayLength() > 0).Select(member => member.Name)];
     }
 
     /// <summary>The third column of the table names the holder; the last those before it.</summary>
