@@ -1,14 +1,16 @@
-"""Measures what being seen costs: the always-on ring with metrics that are scraped, and a capture that runs and finds nothing.
+"""Measures what being seen costs: the always-on ring with metrics that are scraped, a capture that wants none of the load, one that wants all.
 
 Run by scripts/bench, which builds what it needs. Every figure of a daemon is compared with another one of the same daemon, right before or
 after it: daemons that are alike differ by more than what is looked for. Ends with status 1 where a cost is beyond its limit.
 """
 
 import argparse
+import http.client
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -23,9 +25,14 @@ from tunnels import OverlayTunnelGso
 from workloads import WARM_UP, LoadGenerator, Metric
 
 SCRAPE_SECONDS = 1
-LIMITS = {"idle": 0.01, "capture": 0.10}
-STATES = ("off", "idle", "capture")
-TITLES = {"off": "ring off, no metrics", "idle": "ring on, metrics scraped each second", "capture": "and a capture of a port that nobody uses"}
+LIMITS = {"idle": 0.01, "filtered": 0.10}
+STATES = ("off", "idle", "filtered", "everything")
+TITLES = {"off": "ring off, no metrics", "idle": "ring on, metrics scraped each second",
+          "filtered": "and a capture whose filter wants none of it", "everything": "a capture that wants all of it, 128 B a packet"}
+# By state: nobody uses the port, which is looked for in each packet; and whatever goes between the pods.
+CAPTURES = {"filtered": ("--proto", "tcp", "--port", "9"), "everything": ("--segment", "pods", "--snaplen", "128")}
+# Of a daemon's life before it is measured: what metrics and captures run is compiled twice, in the background.
+WARM_SCRAPES = 60
 WORKLOADS = {"tcp1": ("tcp",), "udp64": ("udp", "--size", "64")}
 METRICS = (Metric("tcp1", "gbps", "TCP 1 stream", "Gb/s"), Metric("udp64", "delivered_pps", "UDP 64 B delivered", "kpps", 1e-3, 0))
 
@@ -62,23 +69,45 @@ class ObservedOverlay(OverlayTunnelGso):
         raise SystemExit(f"{self.host.name} did not reload within 10 s")
 
 
+class LocalConnection(http.client.HTTPConnection):
+    """To a daemon's API socket; it stays open, as Prometheus keeps it."""
+
+    def __init__(self, path):
+        super().__init__("localhost", timeout=10)
+        self._path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+    def scrape(self):
+        self.request("GET", "/metrics")
+        response = self.getresponse()
+        response.read()
+        if response.status != 200:
+            raise SystemExit(f"{self._path}: /metrics answers {response.status}")
+
+
 class Scraping:
     """Asks each daemon for its metrics, as Prometheus does, until it is closed."""
 
     def __init__(self, tunnels):
         self._end = threading.Event()
-        self._tunnels = tunnels
+        self._connections = [LocalConnection(tunnel.socket) for tunnel in tunnels]
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
     def _run(self):
         while not self._end.wait(SCRAPE_SECONDS):
-            for tunnel in self._tunnels:
-                subprocess.run(["curl", "-sS", "--fail", "-o", "/dev/null", "--unix-socket", tunnel.socket, "http://localhost/metrics"], check=True, timeout=10)
+            for connection in self._connections:
+                connection.scrape()
 
     def close(self):
         self._end.set()
         self._thread.join()
+        for connection in self._connections:
+            connection.close()
 
 
 def enter(state, tunnels, stack):
@@ -87,19 +116,37 @@ def enter(state, tunnels, stack):
         tunnel.turn(0 if state == "off" else 512)
     if state != "off":
         stack.callback(Scraping(tunnels).close)
-    if state != "capture":
+    if state not in CAPTURES:
         return
     for tunnel in tunnels:
-        capture = subprocess.Popen([ObservedOverlay.client, "capture", "--port", "9", "--proto", "tcp", "-w", "-", "--socket", tunnel.socket],
+        capture = subprocess.Popen([ObservedOverlay.client, "capture", *CAPTURES[state], "-w", "-", "--socket", tunnel.socket],
                                    stdout=subprocess.PIPE, preexec_fn=die_with_parent)
         # The file's header: from then on it captures.
         capture.stdout.read(8)
-        drain = threading.Thread(target=capture.stdout.read)
+        drain = threading.Thread(target=discard, args=(capture.stdout,))
         drain.start()
         # Undone in the reverse order.
         stack.callback(capture.wait)
         stack.callback(drain.join)
         stack.callback(capture.send_signal, signal.SIGINT)
+
+
+def discard(stream):
+    while stream.read1(1 << 20):
+        pass
+
+
+def warm(tunnels, generator, a, b):
+    for tunnel in tunnels:
+        connection = LocalConnection(tunnel.socket)
+        for _ in range(WARM_SCRAPES):
+            connection.scrape()
+        connection.close()
+    for state in CAPTURES:
+        with ExitStack() as inside:
+            enter(state, tunnels, inside)
+            for arguments, seconds in WARM_UP:
+                generator.run(a, b, arguments, seconds)
 
 
 def run(options, stack):
@@ -115,12 +162,16 @@ def run(options, stack):
         tunnel.start()
     for arguments, seconds in WARM_UP:
         generator.run(a, b, arguments, seconds)
+    warm(tunnels, generator, a, b)
     rows = []
     for number in range(options.rounds):
         # Forwards and back, so that none always follows the same one.
         for state in STATES if number % 2 == 0 else reversed(STATES):
             with ExitStack() as inside:
                 enter(state, tunnels, inside)
+                # A client of captures has just been started, a configuration just been read.
+                for arguments, seconds in WARM_UP:
+                    generator.run(a, b, arguments, seconds)
                 for workload, arguments in WORKLOADS.items():
                     rows.append({"round": number, "state": state, "workload": workload, **generator.run(a, b, arguments, options.seconds)})
         note(f"round {number + 1}/{options.rounds}")

@@ -44,7 +44,7 @@ internal sealed class Node : IDisposable
         _watch = new DeviceWatch(_netlink, log);
         int queues = underlay.Queues.Count;
         Counters = [.. Enumerable.Range(0, queues).Select(_ => new QueueCounterSet(plan.Segments.Count))];
-        Observers = [.. Enumerable.Range(0, queues).Select(_ => new PacketObserver(plan.Options.Capture.Ring))];
+        Observers = [.. Enumerable.Range(0, queues + 1).Select(_ => new PacketObserver(plan.Options.Capture.Ring))];
         _snapshot = new SnapshotSlot(SnapshotCompiler.Compile(plan.State, queues));
     }
 
@@ -58,7 +58,7 @@ internal sealed class Node : IDisposable
     /// <summary>By queue.</summary>
     public IReadOnlyList<QueueCounterSet> Counters { get; private set; }
 
-    /// <summary>By queue; the same as long as the daemon runs.</summary>
+    /// <summary>By queue, and last that of what probes the paths; the same as long as the daemon runs.</summary>
     public IReadOnlyList<PacketObserver> Observers { get; }
 
     public UnderlayQueues Underlay => _underlay;
@@ -320,7 +320,7 @@ internal sealed class Node : IDisposable
 
     private void StartWorkers()
     {
-        _paths = new PathProber(_snapshot, _plan, _underlay, _log, _workerDied);
+        _paths = new PathProber(_snapshot, _plan, _underlay, Observers[^1], _log, _workerDied);
         var workers = new List<QueueWorker>();
         for (int queue = 0; queue < _underlay.Queues.Count; queue++)
         {

@@ -147,6 +147,7 @@ public sealed class BridgeLab
             if (Device.Read(Input) == 0) return;
             Forward();
             Device.Write(Answers);
+            Egress.ShowAnswers(Answers);
             Answers.Clear();
         }
     }

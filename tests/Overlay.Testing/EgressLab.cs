@@ -116,6 +116,7 @@ public sealed class EgressLab
                 Output.Clear();
             }
             Device.Write(Answers);
+            Path.ShowAnswers(Answers);
             Answers.Clear();
         }
     }

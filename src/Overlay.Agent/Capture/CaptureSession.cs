@@ -16,14 +16,14 @@ internal sealed class CaptureSession : IDisposable
 
     private const int FlushBytes = 256 << 10;
 
-    /// <summary>How long a packet may wait where there are few.</summary>
-    private static readonly TimeSpan Pause = TimeSpan.FromMilliseconds(5);
+    /// <summary>How long a packet may wait: while some come, and doubling to where none do. Nobody wakes the session: that would be a system call of the worker's.</summary>
+    private static readonly TimeSpan ShortPause = TimeSpan.FromMilliseconds(5), LongPause = TimeSpan.FromMilliseconds(40);
 
     private readonly CancellationTokenSource _end = new();
     private readonly CaptureRequest _request;
     private readonly DateTime _start = DateTime.UtcNow;
 
-    /// <param name="queues">Of the node.</param>
+    /// <param name="queues">Observers of the node: each has a queue here.</param>
     public CaptureSession(string id, CaptureRequest request, int queues)
     {
         Id = id;
@@ -33,7 +33,7 @@ internal sealed class CaptureSession : IDisposable
 
     public string Id { get; }
 
-    /// <summary>By queue of the node.</summary>
+    /// <summary>By observer of the node.</summary>
     public IReadOnlyList<CaptureQueue> Queues { get; }
 
     public long Lost => Queues.Sum(queue => queue.LostInner + queue.LostOuter);
@@ -48,6 +48,9 @@ internal sealed class CaptureSession : IDisposable
     public async Task RunAsync(PipeWriter output, CapturedPackets packets, CancellationToken aborted)
     {
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(_end.Token, aborted);
+        TimeSpan pause = ShortPause;
+        // What was written when the file began.
+        await output.FlushAsync(aborted).ConfigureAwait(false);
         while (true)
         {
             bool isEnding = _end.IsCancellationRequested;
@@ -61,11 +64,14 @@ internal sealed class CaptureSession : IDisposable
                 }
             }
             if (Left(packets) <= 0 || isEnding) break;
-            if (any) continue;
-            // What was written when the file began goes out with the first flush.
-            if ((await output.FlushAsync(aborted).ConfigureAwait(false)).IsCompleted) return;
-            await Task.Delay(Pause, stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            if (any)
+            {
+                pause = ShortPause;
+                continue;
+            }
+            await Task.Delay(pause, stop.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             aborted.ThrowIfCancellationRequested();
+            pause = TimeSpan.FromTicks(Math.Min(2 * pause.Ticks, LongPause.Ticks));
         }
         packets.WriteStatistics(_start, Queues.Sum(queue => queue.LostInner), Queues.Sum(queue => queue.LostOuter));
         await output.FlushAsync(aborted).ConfigureAwait(false);

@@ -119,6 +119,7 @@ internal sealed class CapturedPackets(PcapngWriter writer, OuterHeaders outer, b
         {
             PacketVerdict.Answered => "answered",
             PacketVerdict.PathMessage => "path-message",
+            PacketVerdict.Own => $"own ({OwnName(bytes)})",
             PacketVerdict.Dropped => "dropped",
             _ => record.IsEgress ? "forwarded" : "delivered",
         });
@@ -127,10 +128,18 @@ internal sealed class CapturedPackets(PcapngWriter writer, OuterHeaders outer, b
         return text.ToString();
     }
 
+    /// <summary>What the daemon made.</summary>
+    private static string OwnName(ReadOnlySpan<byte> frame)
+    {
+        if (InnerPacket.TryParse(frame, out InnerPacket packet) != WireStatus.Ok) return "ICMP error";
+        if (packet.EtherType == EtherTypes.Arp) return "ARP reply";
+        return packet.IsIpv6 && packet.TransportOffset < frame.Length && frame[packet.TransportOffset] == Icmpv6Types.NeighborAdvertisement ? "neighbour advertisement" : "ICMP error";
+    }
+
     /// <summary>The prefix that decided, by the table that packets are looked up in.</summary>
     private static string? Route(in PacketRecord record, ReadOnlySpan<byte> bytes)
     {
-        if (record.Segment is not { Bridge: null } segment) return null;
+        if (record.Segment is not { Bridge: null } segment || record.Verdict == PacketVerdict.PathMessage) return null;
         UInt128? destination = DestinationOf(record, segment, bytes);
         if (destination is not { } to || segment.Routes.Match(to) is not { } prefix) return null;
         return string.Create(CultureInfo.InvariantCulture, $"{IpBits.ToAddress(prefix.Address)}/{prefix.Length}");

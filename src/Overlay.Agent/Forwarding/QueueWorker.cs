@@ -192,6 +192,7 @@ internal sealed class QueueWorker : IDisposable
             if (_answers.Count > 0)
             {
                 _devices[i].Write(_answers);
+                _egress.ShowAnswers(_answers);
                 _answers.Clear();
             }
             _frames.Clear();

@@ -7,6 +7,7 @@ using Overlay.Agent.Setup;
 using Overlay.Dataplane.Buffers;
 using Overlay.Dataplane.Forwarding;
 using Overlay.Dataplane.Mtu;
+using Overlay.Dataplane.Observation;
 using Overlay.Linux;
 using Overlay.Linux.Underlay;
 using Overlay.Wire;
@@ -45,7 +46,9 @@ internal sealed class PathProber : IDisposable
     private readonly Thread _thread;
     private readonly UInt128 _localV4;
     private readonly UInt128 _localV6;
-    private readonly HashSet<ushort> _sourcePorts;
+    private readonly ushort[] _sourcePorts;
+    private readonly byte _timeToLive;
+    private readonly PacketObserver _observer;
     private readonly PathFrames _udp;
     private readonly PathFrames _raw;
     private readonly Dictionary<PeerPath, ProbedPeer> _peers = [];
@@ -61,11 +64,14 @@ internal sealed class PathProber : IDisposable
     /// <param name="slot">Whose peers are probed; read at every turn.</param>
     /// <param name="plan">For what does not change while the daemon runs, and for the timers.</param>
     /// <param name="underlay">Whose source ports probes leave from.</param>
+    /// <param name="observer">Is shown what is sent here.</param>
     /// <param name="log">For paths that change.</param>
     /// <param name="died">Called by the thread when it ends on an error.</param>
-    public PathProber(SnapshotSlot slot, NodePlan plan, UnderlayQueues underlay, ILogger log, Action<Exception> died)
+    public PathProber(SnapshotSlot slot, NodePlan plan, UnderlayQueues underlay, PacketObserver observer, ILogger log, Action<Exception> died)
     {
         _slot = slot;
+        _observer = observer;
+        _timeToLive = plan.Underlay.TimeToLive;
         _log = log;
         _died = died;
         _timers = _wantedTimers = TimersOf(plan);
@@ -269,6 +275,7 @@ internal sealed class PathProber : IDisposable
         if (frames.Batch.Count == 0) return;
         // What is not sent is not answered, which tells as much.
         _underlay.Send(frames.Batch);
+        frames.ShowTo(_observer, _sourcePorts, _timeToLive);
         frames.Clear();
     }
 

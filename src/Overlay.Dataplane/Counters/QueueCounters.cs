@@ -6,10 +6,7 @@ namespace Overlay.Dataplane.Counters;
 /// </summary>
 public sealed class QueueCounters
 {
-    private const int NoDrop = -1;
-
     private readonly long[] _drops = new long[Enum.GetValues<DropReason>().Length];
-    private int _latestDrop = NoDrop;
 
     /// <summary>Frames read from the device, in packets after segmentation and fragmentation.</summary>
     public TrafficCounters EgressIn;
@@ -57,20 +54,7 @@ public sealed class QueueCounters
         else if (outcome == Bridging.LearnOutcome.Full) MacsNotLearned++;
     }
 
-    public void Drop(DropReason reason, int packets = 1)
-    {
-        _drops[(int)reason] += packets;
-        _latestDrop = (int)reason;
-    }
-
-    /// <summary>Tells why something was dropped since the last call, if anything was.</summary>
-    internal bool TakeLatestDrop(out DropReason reason)
-    {
-        reason = (DropReason)_latestDrop;
-        if (_latestDrop == NoDrop) return false;
-        _latestDrop = NoDrop;
-        return true;
-    }
+    public void Drop(DropReason reason, int packets = 1) => _drops[(int)reason] += packets;
 
     /// <summary>The reason of least index that was counted; null where none was.</summary>
     internal DropReason? FirstDrop() => _drops.AsSpan().IndexOfAnyExcept(0L) is >= 0 and var reason ? (DropReason)reason : null;

@@ -23,19 +23,20 @@ public sealed partial class EgressPath
         {
             if (_copies.Next == 0)
             {
-                if (next >= shown) ShowArrival(next, frames[next]);
+                bool isAwaited = next >= shown && ShowArrival(next, frames[next]);
                 long answered = counters.EgressAnswered;
+                _refusal = null;
                 if (!TakeBridged(frames[next], memory, segment, bridge, now, output, answers, counters))
                 {
                     Observer?.Cancel();
                     break;
                 }
-                bool isDropped = counters.TakeLatestDrop(out DropReason reason);
-                if (isDropped || next >= shown) ShowOutcome(frames[next], output, isDropped, reason, counters.EgressAnswered != answered);
+                if (isAwaited || _refusal is not null) ShowOutcome(frames[next], output, counters.EgressAnswered != answered);
             }
             if (_copies.Next == 0) continue;
+            _refusal = null;
             bool areSent = SendCopies(memory, segment, output, counters);
-            if (counters.TakeLatestDrop(out DropReason refusal)) ShowOutcome(frames[next], output, isDropped: true, refusal, isAnswered: false);
+            if (_refusal is not null) ShowOutcome(frames[next], output, isAnswered: false);
             if (!areSent) break;
         }
         return next;
@@ -99,7 +100,7 @@ public sealed partial class EgressPath
     {
         if (peer.Path.LeadsBack)
         {
-            DropFor(peer, copies.Segments);
+            Note(DropReason.EgressLoop, peer, copies.Segments);
             return copies.Drop(DropReason.EgressLoop, counters);
         }
         int length = copies.Length(segment);
@@ -109,7 +110,7 @@ public sealed partial class EgressPath
         {
             if (answers is not null && copies.IsToBeToldOf(memory))
                 Refuse(memory.Span(copies.Frame.Offset, copies.Frame.Length), copies.Packet, room - copies.PrefixLength(segment), answers, counters);
-            DropFor(peer, copies.Segments);
+            Note(DropReason.EgressTooBig, peer, copies.Segments);
             return copies.Drop(DropReason.EgressTooBig, counters);
         }
         bool fits = copies.Segments == 1
@@ -119,7 +120,7 @@ public sealed partial class EgressPath
         if (!fits)
         {
             if (output.Count > 0) return false;
-            DropFor(peer, copies.Segments);
+            Note(DropReason.EgressQueueFull, peer, copies.Segments);
             return copies.Drop(DropReason.EgressQueueFull, counters);
         }
 

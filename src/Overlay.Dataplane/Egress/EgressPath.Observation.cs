@@ -11,14 +11,25 @@ public sealed partial class EgressPath
     private PacketMemory? _memory;
     private Segment? _segment;
 
-    /// <summary>Whom the packet was for that was dropped last; null: nobody in particular.</summary>
+    /// <summary>Why the frame that is being taken, or a copy of it, is dropped; null: it is not, so far.</summary>
+    private DropReason? _refusal;
+
+    /// <summary>Whom it was for then; null: nobody in particular.</summary>
     private Peer? _refusedPeer;
 
-    private void ShowArrival(int index, in Frame frame) => Observer!.Arrive(index, _memory!.Span(frame.Offset, frame.Length), _segment!);
+    /// <summary>Shows the answers that the device was given. To be called before they are cleared.</summary>
+    public void ShowAnswers(GatherBatch answers)
+    {
+        if (Observer is { } observer && _segment is { } segment) observer.Answered(answers, segment, _neighbors.Memory, _errors.Memory);
+    }
 
-    private void ShowOutcome(in Frame frame, SendBatch output, bool isDropped, DropReason reason, bool isAnswered)
+    /// <returns>True when somebody waits for the outcome.</returns>
+    private bool ShowArrival(int index, in Frame frame) => Observer!.Arrive(index, _memory!.Span(frame.Offset, frame.Length), frame.Offload, _segment!);
+
+    private void ShowOutcome(in Frame frame, SendBatch output, bool isAnswered)
     {
         if (Observer is not { } observer) return;
+        bool isDropped = _refusal is not null;
         var record = new PacketRecord
         {
             Segment = _segment,
@@ -30,9 +41,10 @@ public sealed partial class EgressPath
             At = ObservedAt.Inner,
             IsEgress = true,
             Verdict = isDropped ? PacketVerdict.Dropped : isAnswered ? PacketVerdict.Answered : PacketVerdict.Forwarded,
-            Reason = reason,
+            Reason = _refusal.GetValueOrDefault(),
         };
-        observer.Settle(ref record);
-        if (isDropped) observer.Drop(ref record, _memory!.Span(frame.Offset, frame.Length), InnerPart.None);
+        ReadOnlySpan<byte> bytes = _memory!.Span(frame.Offset, frame.Length);
+        observer.Settle(ref record, bytes);
+        if (isDropped) observer.Drop(ref record, bytes, InnerPart.None);
     }
 }

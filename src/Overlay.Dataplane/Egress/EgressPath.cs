@@ -17,7 +17,7 @@ namespace Overlay.Dataplane.Egress;
 /// </summary>
 /// <remarks>
 /// Once for every batch read: <see cref="Process"/>, <c>IUnderlay.Send</c>, <see cref="Account"/>, <see cref="SendBatch.Clear"/>, again
-/// until all frames are taken; then the answers are written to the device. Each packet is counted in when it is taken and once more as
+/// until all frames are taken; then the answers are written to the device, and <see cref="ShowAnswers"/> tells of them. Each packet is counted in when it is taken and once more as
 /// sent, answered or dropped, at the latest by <see cref="Account"/>.
 /// </remarks>
 public sealed partial class EgressPath
@@ -82,15 +82,15 @@ public sealed partial class EgressPath
         if (segment.Bridge is { } bridge) next = ProcessBridged(frames, first, shown, input.Memory, segment, bridge, output, answers, counters);
         else for (; next < frames.Length; next++)
         {
-            if (next >= shown) ShowArrival(next, frames[next]);
+            bool isAwaited = next >= shown && ShowArrival(next, frames[next]);
             long answered = counters.EgressAnswered;
+            _refusal = null;
             if (!Take(frames[next], input.Memory, segment, output, answers, counters))
             {
                 Observer?.Cancel();
                 break;
             }
-            bool isDropped = counters.TakeLatestDrop(out DropReason reason);
-            if (isDropped || next >= shown) ShowOutcome(frames[next], output, isDropped, reason, counters.EgressAnswered != answered);
+            if (isAwaited || _refusal is not null) ShowOutcome(frames[next], output, counters.EgressAnswered != answered);
         }
         output.Seal();
         return next;
@@ -112,7 +112,6 @@ public sealed partial class EgressPath
             counters.Drop(ReasonOf(train.Outcome), train.Packets);
             train.Peer.Traffic.EgressDropped(_options.Queue) += train.Packets;
         }
-        counters.TakeLatestDrop(out _);
     }
 
     /// <returns>False when the frame has to wait for an empty output; nothing was counted then.</returns>
@@ -275,13 +274,14 @@ public sealed partial class EgressPath
     {
         counters.EgressIn.Add(packets, bytes, packets > 1 ? 1 : 0);
         counters.Drop(reason, packets);
-        DropFor(peer, packets);
+        Note(reason, peer, packets);
         return true;
     }
 
-    private void DropFor(Peer? peer, int packets)
+    /// <summary>Remembers why what is being taken goes no further.</summary>
+    private void Note(DropReason reason, Peer? peer, int packets)
     {
-        _refusedPeer = peer;
+        (_refusal, _refusedPeer) = (reason, peer);
         if (peer is not null) peer.Traffic.EgressDropped(_options.Queue) += packets;
     }
 

@@ -34,6 +34,9 @@ internal sealed class IcmpErrors
     private readonly TokenBucket _bucket = new(RatePerSecond, Burst);
     private int _used;
 
+    /// <summary>Where what it writes lies.</summary>
+    public PacketMemory Memory => _memory;
+
     /// <summary>Writes an error about a packet, unless there must be none.</summary>
     /// <param name="frame">The whole frame, from its Ethernet header, before anything in it is rewritten.</param>
     /// <param name="packet">The IP packet in it.</param>

@@ -18,6 +18,9 @@ internal sealed class NeighborResponder
 
     private readonly PacketMemory _memory = new(Slots * SlotLength);
 
+    /// <summary>Where what it writes lies.</summary>
+    public PacketMemory Memory => _memory;
+
     /// <param name="request">An ARP request.</param>
     /// <param name="segment">Whose routes decide.</param>
     /// <param name="answers">Where the reply goes; its bytes are valid until <paramref name="answers"/> is empty again.</param>

@@ -36,28 +36,27 @@ public sealed partial class IngressPath
             if (!TEncapsulation.TryParse(datagram, out TunnelHeader tunnel, out _) || tunnel.Key != run.Key) return offset;
             int frameOffset = offset + tunnel.FrameStart;
             int frameLength = Math.Max(length - tunnel.FrameStart, 0);
-            bool isShown = IsShown(offset + length == run.End);
-            if (isShown) ShowArrival(datagram, isTunnelled: true, tunnel, segment, train);
+            bool isAwaited = IsShown(offset + length == run.End) && ShowArrival(datagram, isTunnelled: true, tunnel, segment, peer, train);
             offset += length;
+            _refusal = null;
 
             int packets = 1;
             long bytes = frameLength;
             long before = port.Coalescer.SuperPackets;
             if (!TEncapsulation.KnowsOptions(datagram, segment))
-                Drop(port, DropReason.IngressCriticalOption);
+                Drop(port.Counters, DropReason.IngressCriticalOption);
             else if (tunnel.BareEtherType != 0)
-                Drop(port, DropReason.IngressPayloadType);
+                Drop(port.Counters, DropReason.IngressPayloadType);
             else if (frameLength < EthernetFrame.MinHeaderLength)
-                Drop(port, DropReason.IngressInnerMalformed);
+                Drop(port.Counters, DropReason.IngressInnerMalformed);
             else if (MacBits.Source(memory.Span(frameOffset, frameLength)) != admitted
                 || !port.Coalescer.TryContinue(memory, frameOffset, frameLength, run.TrafficClass))
                 packets = AdmitBridged(
                     memory, frameOffset, frameLength, length, run.TrafficClass, segment, bridge, peer, location, now, port, sizes, ref admitted, ref bytes);
             port.Counters.IngressIn.Add(packets, bytes, 0);
             traffic.Add(packets, bytes, port.Coalescer.SuperPackets - before);
-            bool isDropped = port.Counters.TakeLatestDrop(out DropReason reason);
-            if (isDropped) peer.Traffic.IngressDropped(queue)++;
-            if (isDropped || isShown) ShowOutcome(datagram, isTunnelled: true, tunnel, segment, peer, train, packets, isDropped, reason);
+            if (_refusal is not null) peer.Traffic.IngressDropped(queue)++;
+            if (isAwaited || _refusal is not null) ShowOutcome(datagram, isTunnelled: true, tunnel, segment, peer, train, packets);
         }
         while (offset < run.End);
         return offset;
@@ -69,7 +68,7 @@ public sealed partial class IngressPath
         long now, IngressPort port, in SegmentSizes sizes, ref ulong admitted, ref long bytes)
     {
         Span<byte> frame = memory.Span(offset, length);
-        if (InnerPacket.TryParseFrame(frame, out InnerPacket packet) != WireStatus.Ok) return Drop(port, DropReason.IngressInnerMalformed);
+        if (InnerPacket.TryParseFrame(frame, out InnerPacket packet) != WireStatus.Ok) return Drop(port.Counters, DropReason.IngressInnerMalformed);
         // Frames of hosts may have that EtherType too.
         if (packet.EtherType == EtherTypes.LocalExperimental && MacBits.IsReserved(MacBits.Destination(frame))
             && IsPathMessage(frame, packet, peer, out PathMessage message))
@@ -78,14 +77,14 @@ public sealed partial class IngressPath
             if (taken == 0) bytes = 0;
             return taken;
         }
-        if (packet.VlanTags > segment.MaxVlanTags) return Drop(port, DropReason.IngressInnerVlan);
-        if (!EcnDecapsulation.TryApply(frame, ref packet, outerTrafficClass)) return Drop(port, DropReason.IngressEcnConflict);
+        if (packet.VlanTags > segment.MaxVlanTags) return Drop(port.Counters, DropReason.IngressInnerVlan);
+        if (!EcnDecapsulation.TryApply(frame, ref packet, outerTrafficClass)) return Drop(port.Counters, DropReason.IngressEcnConflict);
         ulong source = MacBits.Source(frame);
-        if (!MacBits.IsHost(source)) return Drop(port, DropReason.IngressSourceMac);
-        if (bridge.IsReserved(MacBits.Destination(frame))) return Drop(port, DropReason.IngressReservedMac);
+        if (!MacBits.IsHost(source)) return Drop(port.Counters, DropReason.IngressSourceMac);
+        if (bridge.IsReserved(MacBits.Destination(frame))) return Drop(port.Counters, DropReason.IngressReservedMac);
         if (source != admitted)
         {
-            if (!bridge.TryLearn(source, location, now, out LearnOutcome outcome)) return Drop(port, DropReason.IngressSpoofedMac);
+            if (!bridge.TryLearn(source, location, now, out LearnOutcome outcome)) return Drop(port.Counters, DropReason.IngressSpoofedMac);
             port.Counters.Count(outcome);
             admitted = source;
         }

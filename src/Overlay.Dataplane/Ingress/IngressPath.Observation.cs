@@ -16,21 +16,25 @@ public sealed partial class IngressPath
     /// <summary>Index of the train that is being taken.</summary>
     private int _train;
 
+    /// <summary>Why the datagram that is being taken is dropped; null: it is not, so far.</summary>
+    private DropReason? _refusal;
+
     /// <summary>Is shown what comes and what becomes of it; null: nobody is.</summary>
     public PacketObserver? Observer { get; init; }
 
     /// <summary>While nobody captures, the last datagram of each of the last trains is shown.</summary>
     private bool IsShown(bool isLast) => _train >= _shown && (isLast || Observer!.IsCapturing);
 
-    private void ShowArrival(ReadOnlySpan<byte> datagram, bool isTunnelled, in TunnelHeader tunnel, Segment? segment, in ReceivedTrain train) =>
-        Observer!.ArriveDatagram(_train, datagram, InnerOf(isTunnelled, tunnel), segment, train.Source.Address);
+    /// <returns>True when somebody waits for the outcome.</returns>
+    private bool ShowArrival(ReadOnlySpan<byte> datagram, bool isTunnelled, in TunnelHeader tunnel, Segment? segment, Peer? peer, in ReceivedTrain train) =>
+        Observer!.ArriveDatagram(_train, datagram, InnerOf(isTunnelled, tunnel), segment, peer, train.Source.Address);
 
     /// <param name="packets">That it was counted as; 0: it was a path message.</param>
     private void ShowOutcome(
-        ReadOnlySpan<byte> datagram, bool isTunnelled, in TunnelHeader tunnel, Segment? segment, Peer? peer, in ReceivedTrain train, int packets, bool isDropped,
-        DropReason reason)
+        ReadOnlySpan<byte> datagram, bool isTunnelled, in TunnelHeader tunnel, Segment? segment, Peer? peer, in ReceivedTrain train, int packets)
     {
         if (Observer is not { } observer) return;
+        bool isDropped = _refusal is not null;
         var record = new PacketRecord
         {
             Segment = isTunnelled ? segment : null,
@@ -44,9 +48,9 @@ public sealed partial class IngressPath
             Encapsulation = train.Encapsulation,
             At = ObservedAt.Outer,
             Verdict = isDropped ? PacketVerdict.Dropped : packets == 0 ? PacketVerdict.PathMessage : PacketVerdict.Forwarded,
-            Reason = reason,
+            Reason = _refusal.GetValueOrDefault(),
         };
-        observer.Settle(ref record);
+        observer.Settle(ref record, datagram);
         if (isDropped) observer.Drop(ref record, datagram, InnerOf(isTunnelled, tunnel));
     }
 

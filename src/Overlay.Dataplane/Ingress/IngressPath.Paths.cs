@@ -38,15 +38,13 @@ public sealed partial class IngressPath
         if (TEncapsulation.FindSegment(snapshot, tunnel) is { } segment && InnerPacket.TryParse(frame, out InnerPacket packet) == WireStatus.Ok
             && IsPathMessage(frame, packet, peer, out PathMessage message))
             return TakePathMessage(message, size, peer, segment, counters);
-        counters.Drop(DropReason.IngressControl);
-        return 1;
+        return Drop(counters, DropReason.IngressControl);
     }
 
     /// <returns>Packets to count: 0, or 1 that was dropped.</returns>
     private int TakePathMessage(in PathMessage message, int size, Peer peer, Segment segment, QueueCounters counters)
     {
         if (PathMessages?.TryPost(new ReceivedPathMessage(peer, segment, message.Kind, size, message.Size, message.Token)) == true) return 0;
-        counters.Drop(DropReason.IngressControl);
-        return 1;
+        return Drop(counters, DropReason.IngressControl);
     }
 }

@@ -103,9 +103,9 @@ public sealed partial class IngressPath(int queue)
                     continue;
                 }
             }
-            bool isShown = IsShown(offset + length == end);
-            if (isShown) ShowArrival(datagram, isTunnelled, tunnel, isTunnelled ? segment : null, train);
+            bool isAwaited = IsShown(offset + length == end) && ShowArrival(datagram, isTunnelled, tunnel, isTunnelled ? segment : null, peer, train);
             offset += length;
+            _refusal = null;
 
             int packets = 1;
             long bytes = frameLength;
@@ -114,20 +114,20 @@ public sealed partial class IngressPath(int queue)
             if (!isTunnelled)
             {
                 if (refusal != DropReason.IngressControl)
-                    unassigned.Drop(refusal);
+                    Drop(unassigned, refusal);
                 else if (TakeControl<TEncapsulation>(memory.Span(frameOffset, frameLength), tunnel, length, peer, snapshot, unassigned) == 0)
                     (packets, bytes) = (0, 0);
             }
             else if (segment is null || port is null)
             {
-                unassigned.Drop(DropReason.IngressUnknownSegment);
+                Drop(unassigned, DropReason.IngressUnknownSegment);
             }
             else
             {
                 counters = port.Counters;
                 long before = port.Coalescer.SuperPackets;
                 if (!TEncapsulation.KnowsOptions(datagram, segment))
-                    Drop(port, DropReason.IngressCriticalOption);
+                    Drop(port.Counters, DropReason.IngressCriticalOption);
                 // A run may have been begun by another peer, whose sources are not this one's.
                 else if (peer.ChecksReversePath || !port.Coalescer.TryContinue(memory, frameOffset, frameLength, train.TrafficClass))
                 {
@@ -138,9 +138,8 @@ public sealed partial class IngressPath(int queue)
             }
             counters.IngressIn.Add(packets, bytes, 0);
             traffic.Add(packets, bytes, superPackets);
-            bool isDropped = counters.TakeLatestDrop(out DropReason reason);
-            if (isDropped) peer.Traffic.IngressDropped(queue)++;
-            if (isDropped || isShown) ShowOutcome(datagram, isTunnelled, tunnel, segment, peer, train, packets, isDropped, reason);
+            if (_refusal is not null) peer.Traffic.IngressDropped(queue)++;
+            if (isAwaited || _refusal is not null) ShowOutcome(datagram, isTunnelled, tunnel, segment, peer, train, packets);
         }
         while (offset < end);
     }
@@ -152,19 +151,19 @@ public sealed partial class IngressPath(int queue)
         where TEncapsulation : struct, IEncapsulation
     {
         Span<byte> frame = memory.Span(offset, length);
-        if (TEncapsulation.TryParseInner(frame, tunnel, out InnerPacket packet) != WireStatus.Ok) return Drop(port, DropReason.IngressInnerMalformed);
+        if (TEncapsulation.TryParseInner(frame, tunnel, out InnerPacket packet) != WireStatus.Ok) return Drop(port.Counters, DropReason.IngressInnerMalformed);
         if (IsPathMessage(frame, packet, peer, out PathMessage message))
         {
             int taken = TakePathMessage(message, length + tunnel.FrameStart, peer, segment, port.Counters);
             if (taken == 0) bytes = 0;
             return taken;
         }
-        if (packet.VlanTags > segment.MaxVlanTags) return Drop(port, DropReason.IngressInnerVlan);
-        if (!packet.IsBareIp && !IsForDevice(frame, segment)) return Drop(port, DropReason.IngressInnerMac);
-        if (TEncapsulation.Refusal(frame, packet, snapshot) is { } refusal) return Drop(port, refusal);
+        if (packet.VlanTags > segment.MaxVlanTags) return Drop(port.Counters, DropReason.IngressInnerVlan);
+        if (!packet.IsBareIp && !IsForDevice(frame, segment)) return Drop(port.Counters, DropReason.IngressInnerMac);
+        if (TEncapsulation.Refusal(frame, packet, snapshot) is { } refusal) return Drop(port.Counters, refusal);
         if (peer.ChecksReversePath && (packet.IsIpv4 || packet.IsIpv6) && !segment.IsReversePath(peer, packet, frame))
-            return Drop(port, DropReason.IngressReversePath);
-        if (!EcnDecapsulation.TryApply(frame, ref packet, outerTrafficClass)) return Drop(port, DropReason.IngressEcnConflict);
+            return Drop(port.Counters, DropReason.IngressReversePath);
+        if (!EcnDecapsulation.TryApply(frame, ref packet, outerTrafficClass)) return Drop(port.Counters, DropReason.IngressEcnConflict);
         if (MssClamp.IsSyn(frame, packet))
         {
             if (MssClamp.Offered(frame, packet) is { } offered) peer.Path.NoteOffer(offered + segment.PrefixLength + segment.OuterLengthTo(peer));
@@ -184,9 +183,11 @@ public sealed partial class IngressPath(int queue)
         return destination == segment.DeviceMac || destination.IsGroup;
     }
 
-    private static int Drop(IngressPort port, DropReason reason)
+    /// <returns>Packets to count: 1.</returns>
+    private int Drop(QueueCounters counters, DropReason reason)
     {
-        port.Counters.Drop(reason);
+        counters.Drop(reason);
+        _refusal = reason;
         return 1;
     }
 
@@ -197,14 +198,14 @@ public sealed partial class IngressPath(int queue)
         int datagrams = train.Length == 0 ? 1 : (train.Length + datagramSize - 1) / datagramSize;
         unassigned.IngressIn.Add(datagrams, Math.Max(train.Length - (datagrams * TEncapsulation.MinHeaderLength), 0), 0);
         unassigned.Drop(DropReason.IngressUnknownPeer, datagrams);
-        unassigned.TakeLatestDrop(out _);
         if (Observer is null) return;
+        _refusal = DropReason.IngressUnknownPeer;
         for (int i = 0; i < datagrams; i++)
         {
             ReadOnlySpan<byte> datagram = memory.Span(train.Offset + (i * datagramSize), Math.Min(datagramSize, train.Length - (i * datagramSize)));
             bool isTunnelled = TEncapsulation.TryParse(datagram, out TunnelHeader tunnel, out _);
-            if (IsShown(i == datagrams - 1)) ShowArrival(datagram, isTunnelled, tunnel, null, train);
-            ShowOutcome(datagram, isTunnelled, tunnel, null, null, train, 1, isDropped: true, DropReason.IngressUnknownPeer);
+            if (IsShown(i == datagrams - 1)) ShowArrival(datagram, isTunnelled, tunnel, null, null, train);
+            ShowOutcome(datagram, isTunnelled, tunnel, null, null, train, 1);
         }
     }
 

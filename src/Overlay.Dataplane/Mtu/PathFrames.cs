@@ -1,5 +1,6 @@
 using Overlay.Dataplane.Buffers;
 using Overlay.Dataplane.Forwarding;
+using Overlay.Dataplane.Observation;
 using Overlay.Dataplane.Tunnels;
 using Overlay.Wire;
 
@@ -21,8 +22,15 @@ public sealed class PathFrames(SendBatch batch, byte trafficClass)
 
     private readonly HeaderArena _arena = new(ArenaLength);
     private readonly PacketMemory _padding = new(ushort.MaxValue);
+    private readonly Segment[] _segments = new Segment[batch.FreeTrains];
 
     public SendBatch Batch { get; } = batch;
+
+    /// <summary>Shows an observer what was sent.</summary>
+    /// <param name="sourcePorts">Of the underlay, by index.</param>
+    /// <param name="timeToLive">Of the outer headers.</param>
+    public void ShowTo(PacketObserver observer, ReadOnlySpan<ushort> sourcePorts, byte timeToLive) =>
+        observer.SentPathMessages(Batch, _segments, sourcePorts, timeToLive, _arena.Memory, _padding);
 
     /// <summary>Empties the batch, whose datagrams have been sent.</summary>
     public void Clear()
@@ -45,6 +53,7 @@ public sealed class PathFrames(SendBatch batch, byte trafficClass)
     {
         if (Batch.FreeTrains == 0 || Batch.FreeSlices < 2 || !_arena.Fits(1, MostHeader)) return false;
         bool isIpInIp = segment.Tunnel.IsIpInIp;
+        _segments[Batch.Count] = segment;
         ref DatagramTrain train = ref Batch.Add(peer, TrainKind.Datagrams);
         train.Packets = 1;
         train.TrafficClass = trafficClass;

@@ -7,6 +7,9 @@ namespace Overlay.Dataplane.Observation;
 /// <summary>Which packets a capture wants; what is null does not matter. Immutable, used by any thread.</summary>
 public sealed record CaptureFilter
 {
+    private const int PortsLength = 4;
+    private const int NextHeaderOffset = 6;
+
     /// <summary>Name of the peer.</summary>
     public string? Peer { get; init; }
 
@@ -55,11 +58,18 @@ public sealed record CaptureFilter
     public bool TakesPacket(ushort etherType, ReadOnlySpan<byte> packet, UInt128 remote)
     {
         if (!LooksInside) return true;
-        bool isHostOutside = Host is not null && IsHost(remote);
-        InnerAddresses inner = InnerAddresses.Of(etherType, packet);
-        if (Host is not null && !isHostOutside && !(inner.IsIp && (IsHost(inner.Source) || IsHost(inner.Destination)))) return false;
-        if (Protocol is { } protocol && !(inner.IsIp && inner.Protocol == protocol)) return false;
-        return Port is not { } port || (inner.HasPorts && (inner.SourcePort == port || inner.DestinationPort == port));
+        // The cheapest comparison first: most packets fail it.
+        switch (etherType)
+        {
+            case EtherTypes.Ipv4 when Ipv4Packet.TryParseHeader(packet, out Ipv4Packet v4) == WireStatus.Ok:
+                return TakesTransport(v4.Protocol, v4.FragmentOffset > 0, packet[v4.HeaderLength..]) && (Host is null || IsHost(remote) || IsEither(IpBits.Mapped(v4.Source), IpBits.Mapped(v4.Destination)));
+            case EtherTypes.Ipv6 when packet.Length >= Ipv6Packet.HeaderLength && packet[0] >> 4 == 6:
+                return TakesIpv6(packet) && (Host is null || IsHost(remote) || IsEither(BinaryPrimitives.ReadUInt128BigEndian(packet[8..]), BinaryPrimitives.ReadUInt128BigEndian(packet[24..])));
+            case EtherTypes.Arp when ArpPacket.TryParse(packet, out ArpPacket arp) == WireStatus.Ok:
+                return Protocol is null && Port is null && (IsHost(remote) || IsEither(IpBits.Mapped(arp.SenderAddress), IpBits.Mapped(arp.TargetAddress)));
+            default:
+                return Protocol is null && Port is null && IsHost(remote);
+        }
     }
 
     /// <summary>Whether a packet is wanted of which all is known.</summary>
@@ -68,37 +78,37 @@ public sealed record CaptureFilter
     {
         if ((DroppedOnly && record.Verdict != PacketVerdict.Dropped) || (At is { } at && record.At != at)) return false;
         if (!TakesSegment(record.Segment) || !TakesPeer(record.Peer)) return false;
+        return TakesBytes(record, bytes);
+    }
+
+    /// <summary>Whether a packet is wanted for what is in it.</summary>
+    internal bool TakesBytes(in PacketRecord record, ReadOnlySpan<byte> bytes)
+    {
+        if (!LooksInside) return true;
         if (record.At == ObservedAt.Inner) return TakesFrame(bytes, 0);
-        return record.Segment is { } segment
+        // Behind UDP a path message holds no IP packet, and has a header of its own length.
+        bool holdsPacket = record.Verdict != PacketVerdict.PathMessage || record.Protocol != 0;
+        return record.Segment is { } segment && holdsPacket
             ? InnerPart.Behind(bytes, segment.HeaderLength, segment.Tunnel.IsBareIp).IsWanted(this, bytes, record.Remote.Address)
             : TakesPacket(0, default, record.Remote.Address);
     }
 
-    private bool IsHost(UInt128 address) => HostBits == 0 || (address ^ Host!.Value) >> (128 - HostBits) == 0;
-
-    /// <summary>The fields that filters look at, of a frame that may be cut short.</summary>
-    private readonly record struct InnerAddresses(
-        bool IsIp, UInt128 Source, UInt128 Destination, byte Protocol, bool HasPorts, ushort SourcePort, ushort DestinationPort)
+    private bool TakesIpv6(ReadOnlySpan<byte> packet)
     {
-        private const int PortsLength = 4;
-
-        public static InnerAddresses Of(ushort etherType, ReadOnlySpan<byte> ip)
-        {
-            if (etherType == EtherTypes.Ipv4 && Ipv4Packet.TryParseHeader(ip, out Ipv4Packet v4) == WireStatus.Ok)
-                return WithPorts(IpBits.Mapped(v4.Source), IpBits.Mapped(v4.Destination), v4.Protocol, v4.IsFragment && v4.FragmentOffset > 0, ip[v4.HeaderLength..]);
-            if (etherType != EtherTypes.Ipv6 || ip.Length < Ipv6Packet.HeaderLength || ip[0] >> 4 != 6) return default;
-            (UInt128 source, UInt128 destination) = (BinaryPrimitives.ReadUInt128BigEndian(ip[8..]), BinaryPrimitives.ReadUInt128BigEndian(ip[24..]));
-            return Ipv6Packet.TryParse(ip, out Ipv6Packet v6) == WireStatus.Ok
-                ? WithPorts(source, destination, v6.UpperProtocol, v6.IsFragment, v6.UpperPayload)
-                : WithPorts(source, destination, ip[6], false, ip[Ipv6Packet.HeaderLength..]);
-        }
-
-        private static InnerAddresses WithPorts(UInt128 source, UInt128 destination, byte protocol, bool isLaterFragment, ReadOnlySpan<byte> transport)
-        {
-            bool has = protocol is IpProtocols.Tcp or IpProtocols.Udp && !isLaterFragment && transport.Length >= PortsLength;
-            return new InnerAddresses(
-                true, source, destination, protocol, has, has ? BinaryPrimitives.ReadUInt16BigEndian(transport) : (ushort)0,
-                has ? BinaryPrimitives.ReadUInt16BigEndian(transport[2..]) : (ushort)0);
-        }
+        if (packet[NextHeaderOffset] is not (IpProtocols.Tcp or IpProtocols.Udp or IpProtocols.Icmpv6) && Ipv6Packet.TryParse(packet, out Ipv6Packet v6) == WireStatus.Ok)
+            return TakesTransport(v6.UpperProtocol, v6.FragmentOffset > 0, v6.UpperPayload);
+        return TakesTransport(packet[NextHeaderOffset], false, packet[Ipv6Packet.HeaderLength..]);
     }
+
+    private bool TakesTransport(byte protocol, bool isLaterFragment, ReadOnlySpan<byte> transport)
+    {
+        if (Protocol is { } wanted && protocol != wanted) return false;
+        if (Port is not { } port) return true;
+        return protocol is IpProtocols.Tcp or IpProtocols.Udp && !isLaterFragment && transport.Length >= PortsLength
+            && (BinaryPrimitives.ReadUInt16BigEndian(transport) == port || BinaryPrimitives.ReadUInt16BigEndian(transport[2..]) == port);
+    }
+
+    private bool IsEither(UInt128 source, UInt128 destination) => IsHost(source) || IsHost(destination);
+
+    private bool IsHost(UInt128 address) => HostBits == 0 || (address ^ Host!.Value) >> (128 - HostBits) == 0;
 }

@@ -45,6 +45,9 @@ public sealed class CaptureQueue
     /// <summary>For the worker: true while a packet that was reserved is to be committed or given up.</summary>
     internal bool IsReserved => _isReserved;
 
+    /// <summary>For the worker: the room of the packet that is reserved.</summary>
+    internal Span<byte> Reserved => _bytes.AsSpan((int)((_reservedEnd - _reservedKept) % _bytes.Length), _reservedKept);
+
     /// <summary>For the worker: room for a packet's bytes, which it fills; empty where there is none, or nothing is kept.</summary>
     /// <returns>False: the packet is lost.</returns>
     internal bool TryReserve(int length, ObservedAt at, out Span<byte> room)

@@ -27,23 +27,9 @@ public sealed partial class PacketObserver
             ref readonly DatagramTrain train = ref trains[i];
             bool isDropped = train.Outcome != SendOutcome.Sent;
             if (i < first && !isDropped) continue;
-            var record = new PacketRecord
-            {
-                Segment = segment,
-                Peer = train.Peer,
-                Remote = train.Peer.Endpoint,
-                Packets = 1,
-                SourcePort = train.Protocol == 0 ? options.SourcePorts[train.SourcePortIndex] : (ushort)0,
-                TrafficClass = train.TrafficClass,
-                TimeToLive = train.TimeToLive == 0 ? options.TimeToLive : train.TimeToLive,
-                Protocol = train.Protocol,
-                EncapsulationLimit = train.EncapsulationLimit,
-                Encapsulation = segment.Tunnel.Encapsulation,
-                At = ObservedAt.Outer,
-                IsEgress = true,
-                Verdict = isDropped ? PacketVerdict.Dropped : PacketVerdict.Forwarded,
-                Reason = isDropped ? EgressPath.ReasonOf(train.Outcome) : default,
-            };
+            PacketRecord record = RecordOf(train, segment, options.SourcePorts, options.TimeToLive);
+            record.Verdict = isDropped ? PacketVerdict.Dropped : PacketVerdict.Forwarded;
+            if (isDropped) record.Reason = EgressPath.ReasonOf(train.Outcome);
             ReadOnlySpan<BufferSlice> slices = output.Slices(train);
             if (train.Kind == TrainKind.TunnelSuperPacket)
             {
@@ -56,11 +42,87 @@ public sealed partial class PacketObserver
                 continue;
             }
             int size = train.SegmentSize == 0 ? train.Length : train.SegmentSize;
-            // Of a train the ring gets the last datagram.
-            int offset = IsCapturing || isDropped ? 0 : (train.Length - 1) / size * size;
-            for (; offset < train.Length; offset += size)
-                Show(ref record, slices, offset, Math.Min(size, train.Length - offset), memory, headers, isRecent: i >= _recentFrom && offset + size >= train.Length);
+            if (!IsCapturing && !isDropped)
+            {
+                // Of a train the ring gets the last datagram.
+                int last = train.Length - ((train.Length - 1) / size * size);
+                Show(ref record, Last(slices, last, out int within), within, last, memory, headers, isRecent: true);
+                continue;
+            }
+            int from = 0;
+            for (int offset = 0; offset < train.Length; offset += size)
+            {
+                bool isLast = offset + size >= train.Length;
+                Show(ref record, slices, from, isLast ? train.Length - offset : size, memory, headers, isRecent: isLast && i >= _recentFrom);
+                for (from += size; !slices.IsEmpty && from >= slices[0].Length; slices = slices[1..]) from -= (int)slices[0].Length;
+            }
         }
+    }
+
+    /// <summary>Shows path messages that were sent; what could not be sent is none.</summary>
+    /// <param name="segments">By train: whose encapsulation it is in.</param>
+    /// <param name="sourcePorts">By index.</param>
+    /// <param name="timeToLive">Of the outer header.</param>
+    internal void SentPathMessages(
+        SendBatch output, ReadOnlySpan<Segment> segments, ReadOnlySpan<ushort> sourcePorts, byte timeToLive, PacketMemory memory, PacketMemory padding)
+    {
+        ReadOnlySpan<DatagramTrain> trains = output.Trains;
+        int first = Begin(trains.Length);
+        for (int i = first; i < trains.Length; i++)
+        {
+            ref readonly DatagramTrain train = ref trains[i];
+            if (train.Outcome != SendOutcome.Sent) continue;
+            PacketRecord record = RecordOf(train, segments[i], sourcePorts, timeToLive);
+            record.Verdict = PacketVerdict.PathMessage;
+            Show(ref record, output.Slices(train), 0, train.Length, memory, padding, isRecent: i >= _recentFrom);
+        }
+    }
+
+    /// <summary>Shows frames of the daemon's own that a device took: answers to questions for neighbours, ICMP errors.</summary>
+    /// <param name="memory">Of the frames that do not lie in <paramref name="other"/>.</param>
+    internal void Answered(GatherBatch answers, Segment segment, PacketMemory memory, PacketMemory other)
+    {
+        Span<GatheredFrame> frames = answers.Frames;
+        for (int i = Begin(frames.Length); i < frames.Length; i++)
+        {
+            ref readonly GatheredFrame frame = ref frames[i];
+            if (frame.Refused) continue;
+            var record = new PacketRecord
+            {
+                Segment = segment,
+                Packets = 1,
+                Encapsulation = segment.Tunnel.Encapsulation,
+                At = ObservedAt.Inner,
+                Verdict = PacketVerdict.Own,
+            };
+            Show(ref record, answers.Slices(frame), 0, frame.Length, memory, other, isRecent: i >= _recentFrom);
+        }
+    }
+
+    private static PacketRecord RecordOf(in DatagramTrain train, Segment segment, ReadOnlySpan<ushort> sourcePorts, byte timeToLive) => new()
+    {
+        Segment = segment,
+        Peer = train.Peer,
+        Remote = train.Peer.Endpoint,
+        Packets = 1,
+        SourcePort = train.Protocol == 0 ? sourcePorts[train.SourcePortIndex] : (ushort)0,
+        TrafficClass = train.TrafficClass,
+        TimeToLive = train.TimeToLive == 0 ? timeToLive : train.TimeToLive,
+        Protocol = train.Protocol,
+        EncapsulationLimit = train.EncapsulationLimit,
+        Encapsulation = segment.Tunnel.Encapsulation,
+        At = ObservedAt.Outer,
+        IsEgress = true,
+    };
+
+    /// <summary>The slices that hold the last bytes of others, and where those begin in the first.</summary>
+    private static ReadOnlySpan<BufferSlice> Last(ReadOnlySpan<BufferSlice> slices, int length, out int start)
+    {
+        int first = slices.Length;
+        nint missing = length;
+        while (missing > 0) missing -= slices[--first].Length;
+        start = (int)-missing;
+        return slices[first..];
     }
 
     /// <summary>Shows what was written to a device, or refused by it. To be called before the port accounts for it.</summary>
@@ -98,19 +160,26 @@ public sealed partial class PacketObserver
         if (isDropped) Keep(_dropped, record, slices, start, memory, other);
         else if (isRecent) Keep(_recent, record, slices, start, memory, other);
         if (_active.Length == 0) return;
-        Span<byte> head = _head.AsSpan(0, Math.Min(length, HeadLength));
-        Gather(slices, start, head, memory, other);
+        ReadOnlySpan<byte> head = default;
         foreach (CaptureQueue capture in _active)
         {
             CaptureFilter filter = capture.Filter;
             if ((filter.DroppedOnly && !isDropped) || !Takes(filter, record.Segment, record.At) || !filter.TakesPeer(record.Peer)) continue;
-            bool isWanted = record.At == ObservedAt.Inner
-                ? filter.TakesFrame(head, 0)
-                : InnerPart.Behind(head, record.Segment!.HeaderLength, record.Segment.Tunnel.IsBareIp).IsWanted(filter, head, record.Remote.Address);
-            if (!isWanted || !capture.TryReserve(length, record.At, out Span<byte> room)) continue;
+            if (head.IsEmpty) head = Head(slices, start, length, memory, other);
+            if (!filter.TakesBytes(record, head) || !capture.TryReserve(length, record.At, out Span<byte> room)) continue;
             Gather(slices, start, room, memory, other);
             capture.Commit(record);
         }
+    }
+
+    /// <summary>What filters look at, where it lies, or put together where it lies in parts.</summary>
+    private ReadOnlySpan<byte> Head(ReadOnlySpan<BufferSlice> slices, int start, int length, PacketMemory memory, PacketMemory other)
+    {
+        int wanted = Math.Min(length, HeadLength);
+        if (!slices.IsEmpty && slices[0].Length - start >= wanted) return (memory.Contains(slices[0]) ? memory : other).Span(slices[0]).Slice(start, wanted);
+        Span<byte> head = _head.AsSpan(0, wanted);
+        Gather(slices, start, head, memory, other);
+        return head;
     }
 
     private static void Keep(PacketRing ring, in PacketRecord record, ReadOnlySpan<BufferSlice> slices, int start, PacketMemory memory, PacketMemory other)

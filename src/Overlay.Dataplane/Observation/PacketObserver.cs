@@ -1,5 +1,6 @@
 using Overlay.Dataplane.Buffers;
 using Overlay.Dataplane.Forwarding;
+using Overlay.Dataplane.Offload;
 
 namespace Overlay.Dataplane.Observation;
 
@@ -9,7 +10,7 @@ namespace Overlay.Dataplane.Observation;
 /// </summary>
 /// <remarks>
 /// Bytes are taken before the paths rewrite them, and kept once it is known what became of the packet. While nobody captures, a batch costs
-/// one read of a field and the few packets for the ring.
+/// one read of a field and the few packets for the ring. A packet that no filter wants costs the comparison: nothing of it is copied or noted.
 /// </remarks>
 public sealed partial class PacketObserver
 {
@@ -23,6 +24,8 @@ public sealed partial class PacketObserver
     private CaptureQueue[] _active = [];
     private int _recentFrom;
     private bool _isRecent;
+    private bool _wantsMoreThanDrops;
+    private int _taken;
     private long _time;
 
     /// <param name="ringCapacity">Packets that each of the two rings keeps; 0: there are none.</param>
@@ -68,33 +71,49 @@ public sealed partial class PacketObserver
         (_recent, _dropped) = _rings;
         _time = 0;
         _recentFrom = _recent.Capacity == 0 ? count : Math.Max(count - RecentOfBatch, 0);
-        return _active.Length > 0 ? 0 : _recentFrom;
+        _wantsMoreThanDrops = false;
+        foreach (CaptureQueue capture in _active) _wantsMoreThanDrops |= !capture.Filter.DroppedOnly;
+        return _wantsMoreThanDrops ? 0 : _recentFrom;
     }
 
-    /// <summary>True while captures run, so that each packet counts.</summary>
-    internal bool IsCapturing => _active.Length > 0;
+    /// <summary>True while captures run that may want any packet, so that each counts.</summary>
+    internal bool IsCapturing => _wantsMoreThanDrops;
 
     /// <summary>A frame of the device is about to be taken.</summary>
     /// <param name="index">In the batch.</param>
-    internal void Arrive(int index, ReadOnlySpan<byte> frame, Segment segment)
+    /// <param name="offload">Tells how far the headers reach that may be rewritten.</param>
+    /// <returns>True when the outcome is to be told by <see cref="Settle"/>.</returns>
+    internal bool Arrive(int index, ReadOnlySpan<byte> frame, in VirtioNetHeader offload, Segment segment)
     {
-        TakeRecent(frame, index >= _recentFrom);
+        bool isAwaited = TakeRecent(frame, index >= _recentFrom);
+        if (!_wantsMoreThanDrops) return isAwaited;
+        // For whom it is will be known later, and what headers carry is then still as it was.
+        _taken = Math.Min(frame.Length, Math.Max(HeadLength, offload.ChecksumStart + offload.ChecksumOffset + sizeof(ushort)));
         foreach (CaptureQueue capture in _active)
         {
             if (!Wants(capture, segment, ObservedAt.Inner) || !capture.Filter.TakesFrame(frame, 0)) continue;
-            if (capture.TryReserve(frame.Length, ObservedAt.Inner, out Span<byte> room)) frame[..room.Length].CopyTo(room);
+            if (!capture.TryReserve(frame.Length, ObservedAt.Inner, out Span<byte> room)) continue;
+            frame[..Math.Min(_taken, room.Length)].CopyTo(room);
+            isAwaited = true;
         }
+        return isAwaited;
     }
 
     /// <summary>A datagram of the underlay is about to be taken.</summary>
-    internal void ArriveDatagram(int index, ReadOnlySpan<byte> datagram, in InnerPart inner, Segment? segment, UInt128 remote)
+    /// <returns>True when the outcome is to be told by <see cref="Settle"/>.</returns>
+    internal bool ArriveDatagram(int index, ReadOnlySpan<byte> datagram, in InnerPart inner, Segment? segment, Peer? peer, UInt128 remote)
     {
-        TakeRecent(datagram, index >= _recentFrom);
+        bool isAwaited = TakeRecent(datagram, index >= _recentFrom);
+        if (!_wantsMoreThanDrops) return isAwaited;
+        _taken = datagram.Length;
         foreach (CaptureQueue capture in _active)
         {
-            if (!Wants(capture, segment, ObservedAt.Outer) || !inner.IsWanted(capture.Filter, datagram, remote)) continue;
-            if (capture.TryReserve(datagram.Length, ObservedAt.Outer, out Span<byte> room)) datagram[..room.Length].CopyTo(room);
+            if (!Wants(capture, segment, ObservedAt.Outer) || !capture.Filter.TakesPeer(peer) || !inner.IsWanted(capture.Filter, datagram, remote)) continue;
+            if (!capture.TryReserve(datagram.Length, ObservedAt.Outer, out Span<byte> room)) continue;
+            datagram[..room.Length].CopyTo(room);
+            isAwaited = true;
         }
+        return isAwaited;
     }
 
     /// <summary>What was shown by an <c>Arrive</c> method has to wait, and will be shown again.</summary>
@@ -105,7 +124,8 @@ public sealed partial class PacketObserver
     }
 
     /// <summary>Tells what became of the packet that arrived last.</summary>
-    internal void Settle(ref PacketRecord record)
+    /// <param name="bytes">Of it, where they came; headers may have been rewritten since.</param>
+    internal void Settle(ref PacketRecord record, ReadOnlySpan<byte> bytes)
     {
         Stamp(ref record);
         // What was dropped goes to the ring of those.
@@ -114,8 +134,14 @@ public sealed partial class PacketObserver
         foreach (CaptureQueue capture in _active)
         {
             if (!capture.IsReserved) continue;
-            if (TakesOutcome(capture.Filter, record)) capture.Commit(record);
-            else capture.Abandon();
+            if (!capture.Filter.TakesPeer(record.Peer))
+            {
+                capture.Abandon();
+                continue;
+            }
+            Span<byte> room = capture.Reserved;
+            if (room.Length > _taken) bytes[_taken..room.Length].CopyTo(room[_taken..]);
+            capture.Commit(record);
         }
     }
 
@@ -140,20 +166,19 @@ public sealed partial class PacketObserver
         }
     }
 
-    private void TakeRecent(ReadOnlySpan<byte> bytes, bool isRecent)
+    private bool TakeRecent(ReadOnlySpan<byte> bytes, bool isRecent)
     {
         _isRecent = isRecent && _recent.Capacity > 0;
-        if (!_isRecent) return;
+        if (!_isRecent) return false;
         Span<byte> kept = _recent.Begin(bytes.Length);
         bytes[..kept.Length].CopyTo(kept);
+        return true;
     }
 
     /// <summary>What is dropped comes by <see cref="Drop"/> to captures that want only that: nothing is copied for them on suspicion.</summary>
     private static bool Wants(CaptureQueue capture, Segment? segment, ObservedAt at) => !capture.Filter.DroppedOnly && Takes(capture.Filter, segment, at);
 
     private static bool Takes(CaptureFilter filter, Segment? segment, ObservedAt at) => (filter.At is null || filter.At == at) && filter.TakesSegment(segment);
-
-    private static bool TakesOutcome(CaptureFilter filter, in PacketRecord record) => filter.TakesPeer(record.Peer);
 
     private sealed record Rings(PacketRing Recent, PacketRing Dropped);
 

@@ -27,6 +27,9 @@ public enum PacketVerdict : byte
     /// <summary>What daemons tell each other about the path; it is no packet of a segment.</summary>
     PathMessage,
 
+    /// <summary>Made by the daemon for the hosts on its side: an answer to a question for a neighbour, or an ICMP error.</summary>
+    Own,
+
     Dropped,
 }
 

@@ -40,6 +40,7 @@ public sealed class AllocationTests
             next = lab.Path.Process(lab.Input, next, lab.Segment, lab.Output, lab.Answers, lab.Counters);
             lab.Path.Account(lab.Output, lab.Counters);
         }
+        lab.Path.ShowAnswers(lab.Answers);
         lab.Answers.Clear();
     }
 

@@ -106,6 +106,32 @@ public sealed class CaptureTests(ObservedPair pair) : IClassFixture<ObservedPair
         }
     }
 
+    [Fact]
+    public async Task Capture_OfWhatTheDaemonSends_SaysWhatItIs()
+    {
+        const string unroutable = "198.51.100.2";
+        string unanswered = $"{pair.B.PodPrefix4[..pair.B.PodPrefix4.LastIndexOf('.')]}.77";
+        using RunningProcess capture = Start(pair.DaemonA);
+        await UntilItCapturesAsync(pair.DaemonA);
+
+        await pair.A.Host.IpAsync($"neighbour replace {unroutable} lladdr 02:00:00:00:00:63 dev overlay0 nud permanent", $"route replace {unroutable}/32 dev overlay0", $"route replace {unanswered}/32 dev overlay0");
+        await Ping.RunAsync(pair.A.Pod, pair.B.Pod4);
+        await Ping.FloodAsync(pair.A.Host, unroutable, 1);
+        await Ping.FloodAsync(pair.A.Host, unanswered, 1);
+        await pair.A.Host.IpAsync($"route delete {unroutable}/32 dev overlay0", $"route delete {unanswered}/32 dev overlay0");
+
+        await capture.WaitForTextAsync("segment=pods verdict=own (ICMP error)", Deadline);
+        await capture.WaitForTextAsync("segment=pods verdict=own (ARP reply)", Deadline);
+        await capture.WaitForTextAsync($"segment=pods peer={pair.B.Name} verdict=path-message", Deadline);
+        capture.Signal(SignalInterrupt);
+        Assert.Equal(0, await capture.WaitForExitAsync(Deadline));
+        string[] lines = capture.Output.Split('\n');
+        Assert.Contains(lines, line => line.Contains($"in  inner ICMP {unroutable} > ", StringComparison.Ordinal));
+        Assert.Contains(lines, line => line.Contains($"in  inner ARP {unanswered} > ", StringComparison.Ordinal));
+        Assert.Contains(lines, line => line.Contains("out outer UDP ", StringComparison.Ordinal) && line.EndsWith("verdict=path-message", StringComparison.Ordinal));
+        Assert.Contains(lines, line => line.Contains("in  outer UDP ", StringComparison.Ordinal) && line.EndsWith("verdict=path-message", StringComparison.Ordinal));
+    }
+
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
