@@ -11,7 +11,7 @@ namespace Overlay.Controller;
 /// <summary>Plans of what administrators do to networks, their pools, reservations and routes.</summary>
 internal sealed class NetworkChanges(IControlStore store)
 {
-    /// <summary>Changed with every network, so that two changes cannot each be good by itself and bad together.</summary>
+    /// <summary>Changed with every network and static route, so that two changes cannot each be good by itself and bad together.</summary>
     private const string Guard = "guards/networks";
 
     private const int MostVni = (1 << 24) - 1;
@@ -41,6 +41,7 @@ internal sealed class NetworkChanges(IControlStore store)
             RefuseOverlap(pools[i], others);
             RefuseOverlap(pools[i], [network with { Pools = pools[..i] }]);
         }
+        await RefuseRoutesAsync(pools, cancellation).ConfigureAwait(false);
         return new ChangePlan()
             .Put(Guard, guard, StateDocuments.Encode(network))
             .Put(StateKeys.Network(name), null, StateDocuments.Encode(network));
@@ -53,6 +54,7 @@ internal sealed class NetworkChanges(IControlStore store)
         (StoreEntry? guard, NetworkDocument[] all) = await ReadAsync(cancellation).ConfigureAwait(false);
         StoreEntry entry = await FindAsync(name, cancellation).ConfigureAwait(false);
         RefuseOverlap(pool, all);
+        await RefuseRoutesAsync([pool], cancellation).ConfigureAwait(false);
         NetworkDocument network = StateDocuments.Network(entry);
         NetworkDocument wider = network with { Pools = [.. network.Pools, pool] };
         ReadMtu(network.Mtu ?? 0, wider.Pools);
@@ -136,13 +138,13 @@ internal sealed class NetworkChanges(IControlStore store)
         string node = StateKeys.Node(Requests.Name("node", asked.Node));
         StoreEntry nodeEntry = await store.FindAsync(node, cancellation).ConfigureAwait(false)
             ?? throw new GrpcException(GrpcStatusCode.NotFound, $"there is no node '{asked.Node}'; 'overlay node list' lists them");
-        (_, NetworkDocument[] all) = await ReadAsync(cancellation).ConfigureAwait(false);
+        (StoreEntry? guard, NetworkDocument[] all) = await ReadAsync(cancellation).ConfigureAwait(false);
         if (all.SelectMany(each => each.Pools).FirstOrDefault(pool => StateChecks.Overlap(pool.Network, prefix)) is { } taken)
             throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"route {prefix} overlaps the pool {taken.Prefix}, whose blocks find their nodes by themselves; route what is outside the pools");
         string key = StateKeys.Route(asked.Network, prefix);
         StoreEntry? known = await store.FindAsync(key, cancellation).ConfigureAwait(false);
-        return new ChangePlan().Require(network.Key, network).Require(node, nodeEntry)
-            .Put(key, known, StateDocuments.Encode(new RouteDocument(asked.Network, prefix.ToString(), asked.Node)));
+        byte[] route = StateDocuments.Encode(new RouteDocument(asked.Network, prefix.ToString(), asked.Node));
+        return new ChangePlan().Require(network.Key, network).Require(node, nodeEntry).Put(Guard, guard, route).Put(key, known, route);
     }
 
     public async Task<ChangePlan> DeleteRouteAsync(StaticRoute? asked, CancellationToken cancellation)
@@ -169,6 +171,7 @@ internal sealed class NetworkChanges(IControlStore store)
         IPNetwork prefix = Requests.Prefix("pool", asked.Prefix);
         bool isIPv6 = prefix.BaseAddress.AddressFamily == AddressFamily.InterNetworkV6;
         int bits = isIPv6 ? 128 : 32;
+        if (prefix.PrefixLength > bits - 2) throw Requests.Invalid($"pool: {prefix} is too small; use at most /{bits - 2}, which is one block of four addresses");
         int length = asked.BlockLength != 0 ? asked.BlockLength
             : Math.Max(prefix.PrefixLength, isIPv6 ? PoolDocument.DefaultIPv6BlockLength : PoolDocument.DefaultIPv4BlockLength);
         if (length < prefix.PrefixLength || length < bits - 16 || length > bits - 2)
@@ -187,6 +190,19 @@ internal sealed class NetworkChanges(IControlStore store)
         {
             if (network.Pools.FirstOrDefault(other => StateChecks.Overlap(other.Network, pool.Network)) is { } taken)
                 throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"pool {pool.Prefix} overlaps {taken.Prefix} of network '{network.Name}'; choose another prefix");
+        }
+    }
+
+    /// <summary>What a static route leads elsewhere is no pool.</summary>
+    private async Task RefuseRoutesAsync(PoolDocument[] pools, CancellationToken cancellation)
+    {
+        StoreRange range = (await store.ReadAsync("state/routes/", null, cancellation).ConfigureAwait(false))!;
+        foreach (RouteDocument route in range.Entries.Select(StateDocuments.Route))
+        {
+            if (pools.FirstOrDefault(pool => StateChecks.Overlap(pool.Network, IPNetwork.Parse(route.Prefix))) is { } pool)
+                throw new GrpcException(
+                    GrpcStatusCode.FailedPrecondition,
+                    $"pool {pool.Prefix} overlaps the static route {route.Prefix} of network '{route.Network}' to node '{route.Node}'; choose another prefix, or 'overlay network delete-route {route.Network} {route.Prefix}' first");
         }
     }
 

@@ -39,6 +39,8 @@ public sealed class AdministrationTests : IAsyncLifetime
             (Network("x", 43), "pools: there is none"),
             (Network("x", 43, "10.60.0.1/16"), "has host bits set; write 10.60.0.0/16"),
             (Network("x/y", 43, "10.60.0.0/16"), "name: 'x/y'"),
+            (Network("x", 43, "10.9.1.0/24"), "pool 10.9.1.0/24 overlaps the static route 10.9.0.0/16 of network 'pods' to node 'a'; choose another prefix"),
+            (Network("x", 43, "10.60.0.0/31"), "pool: 10.60.0.0/31 is too small; use at most /30"),
             (new CreateNetworkRequest(), "network: it is missing"),
             (new AddPoolRequest { Network = "pods", Pool = new Pool { Prefix = "10.244.0.0/24" } }, "overlaps 10.244.0.0/16 of network 'pods'"),
             (new AddPoolRequest { Network = "none", Pool = new Pool { Prefix = "10.60.0.0/24" } }, "there is no network 'none'"),

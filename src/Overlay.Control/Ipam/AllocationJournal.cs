@@ -204,12 +204,24 @@ internal sealed class AllocationJournal : IDisposable
             if (length is <= 0 or > MostRecord || rest.Length < HeaderLength + length) break;
             ReadOnlySpan<byte> body = rest.Slice(HeaderLength, length);
             if (Checksum(body) != BinaryPrimitives.ReadUInt32LittleEndian(rest[4..])) break;
-            records.Add(JsonSerializer.Deserialize(body, JournalJson.Default.JournalRecord)!);
+            records.Add(Decode(body, path));
             sound += HeaderLength + length;
         }
         if (content.Length - sound > MostRecord + HeaderLength && content[sound..].ContainsAnyExcept((byte)0))
             throw new JournalException($"the journal {path} is damaged at byte {sound}: drain the node, remove the file and start again");
         return records;
+    }
+
+    private static JournalRecord Decode(ReadOnlySpan<byte> body, string path)
+    {
+        try
+        {
+            return JsonSerializer.Deserialize(body, JournalJson.Default.JournalRecord)!;
+        }
+        catch (JsonException error)
+        {
+            throw new JournalException($"the journal {path} is of a newer version of overlayd: use that one, or drain the node, remove the file and start again", error);
+        }
     }
 
     private static byte[] Encode(JournalRecord record)

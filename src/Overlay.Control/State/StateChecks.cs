@@ -26,6 +26,8 @@ public static class StateChecks
         {
             if (!nodes.ContainsKey(route.Node))
                 Add(problems, $"route {route.Prefix} of network '{route.Network}' is through node '{route.Node}', which does not exist", $"overlay network delete-route {route.Network} {route.Prefix}");
+            if (networks.SelectMany(network => network.Pools).FirstOrDefault(pool => Overlap(pool.Network, IPNetwork.Parse(route.Prefix))) is { } pool)
+                Add(problems, $"route {route.Prefix} of network '{route.Network}' overlaps the pool {pool.Prefix}", $"overlay network delete-route {route.Network} {route.Prefix}");
         }
         foreach (IGrouping<string, (string Address, NodeDocument Node)> same in nodes.Values
             .SelectMany(node => node.Underlay.Select(address => (address, node))).GroupBy(each => each.address).Where(each => each.Count() > 1))

@@ -1,5 +1,7 @@
+using System.Buffers.Binary;
 using System.Net;
 using System.Net.Sockets;
+using System.Security.Cryptography;
 using Overlay.Control.Ipam;
 using Overlay.Testing;
 
@@ -91,6 +93,21 @@ public sealed class AllocationJournalTests : NodeAllocatorLab
         }
         using var reopened = new NodeAllocator(new NodeAllocatorOptions { Journal = $"{disk.Folder}/journal" }, Time);
         Assert.Contains(reopened.All, each => each.Owner == "late");
+    }
+
+    [Fact]
+    public void Open_RecordOfANewerVersion_IsRefusedWithTheRemedy()
+    {
+        byte[] body = "{\"Kind\":\"Renumbered\"}"u8.ToArray();
+        byte[] record = new byte[8 + body.Length];
+        BinaryPrimitives.WriteInt32LittleEndian(record, body.Length);
+        SHA256.HashData(body).AsSpan(0, 4).CopyTo(record.AsSpan(4));
+        body.CopyTo(record, 8);
+        File.WriteAllBytes(Journal, record);
+
+        JournalException refused = Assert.Throws<JournalException>(() => Open());
+
+        Assert.Contains("is of a newer version of overlayd: use that one", refused.Message, StringComparison.Ordinal);
     }
 
     [Fact]

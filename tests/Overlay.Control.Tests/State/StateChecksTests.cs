@@ -69,12 +69,14 @@ public sealed class StateChecksTests
     {
         Put("state/reservations/pods/10.9.0.1", StateDocuments.Encode(new ReservationDocument("pods", "10.9.0.1", "printer", Now)));
         Put("state/routes/pods/10.8.0.0-16", StateDocuments.Encode(new RouteDocument("pods", "10.8.0.0/16", "gone")));
+        Put("state/routes/pods/10.1.7.0-24", StateDocuments.Encode(new RouteDocument("pods", "10.1.7.0/24", "b")));
         Put(Node("c", "192.0.2.2") with { Registered = Now.AddHours(1) });
 
         Assert.Equal(
             [
                 "10.9.0.1 is reserved in network 'pods', none of whose pools holds it; overlay ipam release 10.9.0.1 --network pods",
                 "route 10.8.0.0/16 of network 'pods' is through node 'gone', which does not exist; overlay network delete-route pods 10.8.0.0/16",
+                "route 10.1.7.0/24 of network 'pods' overlaps the pool 10.1.0.0/16; overlay network delete-route pods 10.1.7.0/24",
                 "underlay address 192.0.2.2 is that of c and b; the last to register, c, is sent to; 'overlay node remove' the others if they are gone",
             ],
             Run());

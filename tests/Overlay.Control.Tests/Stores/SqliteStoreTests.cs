@@ -46,6 +46,23 @@ public sealed class SqliteStoreTests : StoreConformance, IClassFixture<SqliteLab
     }
 
     [Fact]
+    public async Task Open_DatabaseOfANewerVersion_IsRefusedAndLeftAlone()
+    {
+        string file = Path.Combine(Directory.CreateTempSubdirectory("ovt-newer-").FullName, "control.db");
+        await using (new SqliteStore(file))
+        {
+        }
+        ProgramRun.Check("sqlite3", file, "PRAGMA user_version = 2");
+
+        StoreException refused = Assert.Throws<StoreException>(() => new SqliteStore(file));
+
+        Assert.Contains("has version 2, and this controller knows 1: use the controller that wrote it, or a newer one", refused.Message, StringComparison.Ordinal);
+        Assert.Equal("2\n", ProgramRun.Check("sqlite3", file, "PRAGMA user_version").Output);
+        Microsoft.Data.Sqlite.SqliteConnection.ClearAllPools();
+        Directory.Delete(Path.GetDirectoryName(file)!, recursive: true);
+    }
+
+    [Fact]
     public async Task Open_StoreLeftBehind_KeepsItsEntriesAndGivesLeasesTheirWholeTimeAgain()
     {
         string folder = Directory.CreateTempSubdirectory("ovt-lease-").FullName;
