@@ -49,8 +49,9 @@ public sealed partial class MonitoringTests : IDisposable
         Assert.InRange(Value(text, "overlay_controller_certificate_lifetime_seconds"), 1, 7200);
         Assert.Equal((HttpStatusCode.OK, "ok\n"), await GetAsync(LocalApi.ReadyPath));
         Assert.Equal(HttpStatusCode.NotFound, (await GetAsync("/v1/status")).Status);
-        string[] named = [.. MetricName().Matches(await File.ReadAllTextAsync(Path.Combine(AppContext.BaseDirectory, "alerts.yaml"))).Select(match => match.Value).Distinct()];
-        Assert.NotEmpty(named);
+        string[] files = [await File.ReadAllTextAsync(Path.Combine(AppContext.BaseDirectory, "alerts.yaml")), await File.ReadAllTextAsync(Path.Combine(AppContext.BaseDirectory, "dashboard.json"))];
+        string[] named = [.. files.SelectMany(file => MetricName().Matches(file)).Select(match => match.Value).Distinct()];
+        Assert.Equal(6, named.Length);
         Assert.All(named, name => Assert.Matches($"(?m)^{name}[ {{]", text));
     }
 
