@@ -31,6 +31,7 @@ public sealed partial class EgressPath
     private readonly Segmenter _segmenter;
     private readonly TunnelSegmenter _tunnelSegmenter;
     private readonly NeighborResponder _neighbors = new();
+    private readonly RoutesAhead _routes = new();
     private readonly Fragmenter _fragmenter;
     private readonly IcmpErrors _errors = new();
     private readonly byte _trafficClass;
@@ -80,12 +81,13 @@ public sealed partial class EgressPath
         int shown = Observer?.Begin(frames.Length) ?? frames.Length;
         int next = first;
         if (segment.Bridge is { } bridge) next = ProcessBridged(frames, first, shown, input.Memory, segment, bridge, output, answers, counters);
-        else for (; next < frames.Length; next++)
+        else for (_routes.Begin(first, segment.Routes); next < frames.Length; next++)
         {
+            _routes.Reach(next, frames, input.Memory, segment.Routes);
             bool isAwaited = next >= shown && ShowArrival(next, frames[next]);
             long answered = counters.EgressAnswered;
             _refusal = null;
-            if (!Take(frames[next], input.Memory, segment, output, answers, counters))
+            if (!Take(next, frames[next], input.Memory, segment, output, answers, counters))
             {
                 Observer?.Cancel();
                 break;
@@ -115,7 +117,7 @@ public sealed partial class EgressPath
     }
 
     /// <returns>False when the frame has to wait for an empty output; nothing was counted then.</returns>
-    private bool Take(in Frame frame, PacketMemory memory, Segment segment, SendBatch output, GatherBatch answers, QueueCounters counters)
+    private bool Take(int index, in Frame frame, PacketMemory memory, Segment segment, SendBatch output, GatherBatch answers, QueueCounters counters)
     {
         Span<byte> bytes = memory.Span(frame.Offset, frame.Length);
         if (InnerPacket.TryParse(bytes, out InnerPacket packet) != WireStatus.Ok)
@@ -132,7 +134,7 @@ public sealed partial class EgressPath
 
         long innerBytes = segments == 1 ? frame.Length : ((long)segments * packet.HeadersEnd) + packet.End - packet.HeadersEnd;
         if (IsGroup(bytes, packet)) return Drop(DropReason.EgressMulticast, segments, innerBytes, counters);
-        int value = segment.Route(packet);
+        int value = _routes.Route(index, packet, segment);
         int route = segment.PeerOf(value, packet.FlowHash);
         if (route < 0) return Unroutable(bytes, packet, value, segments, innerBytes, answers, counters);
         OuterFlow flow = FlowTo(segment.Peers[route], packet);

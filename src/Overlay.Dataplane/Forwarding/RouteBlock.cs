@@ -5,125 +5,73 @@ using System.Runtime.InteropServices;
 namespace Overlay.Dataplane.Forwarding;
 
 /// <summary>
-/// The last sixteen bits of an address in one piece of an array, so that a lookup reads no reference but the one that led here. Immutable: a
-/// change makes a copy.
+/// <see cref="RouteRuns"/> for the last sixteen bits of an address in one array: a piece for each value of the first eight of them, with the
+/// values of the prefixes that end there filled in where none goes on. Immutable: a change makes a copy.
 /// </summary>
-/// <remarks>
-/// Words: for each of the first eight bits' values that of the longest prefix which ends in them, and where the runs of those that go on
-/// begin; then the runs, the first of them with no route, for where none goes on.
-/// </remarks>
 internal static class RouteBlock
 {
-    private const int HeaderWords = 2 * RouteRuns.Addresses;
+    /// <summary>Of prefixes; with fewer the records would take more room than what they say.</summary>
+    public const int Fewest = 512;
 
-    /// <param name="words">With the block.</param>
-    /// <param name="offset">Where it begins.</param>
+    private const int Pieces = 256;
+    private const int Records = Pieces * RouteRuns.PieceRecords;
+    private const int RecordsEnd = Records * RouteRuns.RecordBytes;
+
+    /// <param name="block">From <see cref="Build"/> or <see cref="With"/>.</param>
     /// <param name="address">The last sixteen bits.</param>
-    /// <param name="best">What is returned where no prefix matches.</param>
+    /// <returns><see cref="RouteTable.NoRoute"/> where no prefix matches.</returns>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static int Lookup(int[] words, uint offset, uint address, int best)
-    {
-        ref int block = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(words), offset);
-        ref int entry = ref Unsafe.Add(ref block, address >> 8 << 1);
-        int longer = RouteRuns.Lookup(ref Unsafe.Add(ref block, Unsafe.Add(ref entry, 1)), address & 0xff);
-        return RouteTable.Longest(longer, RouteTable.Longest(entry, best));
-    }
+    public static int Lookup(byte[] block, uint address) => RouteRuns.Lookup(ref MemoryMarshal.GetArrayDataReference(block), address, Records);
+
+    /// <summary>As <see cref="RouteRuns.Find"/>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static uint Find(byte[] block, uint address) => RouteRuns.Find(ref MemoryMarshal.GetArrayDataReference(block), address, Records);
 
     /// <param name="values">Of prefixes that end in the first eight bits.</param>
     /// <param name="children">By those bits: all that go on end within the next eight.</param>
-    /// <param name="pool">Where the block is put.</param>
-    public static RouteSlot Build(ReadOnlySpan<int> values, ReadOnlySpan<RouteRegion?> children, RouteBlockPool pool)
+    public static byte[] Build(ReadOnlySpan<int> values, ReadOnlySpan<RouteRegion?> children) => With([], 0..Pieces, values, children);
+
+    /// <summary>With other pieces.</summary>
+    /// <param name="block">Empty where all are others.</param>
+    /// <param name="changed">Which.</param>
+    /// <param name="values">As in <see cref="Build"/>.</param>
+    /// <param name="children">As in <see cref="Build"/>.</param>
+    public static byte[] With(ReadOnlySpan<byte> block, Range changed, ReadOnlySpan<int> values, ReadOnlySpan<RouteRegion?> children)
     {
-        int[] rented = ArrayPool<int>.Shared.Rent(HeaderWords + ((RouteRuns.Addresses + 1) * RouteRuns.MostWords));
-        Span<int> words = rented;
-        Span<int> none = stackalloc int[RouteRuns.Addresses];
-        none.Fill(RouteTable.NoRoute);
-        int end = HeaderWords + RouteRuns.Write(none, words[HeaderWords..]);
-        for (int i = 0; i < RouteRuns.Addresses; i++)
+        int start = changed.Start.Value, end = changed.End.Value;
+        int before = RunsBefore(block, start), behind = RunsBefore(block, end);
+        ReadOnlySpan<byte> last = block.IsEmpty ? [] : block[ValueAt(behind)..^RouteRuns.SlackBytes];
+
+        byte[] rented = ArrayPool<byte>.Shared.Rent((end - start) * RouteRuns.Piece * RouteRuns.ValueBytes + RouteRuns.SlackBytes);
+        Span<ulong> records = stackalloc ulong[RouteRuns.PieceRecords * (end - start)];
+        Span<int> piece = stackalloc int[RouteRuns.Piece + 1];
+        int runs = 0;
+        for (int i = start; i < end; i++)
         {
-            words[2 * i] = values[i];
-            words[(2 * i) + 1] = children[i] is null ? HeaderWords : end;
-            if (children[i] is { } child) end += child.WriteRuns(words[end..]);
+            RouteRegion.FillPiece(piece, values[i], children[i]);
+            runs += RouteRuns.Write(piece, before + runs, records.Slice((i - start) * RouteRuns.PieceRecords, RouteRuns.PieceRecords), rented.AsSpan(runs * RouteRuns.ValueBytes));
         }
-        (int[] into, int offset) = pool.Take(end);
-        words[..end].CopyTo(into.AsSpan(offset));
-        ArrayPool<int>.Shared.Return(rented);
-        return new RouteSlot(into, RouteStep.Block, offset);
+
+        byte[] copy = GC.AllocateUninitializedArray<byte>(ValueAt(before + runs) + last.Length + RouteRuns.SlackBytes);
+        Span<ulong> copied = RecordsOf(copy);
+        if (!block.IsEmpty) block[..ValueAt(before)].CopyTo(copy);
+        records.CopyTo(copied[(start * RouteRuns.PieceRecords)..]);
+        foreach (ref ulong record in copied[(end * RouteRuns.PieceRecords)..]) record = RouteRuns.Moved(record, before + runs - behind);
+        rented.AsSpan(0, runs * RouteRuns.ValueBytes).CopyTo(copy.AsSpan(ValueAt(before)));
+        last.CopyTo(copy.AsSpan(ValueAt(before + runs)));
+        ArrayPool<byte>.Shared.Return(rented);
+        return copy;
     }
 
-    /// <summary>With other values for the first eight bits.</summary>
-    public static RouteSlot WithValues(in RouteSlot block, ReadOnlySpan<int> values)
+    private static int RunsBefore(ReadOnlySpan<byte> block, int piece)
     {
-        int[] changed = Words(block).ToArray();
-        for (int i = 0; i < RouteRuns.Addresses; i++) changed[2 * i] = values[i];
-        return new RouteSlot(changed, RouteStep.Block);
+        if (block.IsEmpty || piece == 0) return 0;
+        return piece == Pieces
+            ? (block.Length - RouteRuns.SlackBytes - RecordsEnd) / RouteRuns.ValueBytes
+            : RouteRuns.Before(MemoryMarshal.Cast<byte, ulong>(block[..RecordsEnd])[piece * RouteRuns.PieceRecords]);
     }
 
-    /// <summary>With another child in one place.</summary>
-    /// <param name="child">Null for none.</param>
-    public static RouteSlot WithChild(in RouteSlot block, int index, RouteRegion? child)
-    {
-        ReadOnlySpan<int> words = Words(block);
-        Span<int> runs = stackalloc int[RouteRuns.MostWords];
-        runs = child is null ? [] : runs[..child.WriteRuns(runs)];
-        int old = words[(2 * index) + 1];
-        int replaced = old == HeaderWords ? 0 : RouteRuns.Length(words[old..]);
-        int at = replaced == 0 ? words.Length : old;
+    private static int ValueAt(int run) => RecordsEnd + (run * RouteRuns.ValueBytes);
 
-        int[] changed = new int[words.Length - replaced + runs.Length];
-        words[..at].CopyTo(changed);
-        runs.CopyTo(changed.AsSpan(at));
-        words[(at + replaced)..].CopyTo(changed.AsSpan(at + runs.Length));
-        for (int i = 0; i < RouteRuns.Addresses; i++)
-        {
-            ref int start = ref changed[(2 * i) + 1];
-            if (start > at) start += runs.Length - replaced;
-        }
-        changed[(2 * index) + 1] = child is null ? HeaderWords : at;
-        return new RouteSlot(changed, RouteStep.Block);
-    }
-
-    private static ReadOnlySpan<int> Words(in RouteSlot block)
-    {
-        ReadOnlySpan<int> words = ((int[])block.Next!).AsSpan((int)block.Offset);
-        // The runs that begin last end the block.
-        int last = HeaderWords;
-        for (int i = 0; i < RouteRuns.Addresses; i++) last = Math.Max(last, words[(2 * i) + 1]);
-        return words[..(last + RouteRuns.Length(words[last..]))];
-    }
-}
-
-/// <summary>
-/// Lays the blocks of a whole table one behind the other in a large array, so that lookups touch as few pages as they can. What a change
-/// replaces stays there until the table is built anew, which is less than one table's worth.
-/// </summary>
-/// <param name="prefixes">Of the table.</param>
-internal sealed class RouteBlockPool(int prefixes)
-{
-    /// <summary>Fewer are no matter.</summary>
-    private const int Many = 16_384;
-
-    /// <summary>Words a prefix, in quarters, that a table like the Internet's needs.</summary>
-    private const int QuarterWordsAPrefix = 11;
-
-    /// <summary>For changes: each block gets an array of its own.</summary>
-    public static readonly RouteBlockPool None = new(0);
-
-    private int[] _words = [];
-    private int _used;
-
-    /// <returns>Zeroed words, at an even offset.</returns>
-    public (int[] Words, int Offset) Take(int count)
-    {
-        if (prefixes < Many) return (new int[count], 0);
-        if (_used + count > _words.Length)
-        {
-            int share = (int)((long)prefixes * QuarterWordsAPrefix / 4);
-            _words = new int[Math.Max(count, _words.Length == 0 ? share : share / 8)];
-            _used = 0;
-        }
-        int offset = _used;
-        _used += count;
-        return (_words, offset);
-    }
+    private static Span<ulong> RecordsOf(Span<byte> block) => MemoryMarshal.Cast<byte, ulong>(block[..RecordsEnd]);
 }

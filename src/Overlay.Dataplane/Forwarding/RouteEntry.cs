@@ -14,6 +14,7 @@ internal readonly record struct RouteEntry(ulong High, ulong Low, int Length, in
         int bits = IpBits.IsMapped(prefix.Address) ? V4Bits : V6Bits;
         if ((uint)prefix.Length > bits) throw new ArgumentException($"prefix length {prefix.Length} exceeds {bits}", nameof(prefix));
         ArgumentOutOfRangeException.ThrowIfNegative(prefix.Value, nameof(prefix));
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(prefix.Value, RouteRuns.MaxValue, nameof(prefix));
         UInt128 key = prefix.Address << (V6Bits - bits);
         if (prefix.Length < V6Bits && key << prefix.Length != 0)
             throw new ArgumentException($"{IpBits.ToAddress(prefix.Address)}/{prefix.Length} has bits beyond its length", nameof(prefix));

@@ -20,37 +20,53 @@ internal static class RouteRanges
     /// <summary>So many prefixes have at most twice as many bounds, which fit into nine blocks.</summary>
     public const int MostPrefixes = 35;
 
+    /// <summary>Words before the first block.</summary>
+    public const int HeadWords = Block;
+
     private const int KeyBits = 32;
     private const int Block = 8;
     private const int BlockWords = 2 * Block;
     private const int NoBound = int.MaxValue;
 
-    /// <param name="ranges">From <see cref="Build"/>.</param>
+    /// <param name="ranges">With those of <see cref="Build"/>.</param>
+    /// <param name="offset">Where they begin.</param>
     /// <param name="high">First 64 bits of the address behind the depth of the ranges.</param>
     /// <param name="low">The 64 bits that follow.</param>
-    /// <param name="best">What is returned where no prefix matches.</param>
+    /// <returns><see cref="RouteTable.NoRoute"/> where no prefix matches.</returns>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static int Lookup(int[] ranges, ulong high, ulong low, int best)
+    public static int Lookup(int[] ranges, uint offset, ulong high, ulong low) => LookupFrom(ranges, offset, FindBlock(ranges, offset, high), high, low);
+
+    /// <summary>The first half of <see cref="Lookup"/>.</summary>
+    /// <returns>For <see cref="LookupFrom"/>.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static uint FindBlock(int[] ranges, uint offset, ulong high) =>
+        offset + BlockOf(ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(ranges), offset), Key(high));
+
+    /// <summary>The second half of <see cref="Lookup"/>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static int LookupFrom(int[] ranges, uint offset, uint block, ulong high, ulong low)
     {
         ref int words = ref MemoryMarshal.GetArrayDataReference(ranges);
-        int value = Find(ref words, high);
+        int value = ValueIn(ref Unsafe.Add(ref words, block), Key(high));
         while (value < RouteTable.NoRoute)
         {
             high = high << KeyBits | low >> KeyBits;
             low <<= KeyBits;
-            value = Find(ref Unsafe.Add(ref words, ~value), high);
+            ref int longer = ref Unsafe.Add(ref words, offset + (uint)~value);
+            value = ValueIn(ref Unsafe.Add(ref longer, BlockOf(ref longer, Key(high))), Key(high));
         }
-        return value >= 0 ? value : best;
+        return value;
     }
 
     /// <param name="address">The key is at its top.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static int Find(ref int words, ulong address)
-    {
-        Vector256<int> key = Vector256.Create(Signed((uint)(address >> KeyBits)));
-        ref int block = ref Unsafe.Add(ref words, Block + (BlockWords * BoundsBelow(ref words, key)));
-        return Unsafe.Add(ref block, Block + BoundsBelow(ref block, key));
-    }
+    private static Vector256<int> Key(ulong address) => Vector256.Create(Signed((uint)(address >> KeyBits)));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static uint BlockOf(ref int head, Vector256<int> key) => (uint)(HeadWords + (BlockWords * BoundsBelow(ref head, key)));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static int ValueIn(ref int block, Vector256<int> key) => Unsafe.Add(ref block, Block + BoundsBelow(ref block, key));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static int BoundsBelow(ref int eight, Vector256<int> key) =>
@@ -60,11 +76,14 @@ internal static class RouteRanges
 
     /// <param name="sorted">At most <see cref="MostPrefixes"/>, longer than <paramref name="depth"/> and equal in their first bits.</param>
     /// <param name="depth">Bits on the way to the ranges.</param>
-    public static int[] Build(ReadOnlySpan<RouteEntry> sorted, int depth)
+    /// <param name="pool">Where they are put.</param>
+    public static RouteSlot Build(ReadOnlySpan<RouteEntry> sorted, int depth, RouteRangePool pool)
     {
         var words = new List<int>();
         Append(words, sorted, depth, RouteTable.NoRoute);
-        return [.. words];
+        (int[] into, int offset) = pool.Take(words.Count);
+        words.CopyTo(into, offset);
+        return new RouteSlot(into, RouteStep.Ranges, offset);
     }
 
     /// <param name="outer">The value where none of the prefixes matches.</param>
@@ -156,5 +175,42 @@ internal static class RouteRanges
             if (Ranges[^1].First == first) Ranges[^1] = (first, Value);
             else if (Ranges[^1].Value != Value) Ranges.Add((first, Value));
         }
+    }
+}
+
+/// <summary>
+/// Lays the ranges of a whole table one behind the other in large arrays that stay in their place, each block of bounds and values in a cache
+/// line of its own, so that lookups touch as few lines and pages as they can. What a change replaces stays there until the table is built anew,
+/// which is less than one table's worth.
+/// </summary>
+/// <param name="prefixes">Of the table.</param>
+internal sealed class RouteRangePool(int prefixes)
+{
+    /// <summary>Fewer are no matter.</summary>
+    private const int Many = 16_384;
+
+    private const int ChunkWords = 65_536;
+    private const int LineBytes = 64;
+    private const int LineWords = LineBytes / sizeof(int);
+
+    /// <summary>For changes: all ranges get an array of their own.</summary>
+    public static readonly RouteRangePool None = new(0);
+
+    private int[] _words = [];
+    private int _next;
+
+    /// <returns>Words, of which the blocks behind the first ones begin at a line, and where they begin.</returns>
+    public (int[] Words, int Offset) Take(int count)
+    {
+        if (prefixes < Many) return (new int[count], 0);
+        if (_next + count > _words.Length)
+        {
+            _words = GC.AllocateUninitializedArray<int>(Math.Max(count + LineWords, ChunkWords), pinned: true);
+            int toLine = (int)(-Marshal.UnsafeAddrOfPinnedArrayElement(_words, 0) & (LineBytes - 1)) / sizeof(int);
+            _next = (toLine + LineWords - RouteRanges.HeadWords) % LineWords;
+        }
+        int offset = _next;
+        _next += (count + LineWords - 1) / LineWords * LineWords;
+        return (_words, offset);
     }
 }

@@ -23,21 +23,26 @@ internal enum RouteStep
 /// <param name="next">For the bits that follow, as <paramref name="step"/> says.</param>
 /// <param name="step">What that is.</param>
 /// <param name="offset">Where in <paramref name="next"/> it begins.</param>
-internal struct RouteSlot(object? next, RouteStep step, int offset = 0)
+internal readonly struct RouteSlot(object? next, RouteStep step, int offset = 0)
 {
     private const int StepBits = 3;
+    private const int ValueShift = 64 - (8 * RouteRuns.ValueBytes);
 
     public readonly object? Next = next;
 
+    /// <summary>The value, the offset and the step: beside the reference, so that they are known before what it refers to has come from memory.</summary>
+    private readonly ulong _bits = unchecked((ulong)RouteTable.NoRoute) << ValueShift | (ulong)offset << StepBits | (ulong)step;
+
+    private RouteSlot(object? next, ulong bits) : this(next, RouteStep.End) => _bits = bits;
+
     /// <summary>Of the longest prefix that ends in these bits; <see cref="RouteTable.NoRoute"/> where none does.</summary>
-    public int Value = RouteTable.NoRoute;
+    public int Value => (int)((long)_bits >> ValueShift);
 
-    private readonly uint _where = (uint)offset << StepBits | (uint)step;
+    public RouteStep Step => (RouteStep)(_bits & ((1 << StepBits) - 1));
 
-    /// <summary>Beside the reference, so that it is known before what is referred to has come from memory.</summary>
-    public readonly RouteStep Step => (RouteStep)(_where & ((1 << StepBits) - 1));
+    public uint Offset => (uint)(_bits >> StepBits);
 
-    public readonly uint Offset => _where >> StepBits;
+    public RouteSlot WithValue(int value) => new(Next, _bits & ((1UL << ValueShift) - 1) | unchecked((ulong)value) << ValueShift);
 }
 
 /// <summary>
@@ -86,8 +91,9 @@ internal sealed class RouteRegion
         get
         {
             if (_forward.Step != RouteStep.End) return _forward;
-            int[] words = new int[RouteRuns.MostWords];
-            return _forward = new RouteSlot(words[..WriteRuns(words)], RouteStep.Runs);
+            Span<int> values = stackalloc int[RouteRuns.Piece + 1];
+            FillPiece(values, RouteTable.NoRoute, this);
+            return _forward = new RouteSlot(RouteRuns.OfPiece(values), RouteStep.Runs);
         }
     }
 
@@ -95,13 +101,13 @@ internal sealed class RouteRegion
 
     /// <param name="sorted">Longer than <paramref name="depth"/> and equal in their first bits.</param>
     /// <param name="depth">Bits on the way here.</param>
-    /// <param name="pool">Where blocks are put.</param>
+    /// <param name="pool">Where ranges are put.</param>
     /// <returns>Null for no entries.</returns>
-    public static RouteRegion? Build(ReadOnlySpan<RouteEntry> sorted, int depth, RouteBlockPool pool)
+    public static RouteRegion? Build(ReadOnlySpan<RouteEntry> sorted, int depth, RouteRangePool pool)
     {
         if (sorted.Length == 0) return null;
         if (AllEndWithin(sorted, depth + Stride)) return Last(sorted.ToArray(), depth);
-        if (sorted.Length <= MostTogether) return Together(sorted.ToArray(), depth);
+        if (sorted.Length <= MostTogether) return Together(sorted.ToArray(), depth, pool);
         var own = new List<RouteEntry>();
         var children = new RouteRegion?[Slots];
         for (int start = 0; start < sorted.Length;)
@@ -114,7 +120,7 @@ internal sealed class RouteRegion
             children[slot] = Build(sorted[start..end], depth + Stride, pool);
             start = end;
         }
-        return Apart([.. own], children, depth, sorted.Length, pool);
+        return Apart([.. own], children, depth, sorted.Length);
     }
 
     /// <summary>With an entry added, or its value changed.</summary>
@@ -124,11 +130,11 @@ internal sealed class RouteRegion
         {
             RouteEntry[] entries = Insert(entry);
             int count = Count + entries.Length - _entries.Length;
-            return _children is null ? Build(entries, _depth, RouteBlockPool.None)! : WithOwn(entries, count);
+            return _children is null ? Build(entries, _depth, RouteRangePool.None)! : WithOwn(entries, SlotsOf(entry), count);
         }
         int slot = Slot(entry, _depth);
         RouteRegion? child = _children[slot];
-        return WithChild(slot, child?.With(entry) ?? Build([entry], _depth + Stride, RouteBlockPool.None));
+        return WithChild(slot, child?.With(entry) ?? Build([entry], _depth + Stride, RouteRangePool.None));
     }
 
     /// <summary>Without the entry of this prefix. Null where nothing is left, this same region where it had none such.</summary>
@@ -140,8 +146,8 @@ internal sealed class RouteRegion
             int index = Array.BinarySearch(_entries, entry);
             if (index < 0) return this;
             RouteEntry[] entries = [.. _entries.AsSpan(0, index), .. _entries.AsSpan(index + 1)];
-            if (_children is null) return Build(entries, _depth, RouteBlockPool.None);
-            less = WithOwn(entries, Count - 1);
+            if (_children is null) return Build(entries, _depth, RouteRangePool.None);
+            less = WithOwn(entries, SlotsOf(entry), Count - 1);
         }
         else
         {
@@ -155,10 +161,17 @@ internal sealed class RouteRegion
         var all = new List<RouteEntry>(less.Count);
         less.Collect(all);
         all.Sort();
-        return Build([.. all], _depth, RouteBlockPool.None);
+        return Build([.. all], _depth, RouteRangePool.None);
     }
 
     private static int Slot(in RouteEntry entry, int depth) => (int)(entry.From(depth) >> (64 - Stride));
+
+    /// <summary>Of a prefix that ends in the slots.</summary>
+    private Range SlotsOf(in RouteEntry entry)
+    {
+        int first = Slot(entry, _depth);
+        return first..(first + (1 << (_depth + Stride - entry.Length)));
+    }
 
     private static bool AllEndWithin(ReadOnlySpan<RouteEntry> entries, int depth)
     {
@@ -169,38 +182,49 @@ internal sealed class RouteRegion
         return true;
     }
 
-    private static RouteRegion Together(RouteEntry[] entries, int depth) =>
-        new(depth, entries, null, new RouteSlot(RouteRanges.Build(entries, depth), RouteStep.Ranges), entries.Length);
+    private static RouteRegion Together(RouteEntry[] entries, int depth, RouteRangePool pool) =>
+        new(depth, entries, null, RouteRanges.Build(entries, depth, pool), entries.Length);
 
     private static RouteRegion Last(RouteEntry[] entries, int depth) => new(depth, entries, null, NoSlot, entries.Length);
 
-    private static RouteRegion Apart(RouteEntry[] own, RouteRegion?[] children, int depth, int count, RouteBlockPool pool)
+    private static RouteRegion Apart(RouteEntry[] own, RouteRegion?[] children, int depth, int count)
     {
         Span<int> values = stackalloc int[Slots];
         Fill(values, own, depth);
-        if (Array.TrueForAll(children, IsLast))
-            return new RouteRegion(depth, own, children, RouteBlock.Build(values, children, pool), count);
+        if (IsDense(children, count)) return new RouteRegion(depth, own, children, Dense(RouteBlock.Build(values, children)), count);
         var slots = new RouteSlot[Slots];
-        for (int slot = 0; slot < Slots; slot++) slots[slot] = (children[slot]?.Forward ?? NoSlot) with { Value = values[slot] };
+        for (int slot = 0; slot < Slots; slot++) slots[slot] = (children[slot]?.Forward ?? NoSlot).WithValue(values[slot]);
         return new RouteRegion(depth, own, children, new RouteSlot(slots, RouteStep.Slots), count);
     }
+
+    private static RouteSlot Dense(byte[] block) => new(block, RouteStep.Block);
+
+    /// <summary>True for many prefixes, none of which goes on beyond sixteen bits.</summary>
+    private static bool IsDense(RouteRegion?[] children, int count) => count >= RouteBlock.Fewest && Array.TrueForAll(children, IsLast);
 
     /// <summary>Nothing goes on beyond eight bits more.</summary>
     private static bool IsLast(RouteRegion? region) => region is null || (region._children is null && region._forward.Step is RouteStep.End or RouteStep.Runs);
 
-    /// <summary>The region as runs, where all its prefixes end within eight bits.</summary>
-    /// <returns>As <see cref="RouteRuns.Write"/>.</returns>
-    public int WriteRuns(Span<int> words)
+    /// <summary>The values for eight bits, as <see cref="RouteRuns.Write"/> wants them.</summary>
+    /// <param name="outer">Where none of the region's prefixes matches.</param>
+    /// <param name="region">All its prefixes end within these bits; null for none.</param>
+    public static void FillPiece(Span<int> values, int outer, RouteRegion? region)
     {
-        Span<int> values = stackalloc int[RouteRuns.Addresses];
-        Fill(values, _entries, _depth);
-        return RouteRuns.Write(values, words);
+        values[0] = RouteRuns.NoValue;
+        Span<int> addresses = values[1..];
+        addresses.Fill(outer);
+        if (region is not null) FillOver(addresses, region._entries, region._depth);
     }
 
     /// <summary>Of each value of eight bits, the value of the longest prefix that ends in them.</summary>
     private static void Fill(Span<int> values, RouteEntry[] entries, int depth)
     {
         values.Fill(RouteTable.NoRoute);
+        FillOver(values, entries, depth);
+    }
+
+    private static void FillOver(Span<int> values, RouteEntry[] entries, int depth)
+    {
         // The longer ones come behind those that they lie in.
         foreach (ref readonly RouteEntry entry in entries.AsSpan()) Covered(values, entry, depth).Fill(entry.Value);
     }
@@ -220,36 +244,32 @@ internal sealed class RouteRegion
         return best;
     }
 
-    private RouteRegion WithOwn(RouteEntry[] entries, int count)
+    /// <param name="covered">By the prefix that was changed.</param>
+    private RouteRegion WithOwn(RouteEntry[] entries, Range covered, int count)
     {
-        if (_forward.Step != RouteStep.Block) return Apart(entries, _children!, _depth, count, RouteBlockPool.None);
-        Span<int> values = stackalloc int[Slots];
-        Fill(values, entries, _depth);
-        return new RouteRegion(_depth, entries, _children, RouteBlock.WithValues(_forward, values), count);
+        if (_forward.Step != RouteStep.Block || !IsDense(_children!, count)) return Apart(entries, _children!, _depth, count);
+        return new RouteRegion(_depth, entries, _children, Changed(entries, _children!, covered), count);
     }
 
     private RouteRegion WithChild(int slot, RouteRegion? child)
     {
         var children = (RouteRegion?[])_children!.Clone();
         int count = Count - (children[slot]?.Count ?? 0) + (child?.Count ?? 0);
-        bool wasLast = IsLast(children[slot]);
         children[slot] = child;
-        RouteSlot forward;
-        if (_forward.Step == RouteStep.Block && IsLast(child))
-        {
-            forward = RouteBlock.WithChild(_forward, slot, child);
-        }
-        else if (_forward.Step == RouteStep.Slots && (wasLast || !Array.TrueForAll(children, IsLast)))
-        {
-            var slots = (RouteSlot[])((RouteSlot[])_forward.Next!).Clone();
-            slots[slot] = (child?.Forward ?? NoSlot) with { Value = slots[slot].Value };
-            forward = new RouteSlot(slots, RouteStep.Slots);
-        }
-        else
-        {
-            return Apart(_entries, children, _depth, count, RouteBlockPool.None);
-        }
-        return new RouteRegion(_depth, _entries, children, forward, count);
+        bool isDense = IsDense(children, count);
+        if (isDense != (_forward.Step == RouteStep.Block)) return Apart(_entries, children, _depth, count);
+        if (isDense) return new RouteRegion(_depth, _entries, children, Changed(_entries, children, slot..(slot + 1)), count);
+        var slots = (RouteSlot[])((RouteSlot[])_forward.Next!).Clone();
+        slots[slot] = (child?.Forward ?? NoSlot).WithValue(slots[slot].Value);
+        return new RouteRegion(_depth, _entries, children, new RouteSlot(slots, RouteStep.Slots), count);
+    }
+
+    /// <summary>The block with other slots.</summary>
+    private RouteSlot Changed(RouteEntry[] own, RouteRegion?[] children, Range slots)
+    {
+        Span<int> values = stackalloc int[Slots];
+        Fill(values, own, _depth);
+        return Dense(RouteBlock.With((byte[])_forward.Next!, slots, values, children));
     }
 
     private RouteEntry[] Insert(RouteEntry entry)

@@ -6,6 +6,10 @@ namespace Overlay.Dataplane.Tests.Forwarding;
 
 public sealed class RouteTableTests
 {
+    private static readonly UInt128 Dense6 = new(0xfd00000000000000, 0);
+
+    private readonly int[] _two = new int[2];
+
     [Fact]
     public void Lookup_RandomPrefixes_EqualsLinearScan() => Seeded.Check(150, random =>
     {
@@ -30,6 +34,71 @@ public sealed class RouteTableTests
             UInt128 address = Near(random, prefixes);
             int value = Scan(prefixes, address);
             Assert.Equal(value == RouteTable.NoRoute ? null : prefixes[value], table.Match(address));
+        }
+    });
+
+    [Fact]
+    public void Lookup_SeveralAtATime_EqualsThoseOneByOne() => Seeded.Check(60, random =>
+    {
+        RoutePrefix[] prefixes = RandomPrefixes(random, random.Next(0, random.Next(4) == 0 ? 2_000 : 200));
+        var table = new RouteTable(prefixes);
+        UInt128[] destinations = [.. Enumerable.Range(0, random.Next(100)).Select(_ => Near(random, prefixes))];
+        uint[] v4 = [.. destinations.Where(IpBits.IsMapped).Select(destination => (uint)destination)];
+        UInt128[] v6 = [.. destinations.Where(destination => !IpBits.IsMapped(destination))];
+        int[] values = new int[100];
+        table.LookupV4(v4, values);
+        Assert.Equal(v4.Select(destination => Scan(prefixes, IpBits.Mapped(destination))), values[..v4.Length]);
+        table.LookupV6(v6, values);
+        Assert.Equal(v6.Select(destination => Scan(prefixes, destination)), values[..v6.Length]);
+    });
+
+    [Fact]
+    public void Lookup_ManyPrefixesInSixteenBits_EqualsValuesAnAddress() => Seeded.Check(6, random =>
+    {
+        // Below 10.0.0.0/8 none longer than /24, below 10.1.0.0/16 or fd00::/112 down to single addresses.
+        (UInt128 network, int depth) = random.Next(3) switch { 0 => (IpBits.Mapped(0x0a000000), 8), 1 => (IpBits.Mapped(0x0a010000), 16), _ => (Dense6, 112) };
+        int bits = IpBits.IsMapped(network) ? 32 : 128, host = bits - depth - 16;
+        var table = new RouteTable([new RoutePrefix(network, depth, 7)]);
+        // By prefix length, of each of the sixteen bits' values.
+        int[][] oracle = [.. Enumerable.Range(0, 17).Select(length => Enumerable.Repeat(length == 0 ? 7 : RouteTable.NoRoute, 1 << 16).ToArray())];
+        foreach (int goal in (int[])[700, 490, 3_000, 300])
+        {
+            while (table.Count != goal)
+            {
+                int length = Math.Max(1, 16 - (random.Next(1 << 16) is var draw && draw < 4_096 ? random.Next(16) : random.Next(6)));
+                int slot = random.Next(1 << 16) >> (16 - length) << (16 - length);
+                int value = random.Next(RouteRuns.MaxValue);
+                UInt128 address = network | (UInt128)(uint)slot << host;
+                if (table.Count < goal) table = table.With(new RoutePrefix(address, depth + length, value));
+                else if (oracle[length][slot] == RouteTable.NoRoute) continue;
+                else (table, value) = (table.Without(address, depth + length), RouteTable.NoRoute);
+                oracle[length].AsSpan(slot, 1 << (16 - length)).Fill(value);
+            }
+            var rebuilt = new RouteTable(Prefixes(oracle, network, depth, host));
+            for (int slot = 0; slot < 1 << 16; slot++)
+            {
+                int length = 16;
+                while (oracle[length][slot] == RouteTable.NoRoute) length--;
+                UInt128 address = network | (UInt128)(uint)slot << host;
+                Assert.Equal(oracle[length][slot], Lookup(table, address));
+                Assert.Equal(oracle[length][slot], Lookup(rebuilt, address));
+            }
+        }
+    });
+
+    [Fact]
+    public void Lookup_ManyPrefixesFarApart_EqualsADictionary() => Seeded.Check(1, random =>
+    {
+        // So many that what they need is laid out in one place.
+        var prefixes = new Dictionary<UInt128, int>();
+        while (prefixes.Count < 20_000)
+            prefixes[new UInt128(0x2a00000000000000 | (ulong)random.Next(1 << 12) << 44 | (ulong)random.Next(1 << 8) << 32, (ulong)random.Next(2) << 40)] = random.Next(1_000);
+        var table = new RouteTable(prefixes.Select(prefix => new RoutePrefix(prefix.Key, 96, prefix.Value)));
+        foreach ((UInt128 address, int value) in prefixes)
+        {
+            Assert.Equal(value, table.LookupV6(address | (uint)random.Next()));
+            table.LookupV6([address, address | 1UL << 32], _two);
+            Assert.Equal([value, RouteTable.NoRoute], _two);
         }
     });
 
@@ -69,6 +138,7 @@ public sealed class RouteTableTests
     [InlineData(33, 0)]
     [InlineData(-1, 0)]
     [InlineData(24, -1)]
+    [InlineData(24, RouteRuns.MaxValue + 1)]
     public void Constructor_PrefixOutOfRange_Throws(int length, int value) =>
         Assert.ThrowsAny<ArgumentException>(() => new RouteTable([new(IpBits.Mapped(0x0a0b0c00), length, value)]));
 
@@ -115,18 +185,23 @@ public sealed class RouteTableTests
         RouteTable published = tables[0];
         bool stop = false;
         int seed = random.Next();
-        Task<long>[] readers = [.. Enumerable.Range(0, 2).Select(reader => Task.Run(() =>
+        Task<long>[] readers = [.. Enumerable.Range(0, 2).Select(reader => Task.Factory.StartNew(() =>
         {
             var own = new Random(seed + reader);
+            uint[] destinations = new uint[64];
+            int[] values = new int[64];
             long torn = 0;
             while (!Volatile.Read(ref stop))
             {
                 RouteTable seen = Volatile.Read(ref published);
                 int generation = seen.LookupV4(0x0a000000);
-                for (int i = 0; i < 64; i++) torn += seen.LookupV4(0x0a000000 | (uint)own.Next(1 << 24)) == generation ? 0 : 1;
+                foreach (ref uint destination in destinations.AsSpan()) destination = 0x0a000000 | (uint)own.Next(1 << 24);
+                foreach (uint destination in destinations) torn += seen.LookupV4(destination) == generation ? 0 : 1;
+                seen.LookupV4(destinations, values);
+                foreach (int value in values) torn += value == generation ? 0 : 1;
             }
             return torn;
-        }))];
+        }, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default))];
         for (int step = 0; step < 20_000; step++)
         {
             RouteTable next = tables[random.Next(tables.Length)];
@@ -142,6 +217,21 @@ public sealed class RouteTableTests
     [Fact]
     public void With_PrefixOutOfRange_Throws() =>
         Assert.ThrowsAny<ArgumentException>(() => new RouteTable([]).With(new RoutePrefix(IpBits.Mapped(0x0a0b0c00), 8, 0)));
+
+    private static int Lookup(RouteTable table, UInt128 address) => IpBits.IsMapped(address) ? table.LookupV4((uint)address) : table.LookupV6(address);
+
+    /// <summary>What an oracle by prefix length says, in other prefixes that say the same.</summary>
+    private static IEnumerable<RoutePrefix> Prefixes(int[][] oracle, UInt128 network, int depth, int host)
+    {
+        for (int length = 0; length < oracle.Length; length++)
+        {
+            for (int slot = 0; slot < 1 << 16; slot += 1 << (16 - length))
+            {
+                if (oracle[length][slot] != RouteTable.NoRoute)
+                    yield return new RoutePrefix(network | (UInt128)(uint)slot << host, depth + length, oracle[length][slot]);
+            }
+        }
+    }
 
     private static RoutePrefix[] RandomPrefixes(Random random, int count)
     {
