@@ -304,6 +304,7 @@ internal sealed class Node : IDisposable
         Name = segment.Device,
         Queues = _underlay.Queues.Count,
         Persistent = segment.Persistent,
+        Offloads = SelfTest.Tap,
     });
 
     private void StopWorkers()

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Text.Json;
+using Overlay.Cli.Terminals;
 using Overlay.Rpc;
 
 namespace Overlay.Cli;
@@ -10,25 +11,27 @@ internal static class HealthCommand
     public static Command Create(TextWriter output, TextWriter errors)
     {
         Option<bool> json = LocalApiCommand.JsonOption();
+        Option<double?> watch = Repeat.Option();
         Option<string> socket = LocalApiCommand.SocketOption();
-        var command = new Command("health", "Print what is wrong with this node and what to do about it; ends with 1 where anything is.") { json, socket };
-        command.SetAction((parsed, cancellation) => RunAsync(parsed.GetValue(socket)!, parsed.GetValue(json), output, errors, cancellation));
+        var command = new Command("health", "Print what is wrong with this node and what to do about it; ends with 1 where anything is.") { json, watch, socket };
+        command.SetAction((parsed, cancellation) => RunAsync(parsed.GetValue(socket)!, parsed.GetValue(json), parsed.GetValue(watch), output, errors, cancellation));
         return command;
     }
 
-    /// <returns>0 when the node is healthy; 1 when it is not, or the daemon could not be asked.</returns>
-    public static async Task<int> RunAsync(string socket, bool asJson, TextWriter output, TextWriter errors, CancellationToken cancellation)
+    /// <returns>0 when the node is healthy, or was when it was printed last; 1 when it is not, or the daemon could not be asked.</returns>
+    public static async Task<int> RunAsync(string socket, bool asJson, double? every, TextWriter output, TextWriter errors, CancellationToken cancellation)
     {
         bool isHealthy = false;
-        int code = await LocalApiCommand.AskAsync(socket, PrintAsync, errors, cancellation).ConfigureAwait(false);
+        int code = await Repeat.RunAsync(
+            every, output, (to, end) => LocalApiCommand.AskAsync(socket, (client, deadline) => PrintAsync(client, to, deadline), errors, end), cancellation).ConfigureAwait(false);
         return code == 0 && isHealthy ? 0 : 1;
 
-        async Task PrintAsync(LocalApiClient client, CancellationToken deadline)
+        async Task PrintAsync(LocalApiClient client, TextWriter to, CancellationToken deadline)
         {
             HealthDocument health = await client.GetHealthAsync(deadline).ConfigureAwait(false);
             isHealthy = health.Status == HealthDocument.Healthy;
-            if (asJson) await output.WriteLineAsync(JsonSerializer.Serialize(health, StatusJson.Default.HealthDocument)).ConfigureAwait(false);
-            else Write(health, output);
+            if (asJson) await to.WriteLineAsync(JsonSerializer.Serialize(health, StatusJson.Default.HealthDocument)).ConfigureAwait(false);
+            else Write(health, to);
         }
     }
 

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
 using System.Text.Json;
+using Overlay.Cli.Terminals;
 using Overlay.Rpc;
 
 namespace Overlay.Cli;
@@ -23,9 +24,11 @@ internal static class VolumesCommand
             HelpName = "PATH",
             DefaultValueFactory = _ => LocalApi.DefaultSocket,
         };
-        var command = new Command("volumes", "Print the volumes of this node, their pods and their condition.") { json, socket, agent };
-        command.SetAction((parsed, cancellation) =>
-            RunAsync(parsed.GetValue(socket)!, parsed.GetValue(agent)!, parsed.GetValue(json), output, errors, cancellation));
+        Option<double?> watch = Repeat.Option();
+        var command = new Command("volumes", "Print the volumes of this node, their pods and their condition.") { json, watch, socket, agent };
+        command.SetAction((parsed, cancellation) => Repeat.RunAsync(
+            parsed.GetValue(watch), output,
+            (to, end) => RunAsync(parsed.GetValue(socket)!, parsed.GetValue(agent)!, parsed.GetValue(json), to, errors, end), cancellation));
         return command;
     }
 

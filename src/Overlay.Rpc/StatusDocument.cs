@@ -153,7 +153,11 @@ public sealed record TrafficStatus(long Packets, long Bytes, long SuperPackets);
 /// <param name="Ingress">From it.</param>
 /// <param name="Path">How large a packet the way to it carries.</param>
 public sealed record PeerStatus(
-    string Name, string Endpoint, IReadOnlyDictionary<string, string> Macs, TrafficStatus Egress, TrafficStatus Ingress, PathStatus Path);
+    string Name, string Endpoint, IReadOnlyDictionary<string, string> Macs, TrafficStatus Egress, TrafficStatus Ingress, PathStatus Path)
+{
+    /// <summary>Packets that were for it or came from it and went no further, by reason; without those that are 0.</summary>
+    public IReadOnlyDictionary<string, long> Drops { get; init; } = new Dictionary<string, long>();
+}
 
 /// <param name="Mtu">In force: most bytes of an outer IP packet.</param>
 /// <param name="LinkMtu">What this host's interfaces and routes to the peer allow.</param>

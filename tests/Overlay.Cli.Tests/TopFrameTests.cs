@@ -10,7 +10,15 @@ public sealed class TopFrameTests
 
     private static readonly StatusDocument After = Before with
     {
-        Peers = [Before.Peers[0] with { Egress = new(Before.Peers[0].Egress.Packets + 4000, Before.Peers[0].Egress.Bytes + 500_000, 1) }],
+        Peers =
+        [
+            Before.Peers[0] with
+            {
+                Egress = new(Before.Peers[0].Egress.Packets + 4000, Before.Peers[0].Egress.Bytes + 500_000, 1),
+                Path = Before.Peers[0].Path with { LeadsBack = true },
+                Drops = new Dictionary<string, long> { ["egress-no-route"] = 6 },
+            },
+        ],
         Queues = [Before.Queues[0] with { Drops = new Dictionary<string, long> { ["egress-no-route"] = 9, ["ingress-unknown-peer"] = 0 } }, Before.Queues[1]],
     };
 
@@ -23,6 +31,9 @@ public sealed class TopFrameTests
         Assert.Equal(default, frame.Peers[0].In);
         Assert.Equal(frame.Peers[0].Out, frame.Out);
         Assert.Equal([("egress-no-route", 4, 9), ("ingress-unknown-peer", 0, 1234)], frame.Drops.Select(drop => (drop.Reason, (int)drop.PerSecond, (int)drop.Total)));
+        Assert.Equal((3, true), (frame.Peers[0].Dropped, frame.Peers[0].Loops));
+        Assert.Equal(new PeerDropRate("node-b", 3, 6), Assert.Single(frame.Drops[0].Peers));
+        Assert.Empty(frame.Drops[1].Peers);
     }
 
     [Fact]
@@ -53,16 +64,16 @@ public sealed class TopFrameTests
             node-a: overlayd 1.2.3, ready, up 1d 2h 3m, configuration revision 4
             out 2.00 k packets/s 2.00 Mbit/s, in 0 packets/s 0 bit/s, dropped 4 packets/s, over 2.0 s
 
-              PEER    ENDPOINT        OUT PACKETS/S  OUT BIT/S  IN PACKETS/S  IN BIT/S  PATH MTU  RTT MS  ALARM
-              node-b  192.0.2.2:4789         2.00 k     2.00 M             0         0      1400    0.40  black hole
+              PEER    ENDPOINT        OUT PACKETS/S  OUT BIT/S  IN PACKETS/S  IN BIT/S  DROPPED/S  PATH MTU  RTT MS  ALARM
+              node-b  192.0.2.2:4789         2.00 k     2.00 M             0         0          3      1400    0.40  loop, black hole
 
               SEGMENT  OUT PACKETS/S  OUT BIT/S  IN PACKETS/S  IN BIT/S  DROPPED/S
               pods                 0          0             0         0          4
               (none)               0          0             0         0          0
 
-              DROPPED/S  TOTAL  REASON                MEANING
-                      4      9  egress-no-route       no route covers the destination
-                      0  1,234  ingress-unknown-peer  unknown sender
+              DROPPED/S  TOTAL  REASON                PEERS       MEANING
+                      4      9  egress-no-route       node-b 3/s  no route covers the destination
+                      0  1,234  ingress-unknown-peer  -           unknown sender
 
             """, output.ToString());
     }

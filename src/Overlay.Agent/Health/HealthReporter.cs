@@ -72,7 +72,8 @@ internal sealed class HealthReporter(Node node, ControlAgent? control)
     private void JudgeSelfTest(List<HealthFinding> findings)
     {
         foreach (SelfTestResult failed in node.SelfTest.Results.Where(test => test.Passed == false))
-            findings.Add(new("self-test", HealthSeverity.Degraded, $"{failed.Name}: {failed.Outcome}", "look for a packet filter on the loopback interface, or update the kernel; then restart overlayd"));
+            findings.Add(new("self-test", HealthSeverity.Degraded, $"{failed.Name}: {failed.Outcome}", failed.Name == SelfTest.Devices
+                ? "update the kernel, and restart overlayd" : "look for a packet filter on the loopback interface, or update the kernel; then restart overlayd"));
     }
 
     private void JudgePaths(List<HealthFinding> findings)

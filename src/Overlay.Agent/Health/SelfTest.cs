@@ -1,5 +1,6 @@
 using System.Net.Sockets;
 using Overlay.Agent.Planning;
+using Overlay.Linux.Tap;
 using Overlay.Linux.Underlay;
 using Overlay.Rpc;
 using Overlay.Wire;
@@ -10,30 +11,36 @@ namespace Overlay.Agent.Health;
 internal delegate ulong ChecksumSum(ReadOnlySpan<byte> data);
 
 /// <summary>
-/// Tries at start what packets will rely on, and switches off what is broken: vector instructions for checksums, and the kernel's cutting and
-/// merging of datagrams. The tunnel super-packets have a probe of their own, which goes on.
+/// Tries at start what packets will rely on, and switches off what is broken: vector instructions for checksums, super-packets and unfinished checksums
+/// of TAP devices, and the kernel's cutting and merging of datagrams. The tunnel super-packets have a probe of their own, which goes on.
 /// </summary>
 internal sealed class SelfTest
 {
     public const string Checksums = "checksums";
     public const string Datagrams = "udp-offloads";
+    public const string Devices = "tap-offloads";
 
     private const int MostLength = 2048;
 
-    private SelfTest(UdpOffloads udp, IReadOnlyList<SelfTestResult> results) => (Udp, Results) = (udp, results);
+    private SelfTest(UdpOffloads udp, TapOffloads tap, IReadOnlyList<SelfTestResult> results) => (Udp, Tap, Results) = (udp, tap, results);
 
     /// <summary>What the kernel is asked for.</summary>
     public UdpOffloads Udp { get; }
+
+    /// <summary>What devices are asked for.</summary>
+    public TapOffloads Tap { get; }
 
     public IReadOnlyList<SelfTestResult> Results { get; }
 
     public static SelfTest Run(NodePlan plan)
     {
         SelfTestResult checksums = TryChecksums(data => InternetChecksum.Add(data), () => InternetChecksum.IsPlain = true);
-        if (plan.Options.Ports.Count == 0) return new SelfTest(UdpOffloads.All, [checksums]);
+        TapOffloadFinding devices = TapOffloadTest.Run();
+        TapOffloads tap = devices.Works ?? TapOffloads.All;
+        if (plan.Options.Ports.Count == 0) return new SelfTest(UdpOffloads.All, tap, [checksums, Describe(devices)]);
         AddressFamily family = plan.Underlay.AddressV4 is null ? AddressFamily.InterNetworkV6 : AddressFamily.InterNetwork;
         UdpOffloads? found = UdpOffloadTest.Run(family);
-        return new SelfTest(found ?? UdpOffloads.All, [checksums, Describe(found)]);
+        return new SelfTest(found ?? UdpOffloads.All, tap, [checksums, Describe(devices), Describe(found)]);
     }
 
     /// <summary>Sums up runs of every length and alignment, and compares with a plain loop.</summary>
@@ -47,6 +54,15 @@ internal sealed class SelfTest
             ? new SelfTestResult(Checksums, false, $"vector instructions sum {wrong} bytes wrongly; they are switched off, and checksums take longer")
             : new SelfTestResult(Checksums, false, $"{wrong} bytes are summed wrongly, with vector instructions and without; packets would be corrupted");
     }
+
+    internal static SelfTestResult Describe(TapOffloadFinding found) => found.Works switch
+    {
+        null => new SelfTestResult(Devices, null, $"could not be tried: {found.Obstacle}"),
+        TapOffloads.All => new SelfTestResult(Devices, true, "super-packets of TCP and UDP, and packets with unfinished checksums, come out of a device as they should"),
+        TapOffloads.None => new SelfTestResult(Devices, false, "unfinished checksums come out of a device wrong; all its offloads are switched off, and the kernel cuts and finishes every packet"),
+        TapOffloads.Checksum => new SelfTestResult(Devices, false, "TCP super-packets come out of a device wrong; they are switched off, TCP and UDP, and the kernel cuts them"),
+        _ => new SelfTestResult(Devices, false, "UDP super-packets come out of a device wrong; they are switched off, and UDP leaves applications one datagram at a time"),
+    };
 
     internal static SelfTestResult Describe(UdpOffloads? found)
     {

@@ -88,8 +88,8 @@ internal sealed class TrafficMetrics
         {
             for (int queue = 0; queue < peer.Traffic.Queues; queue++)
             {
-                tally.Add(peer.Traffic.EgressDropped(queue), label, Egress);
-                tally.Add(peer.Traffic.IngressDropped(queue), label, Ingress);
+                foreach (DropReason reason in DropReasons.All)
+                    tally.Add(peer.Traffic.Dropped(queue, reason), label, DropReasons.IsEgress(reason) ? Egress : Ingress);
             }
         }), "{packet}", "Packets to and from a peer that were dropped.");
         meter.CreateObservableCounter("overlay.peer.probes", () => OverPeers(["peer", "state"], (tally, label, peer) =>

@@ -197,8 +197,14 @@ internal sealed class StatusReporter(Node node, HealthReporter health, CaptureHu
             Add(ref egress, peer.Traffic.Egress(queue));
             Add(ref ingress, peer.Traffic.Ingress(queue));
         }
-        return new PeerStatus(peer.Name, peer.Endpoint.ToString(), Macs(peer, snapshot), Traffic(egress), Traffic(ingress), Path(peer.Path));
+        return new PeerStatus(peer.Name, peer.Endpoint.ToString(), Macs(peer, snapshot), Traffic(egress), Traffic(ingress), Path(peer.Path))
+        {
+            Drops = DropReasons.All.Select(reason => (reason, Total: DropsOf(peer.Traffic, reason))).Where(each => each.Total > 0)
+                .ToDictionary(each => DropReasons.Name(each.reason), each => each.Total),
+        };
     }
+
+    private static long DropsOf(PeerTraffic traffic, DropReason reason) => Enumerable.Range(0, traffic.Queues).Sum(queue => traffic.Dropped(queue, reason));
 
     private static PathStatus Path(PeerPath path)
     {

@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Security.Authentication;
 using Google.Protobuf;
 using Google.Protobuf.Reflection;
+using Overlay.Cli.Terminals;
 using Overlay.Rpc;
 using Overlay.Rpc.Control;
 using Overlay.Rpc.Grpc;
@@ -31,6 +32,7 @@ internal sealed class ControllerCommand
     private readonly Option<string> _key = File("--key", "its key", "/etc/overlay/admin.key");
     private readonly Option<string> _authority = File("--authority", "authorities that the controller is trusted by", "/etc/overlay/ca.pem");
     private readonly Option<bool> _json = new("--json") { Description = "Print the controller's answer as JSON." };
+    private readonly Option<double?> _watch = Repeat.Option();
     private readonly Option<bool> _dryRun = new("--dry-run") { Description = "Say what would change, and change nothing." };
     private readonly TextWriter _output;
     private readonly TextWriter _errors;
@@ -48,19 +50,20 @@ internal sealed class ControllerCommand
         string name, string description, Symbol[] symbols, string method, Func<ParseResult, TRequest> request, Func<ParseResult, TResponse, TextWriter, int> write,
         Func<ParseResult, TResponse, TResponse>? narrow = null)
         where TRequest : class, IMessage<TRequest>, new()
-        where TResponse : class, IMessage<TResponse>, new() => Create(name, description, symbols, changes: false, (parsed, cancellation) =>
-            RunAsync(parsed, method, request(parsed), write, narrow, cancellation));
+        where TResponse : class, IMessage<TResponse>, new() => Create(name, description, symbols, _watch, (parsed, cancellation) => Repeat.RunAsync(
+            parsed.GetValue(_watch), _output, (to, end) => RunAsync(parsed, method, request(parsed), write, narrow, to, end), cancellation));
 
     /// <summary>A command that changes something.</summary>
     /// <param name="request">Made of the arguments, and whether it is a dry run.</param>
     public Command Change<TRequest>(string name, string description, Symbol[] symbols, string method, Func<ParseResult, bool, TRequest> request)
-        where TRequest : class, IMessage<TRequest>, new() => Create(name, description, symbols, changes: true, (parsed, cancellation) =>
+        where TRequest : class, IMessage<TRequest>, new() => Create(name, description, symbols, _dryRun, (parsed, cancellation) =>
         {
             bool dryRun = parsed.GetValue(_dryRun);
-            return RunAsync<TRequest, ChangeResponse>(parsed, method, request(parsed, dryRun), (_, response, output) => ChangeReport.Write(response, dryRun, output), null, cancellation);
+            return RunAsync<TRequest, ChangeResponse>(
+                parsed, method, request(parsed, dryRun), (_, response, output) => ChangeReport.Write(response, dryRun, output), null, _output, cancellation);
         });
 
-    private Command Create(string name, string description, Symbol[] symbols, bool changes, Func<ParseResult, CancellationToken, Task<int>> run)
+    private Command Create(string name, string description, Symbol[] symbols, Option own, Func<ParseResult, CancellationToken, Task<int>> run)
     {
         var command = new Command(name, description);
         foreach (Symbol symbol in symbols)
@@ -68,15 +71,14 @@ internal sealed class ControllerCommand
             if (symbol is Argument argument) command.Arguments.Add(argument);
             else command.Options.Add((Option)symbol);
         }
-        foreach (Option option in new Option[] { _json, _socket, _controller, _certificate, _key, _authority }) command.Options.Add(option);
-        if (changes) command.Options.Add(_dryRun);
+        foreach (Option option in new[] { _json, own, _socket, _controller, _certificate, _key, _authority }) command.Options.Add(option);
         command.SetAction(run);
         return command;
     }
 
     private async Task<int> RunAsync<TRequest, TResponse>(
         ParseResult parsed, string method, TRequest request, Func<ParseResult, TResponse, TextWriter, int> write, Func<ParseResult, TResponse, TResponse>? narrow,
-        CancellationToken cancellation)
+        TextWriter output, CancellationToken cancellation)
         where TRequest : class, IMessage<TRequest>, new()
         where TResponse : class, IMessage<TResponse>, new()
     {
@@ -84,8 +86,8 @@ internal sealed class ControllerCommand
         {
             using GrpcChannel channel = Open(parsed);
             TResponse response = await channel.CallAsync(new GrpcMethod<TRequest, TResponse>(Service, method), request, Deadline, cancellation).ConfigureAwait(false);
-            if (!parsed.GetValue(_json)) return write(parsed, response, _output);
-            await _output.WriteLineAsync(Json.Format(narrow is null ? response : narrow(parsed, response))).ConfigureAwait(false);
+            if (!parsed.GetValue(_json)) return write(parsed, response, output);
+            await output.WriteLineAsync(Json.Format(narrow is null ? response : narrow(parsed, response))).ConfigureAwait(false);
             return write(parsed, response, TextWriter.Null);
         }
         catch (Exception exception) when (exception is GrpcException or TlsFileException or AuthenticationException)

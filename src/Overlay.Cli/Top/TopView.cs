@@ -13,6 +13,9 @@ internal enum TopOrder
 /// <summary>A frame as text.</summary>
 internal static class TopView
 {
+    /// <summary>Of those that packets were dropped of for one reason.</summary>
+    private const int NamedPeers = 3;
+
     private static readonly string[] Units = ["", "k", "M", "G", "T"];
 
     /// <param name="frame">What to show.</param>
@@ -44,7 +47,7 @@ internal static class TopView
         }
         var table = new TextTable(
             TextTable.Text("PEER"), TextTable.Text("ENDPOINT"), TextTable.Number("OUT PACKETS/S"), TextTable.Number("OUT BIT/S"), TextTable.Number("IN PACKETS/S"),
-            TextTable.Number("IN BIT/S"), TextTable.Number("PATH MTU"), TextTable.Number("RTT MS"), TextTable.Text("ALARM"));
+            TextTable.Number("IN BIT/S"), TextTable.Number("DROPPED/S"), TextTable.Number("PATH MTU"), TextTable.Number("RTT MS"), TextTable.Text("ALARM"));
         IEnumerable<PeerRate> sorted = order switch
         {
             TopOrder.Out => frame.Peers.OrderByDescending(peer => peer.Out.Bits).ThenByDescending(peer => peer.In.Bits).ThenBy(peer => peer.Name, StringComparer.Ordinal),
@@ -54,9 +57,9 @@ internal static class TopView
         foreach (PeerRate peer in sorted.Take(most))
         {
             table.Add(
-                peer.Name, peer.Endpoint, Si(peer.Out.Packets), Si(peer.Out.Bits), Si(peer.In.Packets), Si(peer.In.Bits),
+                peer.Name, peer.Endpoint, Si(peer.Out.Packets), Si(peer.Out.Bits), Si(peer.In.Packets), Si(peer.In.Bits), Si(peer.Dropped),
                 peer.PathMtu.ToString(CultureInfo.InvariantCulture), peer.RoundTripMilliseconds?.ToString("0.00", CultureInfo.InvariantCulture) ?? "-",
-                peer.BlackHole ? "black hole" : "");
+                string.Join(", ", new[] { peer.Loops ? "loop" : "", peer.BlackHole ? "black hole" : "" }.Where(alarm => alarm.Length > 0)));
         }
         table.Write(output);
         if (frame.Peers.Count > most) output.WriteLine($"  ... {frame.Peers.Count - most} more peers");
@@ -79,9 +82,17 @@ internal static class TopView
             output.WriteLine("  no drops");
             return;
         }
-        var table = new TextTable(TextTable.Number("DROPPED/S"), TextTable.Number("TOTAL"), TextTable.Text("REASON"), TextTable.Text("MEANING"));
-        foreach (DropRate drop in frame.Drops) table.Add(Si(drop.PerSecond), drop.Total.ToString("N0", CultureInfo.InvariantCulture), drop.Reason, drop.Meaning);
+        var table = new TextTable(TextTable.Number("DROPPED/S"), TextTable.Number("TOTAL"), TextTable.Text("REASON"), TextTable.Text("PEERS"), TextTable.Text("MEANING"));
+        foreach (DropRate drop in frame.Drops)
+            table.Add(Si(drop.PerSecond), drop.Total.ToString("N0", CultureInfo.InvariantCulture), drop.Reason, Peers(drop.Peers), drop.Meaning);
         table.Write(output);
+    }
+
+    private static string Peers(IReadOnlyList<PeerDropRate> peers)
+    {
+        if (peers.Count == 0) return "-";
+        string named = string.Join(", ", peers.Take(NamedPeers).Select(peer => $"{peer.Name} {Si(peer.PerSecond)}/s"));
+        return peers.Count > NamedPeers ? $"{named}, {peers.Count - NamedPeers} more" : named;
     }
 
     private static string Text(Rate rate) => $"{Si(rate.Packets)} packets/s {Si(rate.Bits, "bit/s")}";

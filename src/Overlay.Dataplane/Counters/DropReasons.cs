@@ -10,6 +10,9 @@ public static class DropReasons
     /// <summary>Every reason, in the order of its index.</summary>
     public static IReadOnlyList<DropReason> All { get; } = Enum.GetValues<DropReason>();
 
+    /// <summary>Whether it is one of the way out.</summary>
+    public static bool IsEgress(DropReason reason) => reason < DropReason.IngressMalformed;
+
     public static string Name(DropReason reason) => Table[(int)reason].Name;
 
     /// <summary>What happened to the packet, in one line.</summary>

@@ -111,8 +111,9 @@ public sealed partial class EgressPath
                 train.Peer.Traffic.Egress(_options.Queue).Add(train.Packets, train.InnerBytes, train.SuperPackets);
                 continue;
             }
-            counters.Drop(ReasonOf(train.Outcome), train.Packets);
-            train.Peer.Traffic.EgressDropped(_options.Queue) += train.Packets;
+            DropReason reason = ReasonOf(train.Outcome);
+            counters.Drop(reason, train.Packets);
+            train.Peer.Traffic.Dropped(_options.Queue, reason) += train.Packets;
         }
     }
 
@@ -284,7 +285,7 @@ public sealed partial class EgressPath
     private void Note(DropReason reason, Peer? peer, int packets)
     {
         (_refusal, _refusedPeer) = (reason, peer);
-        if (peer is not null) peer.Traffic.EgressDropped(_options.Queue) += packets;
+        if (peer is not null) peer.Traffic.Dropped(_options.Queue, reason) += packets;
     }
 
     private bool Answered(DropReason? refusal, int bytes, QueueCounters counters)

@@ -39,7 +39,11 @@ public sealed class Peer(string name, UnderlayEndpoint endpoint, MacAddress mac,
 /// <summary>A peer's counters, one of each a queue, so that no two threads write one line.</summary>
 public sealed class PeerTraffic(int queues)
 {
+    // No two queues write to one cache line.
+    private const int ReasonsOfALane = 64;
+
     private readonly Lane[] _lanes = new Lane[queues];
+    private readonly long[] _drops = new long[queues * ReasonsOfALane];
 
     public int Queues => _lanes.Length;
 
@@ -49,18 +53,13 @@ public sealed class PeerTraffic(int queues)
     /// <summary>From the peer.</summary>
     public ref TrafficCounters Ingress(int queue) => ref _lanes[queue].Ingress;
 
-    /// <summary>Packets towards the peer that were dropped once it was known that they were for it.</summary>
-    public ref long EgressDropped(int queue) => ref _lanes[queue].EgressDropped;
-
-    /// <summary>Packets from the peer that were dropped.</summary>
-    public ref long IngressDropped(int queue) => ref _lanes[queue].IngressDropped;
+    /// <summary>Packets from the peer that were dropped, and packets towards it that were once it was known that they were for it.</summary>
+    public ref long Dropped(int queue, DropReason reason) => ref _drops[(queue * ReasonsOfALane) + (int)reason];
 
     [System.Runtime.InteropServices.StructLayout(System.Runtime.InteropServices.LayoutKind.Sequential, Size = 128)]
     private struct Lane
     {
         public TrafficCounters Egress;
         public TrafficCounters Ingress;
-        public long EgressDropped;
-        public long IngressDropped;
     }
 }

@@ -55,7 +55,7 @@ public sealed partial class IngressPath
                     memory, frameOffset, frameLength, length, run.TrafficClass, segment, bridge, peer, location, now, port, sizes, ref admitted, ref bytes);
             port.Counters.IngressIn.Add(packets, bytes, 0);
             traffic.Add(packets, bytes, port.Coalescer.SuperPackets - before);
-            if (_refusal is not null) peer.Traffic.IngressDropped(queue)++;
+            if (_refusal is { } reason) peer.Traffic.Dropped(queue, reason)++;
             if (isAwaited || _refusal is not null) ShowOutcome(datagram, isTunnelled: true, tunnel, segment, peer, train, packets);
         }
         while (offset < run.End);

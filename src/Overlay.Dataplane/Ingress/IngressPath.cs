@@ -138,7 +138,7 @@ public sealed partial class IngressPath(int queue)
             }
             counters.IngressIn.Add(packets, bytes, 0);
             traffic.Add(packets, bytes, superPackets);
-            if (_refusal is not null) peer.Traffic.IngressDropped(queue)++;
+            if (_refusal is { } reason) peer.Traffic.Dropped(queue, reason)++;
             if (isAwaited || _refusal is not null) ShowOutcome(datagram, isTunnelled, tunnel, segment, peer, train, packets);
         }
         while (offset < end);

@@ -82,6 +82,10 @@ internal static unsafe partial class Libc
     [LibraryImport(Library, EntryPoint = "setns")]
     public static partial int SetNamespace(int descriptor, int kind);
 
+    /// <summary>Moves the calling thread into a new namespace.</summary>
+    [LibraryImport(Library, EntryPoint = "unshare")]
+    public static partial int Unshare(int kind);
+
     [LibraryImport(Library, EntryPoint = "if_nametoindex", StringMarshalling = StringMarshalling.Utf8)]
     public static partial uint InterfaceNameToIndex(string name);
 

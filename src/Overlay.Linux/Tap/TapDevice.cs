@@ -40,7 +40,7 @@ public sealed unsafe class TapDevice : IDisposable
     /// <summary>What the kernel granted.</summary>
     public TapOffloads Offloads { get; }
 
-    /// <summary>What the kernel refused, one readable text each, for the log and status.</summary>
+    /// <summary>What the kernel refused or the options exclude, one readable text each, for the log and status.</summary>
     public IReadOnlyList<string> Refusals { get; }
 
     /// <exception cref="ArgumentException">The name is not one an interface can have.</exception>
@@ -59,7 +59,7 @@ public sealed unsafe class TapDevice : IDisposable
             if (Libc.Ioctl(first, Tun.TUNSETVNETHDRSZ, &headerSize) < 0) throw LinuxException.Last($"TUNSETVNETHDRSZ {options.Name}");
             if (Libc.IoctlValue(first, Tun.TUNSETPERSIST, options.Persistent ? 1u : 0u) < 0) throw LinuxException.Last($"TUNSETPERSIST {options.Name}");
             var refusals = new List<string>();
-            TapOffloads offloads = NegotiateOffloads(first, options.Name, refusals);
+            TapOffloads offloads = NegotiateOffloads(first, options, refusals);
             uint index = Libc.InterfaceNameToIndex(options.Name);
             if (index == 0) throw LinuxException.Last($"if_nametoindex {options.Name}");
             return new TapDevice(options.Name, (int)index, [.. descriptors.Select(fd => new TapQueue(fd, options.Name))], offloads, refusals);
@@ -77,12 +77,14 @@ public sealed unsafe class TapDevice : IDisposable
         foreach (TapQueue queue in _queues) queue.Close();
     }
 
-    private static TapOffloads NegotiateOffloads(int descriptor, string name, List<string> refusals)
+    private static TapOffloads NegotiateOffloads(int descriptor, TapOptions options, List<string> refusals)
     {
+        string name = options.Name;
         int errno = 0;
         foreach ((TapOffloads set, string dropped) in Ladder)
         {
-            if (dropped.Length > 0) refusals.Add($"{name} refuses {dropped} ({LinuxException.Describe(errno)})");
+            if (dropped.Length > 0) refusals.Add(errno == 0 ? $"{name} does without {dropped}" : $"{name} refuses {dropped} ({LinuxException.Describe(errno)})");
+            if ((set & ~options.Offloads) != 0) continue;
             if (Libc.IoctlValue(descriptor, Tun.TUNSETOFFLOAD, (nuint)set) >= 0) return set;
             errno = Marshal.GetLastSystemError();
         }

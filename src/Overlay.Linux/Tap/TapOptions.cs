@@ -9,6 +9,9 @@ public sealed class TapOptions
     /// <summary>Queues to attach; more than one makes the device multi-queue.</summary>
     public int Queues { get; init; } = 1;
 
+    /// <summary>What the device may leave to us at most.</summary>
+    public TapOffloads Offloads { get; init; } = TapOffloads.All;
+
     /// <summary>Whether the device outlives the last descriptor.</summary>
     public bool Persistent { get; init; }
 }

@@ -1,4 +1,5 @@
 using Overlay.Agent.Health;
+using Overlay.Linux.Tap;
 using Overlay.Linux.Underlay;
 using Overlay.Wire;
 
@@ -31,6 +32,25 @@ public sealed class SelfTestTests
     [Fact]
     public void TryChecksums_WrongInEveryWay_IsToldAsCorruption() =>
         Assert.Contains("would be corrupted", SelfTest.TryChecksums(data => InternetChecksum.Add(data) + 1, () => { }).Outcome, StringComparison.Ordinal);
+
+    [Theory]
+    [InlineData(TapOffloads.All, true, "as they should")]
+    [InlineData(TapOffloads.All & ~(TapOffloads.Uso4 | TapOffloads.Uso6), false, "UDP super-packets come out of a device wrong; they are switched off")]
+    [InlineData(TapOffloads.Checksum, false, "TCP super-packets come out of a device wrong; they are switched off")]
+    [InlineData(TapOffloads.None, false, "all its offloads are switched off")]
+    public void Describe_OffloadsOfDevices_SaysWhatIsSwitchedOff(TapOffloads works, bool passed, string outcome)
+    {
+        Rpc.SelfTestResult result = SelfTest.Describe(new TapOffloadFinding(works, null));
+        Assert.Equal(passed, result.Passed);
+        Assert.Contains(outcome, result.Outcome, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Describe_DevicesThatCouldNotBeTried_SaysWhy()
+    {
+        Rpc.SelfTestResult result = SelfTest.Describe(new TapOffloadFinding(null, "not permitted"));
+        Assert.Equal((null, "could not be tried: not permitted"), (result.Passed, result.Outcome));
+    }
 
     [Fact]
     public void Describe_EachOutcome_SaysWhatIsSwitchedOff()

@@ -46,6 +46,12 @@ public sealed class ControlCommandTests : IAsyncLifetime
         Assert.Equal(["nodes", "blocks"], await PartsAsync("node", "show", "node-a"));
         Assert.Equal(["blocks"], await PartsAsync("ipam", "blocks", "--node", "node-a"));
         Assert.Empty(await PartsAsync("ipam", "blocks", "--network", "none"));
+        using (RunningProcess watch = _lab.Administer("network", "list", "--watch", "0.2"))
+        {
+            await Eventually.TrueAsync(() => Task.FromResult(watch.Output.Split("ENCAPSULATION").Length > 3), TimeSpan.FromSeconds(30), "three lists of networks");
+            watch.Signal(Libc.SignalInterrupt);
+            Assert.Equal(0, await watch.WaitForExitAsync(TimeSpan.FromSeconds(30)));
+        }
         string before = await StateAsync();
         foreach (string[] change in Changes)
         {

@@ -102,6 +102,9 @@ internal sealed class ControlledLab : IAsyncDisposable
 
     public Task<string> AdministerAsync(params string[] arguments) => OverlayAsync([.. arguments, "--socket", $"{Folder}/controller.sock"]);
 
+    /// <summary>Starts the same, for a command that goes on until it is ended.</summary>
+    public RunningProcess Administer(params string[] arguments) => RunningProcess.Start(Repository.Client, [.. arguments, "--socket", $"{Folder}/controller.sock"]);
+
     /// <summary>As <see cref="AdministerAsync"/>, however it ends.</summary>
     public Task<CommandResult> AskAsync(params string[] arguments) =>
         Command.RunAsync(Deadline, null, Repository.Client, [.. arguments, "--socket", $"{Folder}/controller.sock"]);

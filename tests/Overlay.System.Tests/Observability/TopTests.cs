@@ -57,14 +57,18 @@ public sealed class TopTests(DaemonPair<UdpGso> pair) : IClassFixture<DaemonPair
         Assert.Contains("node-b", screens[^1], StringComparison.Ordinal);
     }
 
-    [Fact]
-    public async Task Peers_Watched_ArePrintedAgainUntilInterrupted()
+    [Theory]
+    [InlineData("peers", "ENDPOINT")]
+    [InlineData("health", "SELF-TESTS")]
+    public async Task Listing_Watched_IsPrintedAgainUntilInterrupted(string command, string heading)
     {
-        using RunningProcess watch = RunningProcess.Start(Repository.Client, ["peers", "--watch", "0.2", "--socket", pair.DaemonA.Socket]);
-        await Eventually.TrueAsync(() => Task.FromResult(watch.Output.Split("ENDPOINT").Length > 3), Deadline, "three lists of peers");
+        using RunningProcess watch = RunningProcess.Start(Repository.Client, [command, "--watch", "0.2", "--socket", pair.DaemonA.Socket]);
+        await Eventually.TrueAsync(() => Task.FromResult(watch.Output.Split(heading).Length > 3), Deadline, $"{heading} three times");
         watch.Signal(Libc.SignalInterrupt);
 
-        Assert.Equal(0, await watch.WaitForExitAsync(Deadline));
+        // By then packets may have been dropped for a reason that health minds.
+        int code = await watch.WaitForExitAsync(Deadline);
+        Assert.True(code == 0 || (command == "health" && watch.Output.Contains("degraded", StringComparison.Ordinal)), watch.Transcript);
     }
 
     private Task<CommandResult> RunAsync(params string[] arguments) =>

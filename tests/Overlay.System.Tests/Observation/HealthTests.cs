@@ -20,6 +20,7 @@ public sealed class HealthTests(ObservedPair pair) : IClassFixture<ObservedPair>
         Assert.StartsWith($"{pair.B.Name}: healthy, ready\n", result.Output, StringComparison.Ordinal);
         Assert.Matches("udp-offloads +passed", result.Output);
         Assert.Matches("checksums +passed", result.Output);
+        Assert.Matches("tap-offloads +passed", result.Output);
         Assert.Equal((HttpStatusCode.OK, "ok\n"), await StatusOfAsync("/healthz"));
         Assert.Equal((HttpStatusCode.OK, "ok\n"), await StatusOfAsync("/readyz"));
         Assert.Equal(HttpStatusCode.NotFound, (await pair.GetAsync("/v1/status")).Status);
