@@ -38,7 +38,7 @@ public static class TapOffloadTest
     // For benchmarks of network devices (RFC 2544, C.2.2), inside a namespace where nobody else is.
     private const uint Source = 0xc612_0001, Destination = 0xc613_0001;
 
-    private static readonly TimeSpan Deadline = TimeSpan.FromMilliseconds(300);
+    private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(1);
     private static readonly MacAddress InnerMac = new([2, 0, 0, 0, 0, 1]), OuterMac = new([2, 0, 0, 0, 0, 2]), FarMac = new([2, 0, 0, 0, 0, 3]);
     private static readonly Segment Segment = new(
         0, "self-test", 0, OuterMac, Mtu, new RouteTable([new RoutePrefix(IpBits.Mapped(0), 0, 0)]),
@@ -47,7 +47,7 @@ public static class TapOffloadTest
     /// <summary>Sets to try, best first, as devices are asked for them.</summary>
     private static readonly TapOffloads[] Sets = [TapOffloads.All, TapOffloads.All & ~(TapOffloads.Uso4 | TapOffloads.Uso6), TapOffloads.Checksum, TapOffloads.None];
 
-    /// <summary>Takes some tens of milliseconds; where something is broken, up to two seconds.</summary>
+    /// <summary>Takes some tens of milliseconds; where nothing arrives, some seconds.</summary>
     public static TapOffloadFinding Run() => Run(tamper: null);
 
     /// <inheritdoc cref="Run()"/>
@@ -157,6 +157,8 @@ public static class TapOffloadTest
             foreach (Frame frame in frames.Frames)
             {
                 Span<byte> bytes = frames.Memory.Span(frame.Offset, frame.Length);
+                // The kernel speaks IPv6 on the device by itself where it may not be told otherwise.
+                if (EthernetFrame.TryParse(bytes, out EthernetFrame ethernet) != WireStatus.Ok || ethernet.EtherType != EtherTypes.Ipv4) continue;
                 VirtioNetHeader offload = frame.Offload;
                 tamper?.Invoke(bytes, ref offload);
                 if (!TryTake(bytes, offload, protocol, payload, ref taken)) return false;
