@@ -342,9 +342,12 @@ int main(void)
     const char *remedy = "start overlayd, or see its log; the call can be repeated";
     // It carries the packets, so what pods there are reach no other node.
     if (is_command("STATUS")) fail(LIMITED_CONNECTIVITY, remedy, "overlayd does not answer on %s: %s", path, cause);
-    if (!is_command("DEL")) fail(TRY_AGAIN_LATER, remedy, "overlayd does not answer on %s: %s", path, cause);
+    const char *container = getenv("CNI_CONTAINERID"), *interface = getenv("CNI_IFNAME");
+    char pod[512] = "";
+    if (container && *container) snprintf(pod, sizeof pod, "container %.300s, %.100s: ", container, interface ? interface : "");
+    if (!is_command("DEL")) fail(TRY_AGAIN_LATER, remedy, "%soverlayd does not answer on %s: %s", pod, path, cause);
 
     find_path("OVERLAY_CNI_PENDING", "pending", json, length, DEFAULT_PENDING, folder);
     if (leave_for_later(folder, &request)) return 0;
-    fail(TRY_AGAIN_LATER, remedy, "overlayd does not answer on %s (%s), and the deletion cannot be left in %s: %s", path, cause, folder, strerror(errno));
+    fail(TRY_AGAIN_LATER, remedy, "%soverlayd does not answer on %s (%s), and the deletion cannot be left in %s: %s", pod, path, cause, folder, strerror(errno));
 }

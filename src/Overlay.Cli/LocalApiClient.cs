@@ -53,6 +53,10 @@ internal sealed class LocalApiClient : IDisposable
     public Task<PodsDocument> GetPodsAsync(CancellationToken cancellation) =>
         GetAsync(LocalApi.PodsPath, "list of pods", StatusJson.Default.PodsDocument, cancellation);
 
+    /// <exception cref="LocalApiException">The daemon is not there, wires no pods, or answered something else.</exception>
+    public Task<AddressCheckDocument> CheckAddressesAsync(CancellationToken cancellation) =>
+        GetAsync(LocalApi.AddressCheckPath, "check of addresses", StatusJson.Default.AddressCheckDocument, cancellation);
+
     /// <exception cref="LocalApiException">The daemon is not there, or answered something else.</exception>
     public Task<VolumesDocument> GetVolumesAsync(CancellationToken cancellation) =>
         GetAsync(LocalApi.VolumesPath, "list of volumes", StatusJson.Default.VolumesDocument, cancellation);

@@ -15,6 +15,9 @@ public static class LocalApi
     /// <summary>Path of <see cref="PodsDocument"/>.</summary>
     public const string PodsPath = "/v1/pods";
 
+    /// <summary>Path of <see cref="AddressCheckDocument"/>.</summary>
+    public const string AddressCheckPath = "/v1/pods/check";
+
     /// <summary>Path of <see cref="RouteListDocument"/>.</summary>
     public const string RoutesPath = "/v1/routes";
 

@@ -8,6 +8,7 @@ namespace Overlay.Rpc;
 [JsonSerializable(typeof(StatusDocument))]
 [JsonSerializable(typeof(FdbDocument))]
 [JsonSerializable(typeof(PodsDocument))]
+[JsonSerializable(typeof(AddressCheckDocument))]
 [JsonSerializable(typeof(HealthDocument))]
 [JsonSerializable(typeof(VolumesDocument))]
 [JsonSerializable(typeof(IReadOnlyList<PeerStatus>))]

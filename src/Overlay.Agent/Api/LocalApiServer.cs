@@ -87,6 +87,7 @@ internal sealed class LocalApiServer : IHttpApplication<HttpContext>, IAsyncDisp
             LocalApi.ExplainPath => ExplainAnswer.WriteAsync,
             LocalApi.ExplainArrivalPath => ExplainAnswer.WriteArrivalAsync,
             LocalApi.PodsPath => static (to, reporter) => AnswerAsync(to, reporter.ReportPods(), StatusJson.Default.PodsDocument),
+            LocalApi.AddressCheckPath => AddressCheckAnswer.WriteAsync,
             _ => null,
         };
         HttpResponse response = context.Response;

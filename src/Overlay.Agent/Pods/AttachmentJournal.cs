@@ -99,6 +99,13 @@ internal sealed class AttachmentJournal
         }
     }
 
+    /// <summary>Files among the records that are none of an attachment.</summary>
+    public IEnumerable<string> Strays()
+    {
+        HashSet<string> known = [.. _byOwner.Values.Select(FileOf)];
+        return Directory.GetFiles(_attachments).Where(file => !known.Contains(file));
+    }
+
     /// <summary>Forgets the pods that have been gone longest, beyond what is kept.</summary>
     public void Prune()
     {

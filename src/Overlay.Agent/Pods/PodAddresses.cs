@@ -12,7 +12,8 @@ internal sealed class PodAddresses(IPodAddressSource source) : IDisposable
     private readonly NodeAllocator _allocator = source.Allocator;
     private readonly string _network = source.Network;
 
-    public IReadOnlyList<NodeAllocator.Held> Held => _allocator.All;
+    /// <summary>Addresses of the network that pods are in which are held.</summary>
+    public IReadOnlyList<NodeAllocator.Held> Held => [.. _allocator.All.Where(held => held.Network == _network)];
 
     /// <inheritdoc cref="IPodAddressSource.Families"/>
     public IReadOnlyList<AddressFamily> Families => source.Families;

@@ -144,6 +144,17 @@ internal sealed class PodFilter : IDisposable
             || tables.ListElements(family, Table, source.AddressFamily == AddressFamily.InterNetwork ? Sources4 : Sources6).Contains((source, hostInterface));
     }
 
+    /// <summary>In what the table in force differs from what it should be.</summary>
+    /// <param name="sources">All that pods may send from.</param>
+    public IEnumerable<string> Contradictions(IEnumerable<PodSource> sources)
+    {
+        HashSet<PodSource> wanted = [.. sources];
+        HashSet<PodSource> present = [.. Elements()];
+        foreach (PodSource missing in wanted.Except(present)) yield return $"nftables does not let {missing.Address} in by {missing.HostInterface}";
+        foreach (PodSource left in present.Except(wanted)) yield return $"nftables lets {left.Address} in by {left.HostInterface}, where no pod has it";
+        if (!Rules().SequenceEqual(_rules)) yield return $"the table '{Table}' of nftables was changed by somebody";
+    }
+
     /// <summary>Removes the table.</summary>
     public void Remove()
     {
@@ -153,8 +164,10 @@ internal sealed class PodFilter : IDisposable
 
     public void Dispose() => _tables.Dispose();
 
-    private bool IsWhole() => Rules().SequenceEqual(_rules)
-        && _sources.SetEquals(new[] { Sources4, Sources6 }.SelectMany(set => _tables.ListElements(SourceFamily, Table, set)).Select(each => new PodSource(each.Address, each.Interface)));
+    private bool IsWhole() => Rules().SequenceEqual(_rules) && _sources.SetEquals(Elements());
+
+    private IEnumerable<PodSource> Elements() =>
+        new[] { Sources4, Sources6 }.SelectMany(set => _tables.ListElements(SourceFamily, Table, set)).Select(each => new PodSource(each.Address, each.Interface));
 
     private List<string> Rules()
     {

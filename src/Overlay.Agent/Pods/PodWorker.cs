@@ -52,6 +52,9 @@ internal sealed class PodWorker : IAsyncDisposable
     /// <summary>The blocks that addresses are taken from, with how many are held; empty while the daemon starts.</summary>
     public IReadOnlyList<NodeAllocator.BlockUse> Blocks => _started.Task.IsCompletedSuccessfully ? _started.Task.Result.Blocks : [];
 
+    /// <summary>Whether pods can be added.</summary>
+    public bool IsReady => _isReady;
+
     /// <summary>Is told of each call that was answered: command, how it ended (0, or the CNI error code), and how long it took. Set before pods are added.</summary>
     public Action<string, int, TimeSpan>? Answered { get; set; }
 
@@ -136,7 +139,7 @@ internal sealed class PodWorker : IAsyncDisposable
 
     private static CniException Starting(CniCall call) => call.Command == CniCommand.Status
         ? new CniException(CniErrorCode.NotAvailable, "overlayd is starting or stopping")
-        : new CniException(CniErrorCode.TryAgainLater, "overlayd is starting or stopping", "the call can be repeated");
+        : new CniException(CniErrorCode.TryAgainLater, call.ContainerId.Length > 0 ? $"{call.Pod}: overlayd is starting or stopping" : "overlayd is starting or stopping", "the call can be repeated");
 
     private static byte[] Encode(JsonObject answer) => System.Text.Encoding.UTF8.GetBytes(answer.ToJsonString() + "\n");
 

@@ -46,6 +46,12 @@ internal sealed class StatusReporter(Node node, HealthReporter health, CaptureHu
 
     public PodsDocument ReportPods() => new([.. (pods?.Attachments ?? []).OrderBy(each => each.Since).ThenBy(each => each.Owner, StringComparer.Ordinal).Select(Pod)]);
 
+    /// <summary>Holds the addresses of pods against all else that there is of them.</summary>
+    /// <returns>Null where no pods are wired.</returns>
+    /// <exception cref="Pods.Cni.CniException">The kernel does not tell what it has.</exception>
+    public async Task<AddressCheckDocument?> CheckAddressesAsync(CancellationToken cancellation) =>
+        pods is { IsReady: true } ? await pods.RunAsync(network => network.Inspect()).WaitAsync(cancellation).ConfigureAwait(false) : null;
+
     public StatusDocument Report()
     {
         lock (node.Structure) return Describe();

@@ -39,8 +39,11 @@ internal static class IpamCommand
             {
                 Address = parsed.GetValue(address), Network = parsed.GetValue(network), DryRun = dryRun,
             }),
-            commands.Ask<CheckRequest, CheckResponse>(
-                "check", "Look for contradictions in the state; ends with 1 where there are any.", [], "Check", _ => new CheckRequest(), (_, found, to) => Check(found, to)),
+            NodeAddressCheck.Offer(
+                commands.Ask<CheckRequest, CheckResponse>(
+                    "check", "Look for contradictions in the state, or with --daemon on this node; ends with 1 where there are any.", [], "Check", _ => new CheckRequest(),
+                    (_, found, to) => Check(found, to)),
+                output, errors),
         };
     }
 

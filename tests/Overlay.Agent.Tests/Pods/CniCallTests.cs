@@ -73,6 +73,21 @@ public sealed class CniCallTests
         Assert.Contains(named, refused.Message, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("""{"cniVersion":"1.0.0","name":"overlay","ipam":{"type":"host-local"}}""", "eth0", 2)]
+    [InlineData("""{"cniVersion":"9.0.0","name":"overlay"}""", "eth0", 1)]
+    [InlineData("""{"cniVersion":"1.0.0"}""", "eth0", 7)]
+    [InlineData("""{"cniVersion":"1.0.0","name":""", "eth0", 6)]
+    [InlineData(Configuration, "a/b", 4)]
+    public void Read_CallThatCannotBe_NamesThePodWithTheCause(string configuration, string device, int code)
+    {
+        CniException refused = Assert.Throws<CniException>(() => Read(
+            configuration, "CNI_COMMAND=ADD", "CNI_CONTAINERID=abc", "CNI_NETNS=/n", $"CNI_IFNAME={device}", "CNI_ARGS=IgnoreUnknown=1;K8S_POD_NAME=web-0; K8S_POD_NAMESPACE=default"));
+
+        Assert.Equal(code, (int)refused.Code);
+        Assert.StartsWith($"pod default/web-0 (container abc, {device}): ", refused.Message, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void Read_UnknownArgumentsThatAreToBeIgnored_AreKept() =>
         Assert.Equal("red", Read(Configuration, "CNI_COMMAND=ADD", "CNI_IFNAME=eth0", "CNI_CONTAINERID=a", "CNI_NETNS=/n", "CNI_ARGS=COLOUR=red;IgnoreUnknown=true").Arguments["COLOUR"]);

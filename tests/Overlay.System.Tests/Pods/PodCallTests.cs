@@ -52,8 +52,14 @@ public sealed class PodCallTests(PodLabFixture fixture) : IClassFixture<PodLabFi
     [InlineData("sixteen-letters-", 4)]
     [InlineData("eth%d", 4)]
     [InlineData("..", 4)]
-    public async Task Add_InterfaceThatCannotBe_IsRefused(string name, int code) =>
-        Assert.Equal(code, (await A.AddAsync(await A.CreatePodAsync(), interfaceName: name)).Code);
+    public async Task Add_InterfaceThatCannotBe_IsRefusedAndNamesThePod(string name, int code)
+    {
+        CniOutcome refused = await A.AddAsync(await A.CreatePodAsync(), "K8S_POD_NAMESPACE=default;K8S_POD_NAME=web-0", name);
+
+        Assert.Equal(code, refused.Code);
+        Assert.Contains("default/web-0", refused.Message, StringComparison.Ordinal);
+        Assert.Contains(name, refused.Message, StringComparison.Ordinal);
+    }
 
     [Theory]
     [InlineData("IP=10.244.1.140;COLOUR=red", 4)]
@@ -141,6 +147,63 @@ public sealed class PodCallTests(PodLabFixture fixture) : IClassFixture<PodLabFi
         Assert.Equal(7, (await A.CallAsync("CHECK", PodNode.ConfigurationOf("1.1.0"), pod.ContainerId, pod.Path, "eth0")).Code);
         Assert.Equal(3, (await CheckAsync(await A.CreatePodAsync(), added.Json)).Code);
         Assert.Equal(1, (await A.CallAsync("CHECK", PodNode.ConfigurationOf("0.3.1"), pod.ContainerId, pod.Path, "eth0")).Code);
+    }
+
+    [Fact]
+    public async Task Add_OfOneInterfaceAtOnce_OneSucceedsAndOthersSayThatItIsThere()
+    {
+        TestPod pod = await A.CreatePodAsync();
+
+        CniOutcome[] outcomes = await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => A.AddAsync(pod)));
+
+        CniOutcome added = Assert.Single(outcomes, outcome => outcome.ExitCode == 0);
+        Assert.All(outcomes.Where(outcome => outcome != added), outcome =>
+        {
+            Assert.Equal(101, outcome.Code);
+            Assert.Contains(pod.ContainerId, outcome.Message, StringComparison.Ordinal);
+        });
+        Assert.True((await Ping.RunAsync(A.Node.Host, added.Addresses[0])).Received == 1, "the one that succeeded answers");
+        Assert.Equal(0, (await A.DeleteAsync(pod)).Code);
+    }
+
+    [Fact]
+    public async Task AddDeleteAndCollect_OfOneInterfaceAtOnce_LeaveNothingOnceItIsDeleted()
+    {
+        TestPod pod = await A.CreatePodAsync("raced");
+        JsonObject collecting = PodNode.ConfigurationOf("1.1.0");
+        collecting["name"] = "raced-network";
+        JsonObject configuration = (JsonObject)collecting.DeepClone();
+        collecting["cni.dev/valid-attachments"] = new JsonArray();
+
+        CniOutcome[] outcomes = await Task.WhenAll(Enumerable.Range(0, 18).Select(i => (i % 3) switch
+        {
+            0 => A.AddAsync(pod, configuration: (JsonObject)configuration.DeepClone()),
+            1 => A.CallAsync("DEL", configuration.DeepClone(), pod.ContainerId, pod.Path, "eth0"),
+            _ => A.CallAsync("GC", collecting.DeepClone()),
+        }));
+
+        Assert.All(outcomes, outcome => Assert.Contains(outcome.Code, (int[])[0, 101]));
+        Assert.Equal(0, (await A.CallAsync("DEL", configuration, pod.ContainerId, pod.Path, "eth0")).Code);
+        Assert.DoesNotContain("raced", await PodsAsync(), StringComparison.Ordinal);
+        Assert.DoesNotContain("eth0", await pod.Space.CheckAsync("ip", "-o", "link"), StringComparison.Ordinal);
+        string check = (await Command.RunAsync(Command.ShortDeadline, null, Repository.Client, "ipam", "check", "--daemon", A.Daemon.Socket)).Output;
+        Assert.DoesNotContain("raced", check, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Add_OfSeveralNetworksToOnePod_EachHasItsInterfaceAndGoesAlone()
+    {
+        (TestPod pod, CniOutcome first) = await A.AddPodAsync();
+        JsonObject configuration = PodNode.ConfigurationOf("1.0.0");
+        configuration["name"] = "storage";
+
+        CniOutcome taken = await A.AddAsync(pod, configuration: (JsonObject)configuration.DeepClone());
+        CniOutcome second = await A.AddAsync(pod, interfaceName: "net1", configuration: (JsonObject)configuration.DeepClone());
+
+        Assert.Equal(101, taken.Code);
+        Assert.True(second.ExitCode == 0, second.Output);
+        Assert.Equal(0, (await A.CallAsync("DEL", configuration, pod.ContainerId, pod.Path, "net1")).Code);
+        Assert.True((await Ping.RunAsync(A.Node.Host, first.Addresses[0])).Received == 1, "the first stays");
     }
 
     [Fact]

@@ -117,6 +117,16 @@ public sealed class PodNetworkTests(PodLabFixture fixture) : IClassFixture<PodLa
         JsonObject ip = added.Json["ips"]![0]!.AsObject();
         Assert.Equal(version != "1.0.0", ip.ContainsKey("version"));
         Assert.False(added.Json["interfaces"]![1]!.AsObject().ContainsKey("mtu"));
+        // The reference plugins refuse a result that is none of the version.
+        JsonObject chained = PodNode.ConfigurationOf(version);
+        chained["type"] = "tuning";
+        chained["prevResult"] = added.Json.DeepClone();
+        CommandResult passed = await Command.RunAsync(
+            Deadline, chained.ToJsonString(), "env", "CNI_COMMAND=ADD", $"CNI_CONTAINERID={pod.ContainerId}", $"CNI_NETNS={pod.Path}", "CNI_IFNAME=eth0", "CNI_PATH=/usr/lib/cni", "/usr/lib/cni/tuning");
+        Assert.True(passed.ExitCode == 0, passed.Transcript);
+        JsonNode kept = JsonNode.Parse(passed.Output)!;
+        Assert.Equal(version, (string)kept["cniVersion"]!);
+        foreach (string list in new[] { "ips", "routes", "interfaces" }) Assert.Equal(Shape(added.Json[list]!), Shape(kept[list]!));
     }
 
     [Fact]
@@ -341,6 +351,10 @@ public sealed class PodNetworkTests(PodLabFixture fixture) : IClassFixture<PodLa
     private static JsonNode Stage(string explained) => JsonNode.Parse(explained)!["stages"]!.AsArray().Single(stage => (string)stage!["name"]! == "anti-spoofing")!;
 
     private Task<string> ClientAsync(params string[] words) => Command.CheckAsync(Deadline, null, Repository.Client, [.. words, "--socket", A.Daemon.Socket]);
+
+    /// <summary>The items with their members in order.</summary>
+    private static IEnumerable<string> Shape(JsonNode list) =>
+        list.AsArray().Select(item => string.Join(',', item!.AsObject().OrderBy(member => member.Key, StringComparer.Ordinal).Select(member => $"{member.Key}={member.Value!.ToJsonString()}")));
 
     private static JsonObject Checking(JsonNode result)
     {

@@ -156,6 +156,11 @@ internal sealed class PodNode : IAsyncDisposable
             ["CNI_PATH"] = "/opt/cni/bin",
         });
 
+    /// <summary>Whether <c>overlay ipam check</c> finds so many and no contradiction.</summary>
+    public async Task AssertAddressesAreSoundAsync(int pods, int addresses) => Assert.Equal(
+        $"{pods} pods, {addresses} addresses: no contradiction\n",
+        await Command.CheckAsync(Command.ShortDeadline, null, Repository.Client, "ipam", "check", "--daemon", Daemon.Socket));
+
     /// <summary>Whether nothing of pods is left but what they have in common.</summary>
     public async Task AssertNothingLeftAsync()
     {

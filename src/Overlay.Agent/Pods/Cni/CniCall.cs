@@ -29,18 +29,22 @@ internal sealed record CniCall(
     public string? PodUid => Arguments.GetValueOrDefault("K8S_POD_UID");
 
     /// <summary>How errors and the log call it.</summary>
-    public string Pod
-    {
-        get
-        {
-            string container = $"container {ContainerId}, {Interface}";
-            if (string.IsNullOrEmpty(PodName)) return container;
-            return string.IsNullOrEmpty(PodNamespace) ? $"pod {PodName} ({container})" : $"pod {PodNamespace}/{PodName} ({container})";
-        }
-    }
+    public string Pod => NameOf(PodNamespace, PodName, $"container {ContainerId}, {Interface}");
 
     /// <exception cref="CniException">Something is missing or not understood.</exception>
     public static CniCall Read(CniMessage message)
+    {
+        try
+        {
+            return Understand(message);
+        }
+        catch (CniException exception) when (PodOf(message) is { } pod)
+        {
+            throw new CniException(exception.Code, $"{pod}: {exception.Message}", exception.Details, exception);
+        }
+    }
+
+    private static CniCall Understand(CniMessage message)
     {
         string verb = Variable(message, "CNI_COMMAND") ?? throw Missing("CNI_COMMAND", "the call");
         CniCommand command = verb switch
@@ -71,6 +75,22 @@ internal sealed record CniCall(
             throw new CniException(CniErrorCode.InvalidEnvironment, $"CNI_IFNAME is '{device}'", $"the kernel takes at most {MostInterfaceBytes} bytes, without '/', ':', '%' and blanks");
         string space = Variable(message, "CNI_NETNS") ?? (command == CniCommand.Del ? "" : throw Missing("CNI_NETNS", verb));
         return new CniCall(command, container, space, device, ReadArguments(Variable(message, "CNI_ARGS") ?? "", command), configuration);
+    }
+
+    private static string NameOf(string? space, string? name, string container)
+    {
+        if (string.IsNullOrEmpty(name)) return container;
+        return string.IsNullOrEmpty(space) ? $"pod {name} ({container})" : $"pod {space}/{name} ({container})";
+    }
+
+    /// <summary>As far as a call that cannot be understood tells; null: it is about none.</summary>
+    private static string? PodOf(CniMessage message)
+    {
+        if (Variable(message, "CNI_CONTAINERID") is not { } container) return null;
+        string[] arguments = (Variable(message, "CNI_ARGS") ?? "").Split(';', StringSplitOptions.TrimEntries);
+        return NameOf(Of("K8S_POD_NAMESPACE="), Of("K8S_POD_NAME="), Variable(message, "CNI_IFNAME") is { } device ? $"container {container}, {device}" : $"container {container}");
+
+        string? Of(string key) => Array.Find(arguments, argument => argument.StartsWith(key, StringComparison.Ordinal))?[key.Length..];
     }
 
     private static string? Variable(CniMessage message, string name) =>
