@@ -52,7 +52,8 @@ internal static class RouteBlock
             runs += RouteRuns.Write(piece, before + runs, records.Slice((i - start) * RouteRuns.PieceRecords, RouteRuns.PieceRecords), rented.AsSpan(runs * RouteRuns.ValueBytes));
         }
 
-        byte[] copy = GC.AllocateUninitializedArray<byte>(ValueAt(before + runs) + last.Length + RouteRuns.SlackBytes);
+        // Those of a whole table lie close together, in fewer pages.
+        byte[] copy = GC.AllocateUninitializedArray<byte>(ValueAt(before + runs) + last.Length + RouteRuns.SlackBytes, pinned: block.IsEmpty);
         Span<ulong> copied = RecordsOf(copy);
         if (!block.IsEmpty) block[..ValueAt(before)].CopyTo(copy);
         records.CopyTo(copied[(start * RouteRuns.PieceRecords)..]);
