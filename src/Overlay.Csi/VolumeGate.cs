@@ -8,14 +8,13 @@ namespace Overlay.Csi;
 /// One call at a time on a volume. The same request again joins the call that runs; another one is ABORTED. What runs goes on when its
 /// clients hang up, so that a retry finds it.
 /// </summary>
-/// <param name="isOpen">Whether calls are let in from the start.</param>
-internal sealed class VolumeGate(bool isOpen = false)
+internal sealed class VolumeGate
 {
     private const int NoSpaceLeft = 28;
 
     private readonly Dictionary<string, Running> _running = new(StringComparer.Ordinal);
 
-    private volatile bool _isOpen = isOpen;
+    private volatile bool _isOpen;
 
     /// <summary>Lets calls in: everything that an earlier process left is accounted for.</summary>
     public void Open() => _isOpen = true;

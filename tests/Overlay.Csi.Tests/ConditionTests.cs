@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Overlay.Csi.Protos;
 using Overlay.Rpc.Grpc;
 using Mode = Overlay.Csi.Protos.VolumeCapability.Types.AccessMode.Types.Mode;
@@ -63,6 +64,40 @@ public sealed class ConditionTests(DriverProcess driver) : IClassFixture<DriverP
         Assert.Contains("mounted over it", (await driver.StatsAsync("over", driver.Target("over", "one"))).VolumeCondition.Message, StringComparison.Ordinal);
         await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, driver.UnstageAsync("over"));
         await driver.ReleaseAsync("over", "one");
+        Assert.Empty(driver.Mounts());
+    }
+
+    /// <summary>A FUSE file system whose server answers nothing hangs as one over a network does.</summary>
+    [Fact]
+    public async Task FileSystem_ThatHangs_IsToldOfInTimeAndKeepsNoOtherFromItsAnswer()
+    {
+        VolumeCapability capability = Calls.Mount("", Mode.MultiNodeMultiWriter);
+        string target = driver.Target("hung", "one"), mounted = $"{driver.Folder}/mounted";
+        await driver.StageAsync("hung", capability, context: new Dictionary<string, string> { ["type"] = "directory", ["source"] = $"{driver.Folder}/shared" });
+        await driver.PublishAsync("hung", target, capability);
+        using Process server = driver.Start(
+            "sh", "-c", $"exec 5<>/dev/fuse; mount -i -t fuse -o fd=5,rootmode=40000,user_id=0,group_id=0 hung {target} && touch {mounted} && exec sleep 600");
+        try
+        {
+            while (!File.Exists(mounted)) Assert.False(server.WaitForExit(20));
+            for (int i = 0; i < 3; i++)
+            {
+                VolumeCondition condition = (await driver.StatsAsync("hung", target).WaitAsync(DriverProcess.Patience)).VolumeCondition;
+                Assert.Contains("has not answered for", condition.Message, StringComparison.Ordinal);
+                Assert.True(condition.Abnormal);
+            }
+            GrpcException busy = await Assert.ThrowsAsync<GrpcException>(() => driver.UnpublishAsync("hung", target).WaitAsync(DriverProcess.Patience));
+            Assert.Equal(GrpcStatusCode.Unavailable, busy.Status);
+            Assert.Contains($"'umount --force {target}'", busy.Message, StringComparison.Ordinal);
+            driver.Run("umount", "--force", target);
+            while ((await driver.StatsAsync("hung", target)).VolumeCondition.Message.Contains("not answered", StringComparison.Ordinal)) { }
+        }
+        finally
+        {
+            server.Kill();
+            await server.WaitForExitAsync();
+        }
+        await driver.ReleaseAsync("hung", "one");
         Assert.Empty(driver.Mounts());
     }
 

@@ -64,13 +64,16 @@ internal sealed class LocalHttpServer : IHttpApplication<HttpContext>, IAsyncDis
         if (context.Request.Path.Value == LocalApi.HealthPath && HttpMethods.IsGet(context.Request.Method)) return AnswerHealthAsync(context);
         if (context.Request.Path.Value == LocalApi.MetricsPath && HttpMethods.IsGet(context.Request.Method))
             return HttpEndpoint.WriteAsync(context, StatusCodes.Status200OK, _metrics.Scrape(), PrometheusExporter.ContentType);
-        if (isLocal && context.Request.Path.Value == LocalApi.VolumesPath && HttpMethods.IsGet(context.Request.Method))
-        {
-            response.ContentType = "application/json";
-            return JsonSerializer.SerializeAsync(response.Body, _volumes.Report(), StatusJson.Default.VolumesDocument, context.RequestAborted);
-        }
+        if (isLocal && context.Request.Path.Value == LocalApi.VolumesPath && HttpMethods.IsGet(context.Request.Method)) return AnswerVolumesAsync(context);
         response.StatusCode = StatusCodes.Status404NotFound;
         return Task.CompletedTask;
+    }
+
+    private async Task AnswerVolumesAsync(HttpContext context)
+    {
+        VolumesDocument volumes = await _volumes.ReportAsync(context.RequestAborted).ConfigureAwait(false);
+        context.Response.ContentType = "application/json";
+        await JsonSerializer.SerializeAsync(context.Response.Body, volumes, StatusJson.Default.VolumesDocument, context.RequestAborted).ConfigureAwait(false);
     }
 
     public void DisposeContext(HttpContext context, Exception? exception)

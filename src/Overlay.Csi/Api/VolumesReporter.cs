@@ -4,23 +4,24 @@ using Overlay.Csi.Pools;
 using Overlay.Csi.State;
 using Overlay.Linux;
 using Overlay.Rpc;
+using Overlay.Rpc.Grpc;
 
 namespace Overlay.Csi.Api;
 
 /// <summary>Tells of the volumes of this node, who uses them and how they are.</summary>
 internal sealed partial class VolumesReporter(CsiOptions options, VolumeStore store, PoolSet pools, VolumeStats stats)
 {
-    public VolumesDocument Report() => new(
+    public async Task<VolumesDocument> ReportAsync(CancellationToken cancellation) => new(
         options.Name,
         options.NodeId,
         [.. pools.All.Select(Describe)],
-        [.. store.All.Select(Describe)],
+        await Task.WhenAll(store.All.Select(record => DescribeAsync(record, cancellation))).ConfigureAwait(false),
         [.. store.Damaged]);
 
     private PoolStatus Describe(DirectoryPool pool) =>
         new(pool.Name, pool.Folder, pool.TryAvailable(store.Images, out string? problem), problem);
 
-    private VolumeStatus Describe(VolumeRecord record) => new(
+    private async Task<VolumeStatus> DescribeAsync(VolumeRecord record, CancellationToken cancellation) => new(
         record.Id,
         record.Name,
         record.Pool,
@@ -29,7 +30,7 @@ internal sealed partial class VolumesReporter(CsiOptions options, VolumeStore st
         record.Static is null ? Occupied(record) : 0,
         [.. store.Snapshots.All.Where(snapshot => snapshot.Volume == record.Id).Select(snapshot => snapshot.Id)],
         record.Staging?.Path,
-        WrongWith(record),
+        await WrongWithAsync(record, cancellation).ConfigureAwait(false),
         [.. record.Publications.Select(publication => new VolumeUser(publication.Pod, PodOf(publication.Target), publication.Target, publication.IsReadOnly))]);
 
     private long Occupied(VolumeRecord record)
@@ -45,13 +46,13 @@ internal sealed partial class VolumesReporter(CsiOptions options, VolumeStore st
         }
     }
 
-    private string? WrongWith(VolumeRecord record)
+    private async Task<string?> WrongWithAsync(VolumeRecord record, CancellationToken cancellation)
     {
         try
         {
-            return stats.Wrong(record);
+            return await stats.WrongAsync(record, cancellation).ConfigureAwait(false);
         }
-        catch (Exception exception) when (exception is LinuxException or IOException or UnauthorizedAccessException)
+        catch (GrpcException exception)
         {
             return exception.Message;
         }

@@ -14,10 +14,15 @@ internal static class Detaching
     /// <exception cref="GrpcException">UNAVAILABLE: one is after two seconds.</exception>
     public static void Await(string id, Func<LoopDevice?> left)
     {
-        for (long start = Environment.TickCount64; left() is { } device; Thread.Sleep(Pause))
-        {
-            if (Environment.TickCount64 - start < Patience.TotalMilliseconds) continue;
-            throw new GrpcException(GrpcStatusCode.Unavailable, $"{device.Path} still has the image of volume {id}: another mount namespace or a process holds it; it is tried again");
-        }
+        if (LeftAfterAll(left) is not { } device) return;
+        throw new GrpcException(GrpcStatusCode.Unavailable, $"{device.Path} still has the image of volume {id}: another mount namespace or a process holds it; it is tried again");
+    }
+
+    /// <returns>One that is still there after two seconds; null as soon as there is none.</returns>
+    public static LoopDevice? LeftAfterAll(Func<LoopDevice?> left)
+    {
+        LoopDevice? device;
+        for (long start = Environment.TickCount64; (device = left()) is not null && Environment.TickCount64 - start < Patience.TotalMilliseconds;) Thread.Sleep(Pause);
+        return device;
     }
 }

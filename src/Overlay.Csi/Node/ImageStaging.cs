@@ -138,7 +138,9 @@ internal sealed class ImageStaging(VolumeStore store, PoolSet pools, MountOwners
     /// <summary>What was recorded before a step that failed: what is attached or mounted stays on record.</summary>
     private void Forget(string id)
     {
-        if (store.Find(id) is not { Staging: not null } record || pools.AttachmentOf(id, record).Own.Any()) return;
+        VolumeRecord? record = store.Find(id);
+        Detaching.LeftAfterAll(() => pools.AttachmentOf(id, record).Unmounted.FirstOrDefault(loop => loop.IsAutoClear));
+        if (record is not { Staging: not null } || pools.AttachmentOf(id, record).Own.Any()) return;
         if (Reconciler.Try("it stays recorded as staged", () => store.Put(record with { Staging = null })) is { } problem) steps.Warn(id, problem);
     }
 

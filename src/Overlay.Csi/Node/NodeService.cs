@@ -24,9 +24,6 @@ internal sealed class NodeService(
 
     private readonly TargetPath _paths = new(options.StateFolder, [.. options.Pools.Select(pool => pool.Folder)], options.Socket);
 
-    /// <summary>One call for the same figures at a time: a file system that does not answer keeps one waiting, not each that asks.</summary>
-    private readonly VolumeGate _asking = new(isOpen: true);
-
     public void AddTo(GrpcRoutes routes)
     {
         var service = CsiReflection.Descriptor.FindTypeByName<ServiceDescriptor>("Node");
@@ -165,7 +162,7 @@ internal sealed class NodeService(
         VolumeId.Check("volume_id", request.VolumeId);
         CheckVolumePath(request.VolumeId, request.VolumePath);
         gate.CheckOpen();
-        return _asking.RunAsync($"{request.VolumeId} {request.VolumePath}", request, () => stats.At(request.VolumeId, request.VolumePath), call.Cancellation);
+        return stats.AtAsync(request.VolumeId, request.VolumePath, call.Cancellation);
     }
 
     private Task<NodeExpandVolumeResponse> ExpandAsync(NodeExpandVolumeRequest request, GrpcCall call)

@@ -76,8 +76,10 @@ internal sealed class TargetPath(string state, IReadOnlyList<string> pools, stri
     {
         if (!Unmounting.All(path).IsBusy) return;
         IReadOnlyList<string> holders = Unmounting.Holders(path, HoldersNamed);
-        string who = holders.Count > 0 ? string.Join(", ", holders) : "nobody that can be seen from here";
-        throw new GrpcException(GrpcStatusCode.Unavailable, $"{path} is busy: open by {who}; end them, it is tried again");
+        string who = holders.Count > 0
+            ? $": open by {string.Join(", ", holders)}; end them"
+            : $", and nobody has it open that can be seen from here; where its file system hangs, 'umount --force {path}' ends what waits for it";
+        throw new GrpcException(GrpcStatusCode.Unavailable, $"{path} is busy{who}; it is tried again");
     }
 
     /// <summary>Removes what <see cref="Make"/> made. What holds anything is kept.</summary>

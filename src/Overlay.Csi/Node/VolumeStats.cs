@@ -9,11 +9,27 @@ using Unit = Overlay.Csi.Protos.VolumeUsage.Types.Unit;
 
 namespace Overlay.Csi.Node;
 
-/// <summary>How full a volume is, and whether it is sound. Takes no lock: it answers while another call works on the volume.</summary>
+/// <summary>
+/// How full a volume is, and whether it is sound. Takes no lock: it answers while another call works on the volume, and in time although its
+/// file system does not.
+/// </summary>
 internal sealed class VolumeStats(VolumeStore store, PoolSet pools)
 {
+    private readonly PatientQuestions _questions = new();
+
     /// <exception cref="GrpcException">NOT_FOUND: no such volume, or it is not at that path.</exception>
-    public NodeGetVolumeStatsResponse At(string id, string path)
+    public Task<NodeGetVolumeStatsResponse> AtAsync(string id, string path, CancellationToken cancellation) => _questions.AskAsync(
+        $"{id} {path}",
+        () => At(id, path),
+        hung => new NodeGetVolumeStatsResponse { VolumeCondition = new VolumeCondition { Abnormal = true, Message = hung } },
+        cancellation);
+
+    /// <summary>What is wrong with a volume; null where nothing is.</summary>
+    /// <exception cref="GrpcException">INTERNAL: the kernel refused to tell.</exception>
+    public Task<string?> WrongAsync(VolumeRecord record, CancellationToken cancellation) =>
+        _questions.AskAsync(record.Id, () => Wrong(record), hung => hung, cancellation);
+
+    private NodeGetVolumeStatsResponse At(string id, string path)
     {
         VolumeRecord record = store.Find(id) ?? throw NotFound(id, path);
         if (!Path.IsPathFullyQualified(path) || MountTable.At(path) is not [.., { } top]) throw NotFound(id, path);
@@ -38,8 +54,7 @@ internal sealed class VolumeStats(VolumeStore store, PoolSet pools)
         return response;
     }
 
-    /// <summary>What is wrong with a volume; null where nothing is.</summary>
-    public string? Wrong(VolumeRecord record)
+    private string? Wrong(VolumeRecord record)
     {
         if (record.Static is not null)
         {

@@ -34,8 +34,9 @@ internal sealed class DirectoryPool(PoolOptions options)
         long owed = 0;
         foreach (PoolImage image in known.Where(image => image.Pool == Name && VolumeId.IsVolume(image.Id)))
         {
-            string path = File.Exists(PathOf(image.Id)) ? PathOf(image.Id) : NewPathOf(image.Id);
-            owed += Math.Max(0, image.Bytes - OwnBytes(path));
+            // The other name may become this one meanwhile, but never this one the other.
+            long? occupied = OwnBytes(PathOf(image.Id)) ?? OwnBytes(NewPathOf(image.Id)) ?? OwnBytes(PathOf(image.Id));
+            owed += Math.Max(0, image.Bytes - (occupied ?? 0));
         }
         return Math.Max(0, new DriveInfo(options.Folder).AvailableFreeSpace - owed);
     }
@@ -133,11 +134,18 @@ internal sealed class DirectoryPool(PoolOptions options)
         DurableFile.Delete(PathOf(id));
     }
 
-    private static long OwnBytes(string path)
+    /// <summary>Bytes that a file occupies and does not share; null where there is no such file, as others make, rename and remove them.</summary>
+    private static long? OwnBytes(string path)
     {
-        if (FileIdentity.Of(path) is not { } file) return 0;
-        using FileDescriptor open = ImageFile.Open(path, writable: false);
-        return file.AllocatedBytes - ImageFile.SharedBytes(open);
+        try
+        {
+            using FileDescriptor file = ImageFile.Open(path, writable: false);
+            return FileIdentity.Of(file).AllocatedBytes - ImageFile.SharedBytes(file);
+        }
+        catch (LinuxException exception) when (exception.IsAbsent)
+        {
+            return null;
+        }
     }
 
     private string NewPathOf(string id) => $"{PathOf(id)}.new";

@@ -14,6 +14,7 @@ internal static class StorageConstants
     public const int AT_EMPTY_PATH = 0x1000;
     public const int AT_SYMLINK_NOFOLLOW = 0x100;
     public const int AT_NO_AUTOMOUNT = 0x800;
+    public const int AT_STATX_DONT_SYNC = 0x4000;
     public const uint STATX_BASIC_STATS = 0x7ff;
     public const int SEEK_END = 2;
     public const int SEEK_DATA = 3;

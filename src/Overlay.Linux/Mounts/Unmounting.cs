@@ -37,7 +37,7 @@ public static class Unmounting
     public static IReadOnlyList<string> Holders(string path, int limit)
     {
         var holders = new List<string>();
-        if (FileIdentity.OfLink(path) is not { } root) return holders;
+        if (FileIdentity.Remembered(path) is not { } root) return holders;
         foreach (string process in Directory.EnumerateDirectories("/proc").Where(folder => char.IsAsciiDigit(Path.GetFileName(folder)[0])))
         {
             if (holders.Count == limit) break;
@@ -67,7 +67,7 @@ public static class Unmounting
     {
         try
         {
-            return FileIdentity.Of(link) is { } file && file.Device == device;
+            return FileIdentity.Remembered(link) is { } file && file.Device == device;
         }
         catch (LinuxException)
         {

@@ -22,6 +22,10 @@ public readonly record struct FileIdentity(ulong Device, ulong Inode, long Bytes
     public static FileIdentity? OfLink(string path) =>
         Of(StorageConstants.AT_FDCWD, path, StorageConstants.AT_SYMLINK_NOFOLLOW | StorageConstants.AT_NO_AUTOMOUNT, $"statx {path}");
 
+    /// <summary>As <see cref="Of(string)"/>, from what the kernel remembers: a file system that hangs is not asked (AT_STATX_DONT_SYNC).</summary>
+    /// <exception cref="LinuxException">The file cannot be looked at.</exception>
+    public static FileIdentity? Remembered(string path) => Of(StorageConstants.AT_FDCWD, path, StorageConstants.AT_STATX_DONT_SYNC, $"statx {path}");
+
     /// <exception cref="LinuxException">The file cannot be looked at.</exception>
     public static FileIdentity Of(FileDescriptor file) => Of(file.Number, "", StorageConstants.AT_EMPTY_PATH, "statx")!.Value;
 
