@@ -133,6 +133,27 @@ def enter(state, tunnels, stack):
         stack.callback(capture.send_signal, signal.SIGINT)
 
 
+def thread_seconds(tunnels):
+    """CPU time of the daemons' workers, and of their other threads: metrics, captures, the runtime's compiler."""
+    seconds = {True: 0.0, False: 0.0}
+    for tunnel in tunnels:
+        tasks = f"/proc/{tunnel.daemon.pid}/task"
+        for task in os.listdir(tasks):
+            try:
+                with open(f"{tasks}/{task}/comm") as name, open(f"{tasks}/{task}/schedstat") as figures:
+                    seconds[name.read().startswith("queue-")] += int(figures.read().split()[0]) * 1e-9
+            except FileNotFoundError:
+                pass  # It has ended.
+    return seconds[True], seconds[False]
+
+
+def measure(generator, tunnels, a, b, arguments, seconds):
+    before = thread_seconds(tunnels)
+    figures = generator.run(a, b, arguments, seconds)
+    workers, others = (now - then for now, then in zip(thread_seconds(tunnels), before))
+    return {**figures, "beside_workers": others / (workers + others)}
+
+
 def discard(stream):
     while stream.read1(1 << 20):
         pass
@@ -177,7 +198,7 @@ def run(options, stack):
                 for arguments, seconds in WARM_UP:
                     generator.run(a, b, arguments, seconds)
                 for workload, arguments in WORKLOADS.items():
-                    rows.append({"round": number, "state": state, "workload": workload, **generator.run(a, b, arguments, options.seconds)})
+                    rows.append({"round": number, "state": state, "workload": workload, **measure(generator, tunnels, a, b, arguments, options.seconds)})
         note(f"round {number + 1}/{options.rounds}")
     return rows
 
@@ -203,6 +224,9 @@ def markdown(results):
             lost = "" if state == "off" else f" ({100 * median(costs(rows, metric, state)):+.1f} %)"
             cells.append(f"{own:.{metric.digits}f}{lost}")
         lines.append(f"| {metric.title}, {metric.unit} | " + " | ".join(cells) + " |")
+    for workload in WORKLOADS:
+        cells = [f"{100 * median(row['beside_workers'] for row in rows if (row['state'], row['workload']) == (state, workload)):.1f} %" for state in STATES]
+        lines.append(f"| {workload}: of the daemons' CPU time, beside the workers | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
