@@ -54,6 +54,16 @@ public sealed class TopFrameTests
     public void Si_Number_HasThreeDigitsAndAPrefix(double value, string text) => Assert.Equal(text, TopView.Si(value));
 
     [Fact]
+    public void Write_OnATerminalOf80Columns_KeepsTheAlarmOfAPeer()
+    {
+        using var output = new ScreenText(80) { NewLine = "\n" };
+
+        TopView.Write(TopFrame.Between(Before, After, seconds: 2), TopOrder.Out, 10, output);
+
+        Assert.Contains("  node-b  loop, ", Repeat.Fit(output.ToString(), height: 40, width: 80), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Write_Frame_ShowsPeersSegmentsAndDrops()
     {
         using var output = new ScreenText(null) { NewLine = "\n" };
@@ -64,8 +74,8 @@ public sealed class TopFrameTests
             node-a: overlayd 1.2.3, ready, up 1d 2h 3m, configuration revision 4
             out 2.00 k packets/s 2.00 Mbit/s, in 0 packets/s 0 bit/s, dropped 4 packets/s, over 2.0 s
 
-              PEER    ENDPOINT        OUT PACKETS/S  OUT BIT/S  IN PACKETS/S  IN BIT/S  DROPPED/S  PATH MTU  RTT MS  ALARM
-              node-b  192.0.2.2:4789         2.00 k     2.00 M             0         0          3      1400    0.40  loop, black hole
+              PEER    ALARM             ENDPOINT        OUT PKT/S  OUT BIT/S  IN PKT/S  IN BIT/S  DROP/S  PATH MTU  RTT MS
+              node-b  loop, black hole  192.0.2.2:4789     2.00 k     2.00 M         0         0       3      1400    0.40
 
               SEGMENT  OUT PACKETS/S  OUT BIT/S  IN PACKETS/S  IN BIT/S  DROPPED/S
               pods                 0          0             0         0          4

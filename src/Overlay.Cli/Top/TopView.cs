@@ -46,8 +46,8 @@ internal static class TopView
             return;
         }
         var table = new TextTable(
-            TextTable.Text("PEER"), TextTable.Text("ENDPOINT"), TextTable.Number("OUT PACKETS/S"), TextTable.Number("OUT BIT/S"), TextTable.Number("IN PACKETS/S"),
-            TextTable.Number("IN BIT/S"), TextTable.Number("DROPPED/S"), TextTable.Number("PATH MTU"), TextTable.Number("RTT MS"), TextTable.Text("ALARM"));
+            TextTable.Text("PEER"), TextTable.Text("ALARM"), TextTable.Text("ENDPOINT"), TextTable.Number("OUT PKT/S"), TextTable.Number("OUT BIT/S"), TextTable.Number("IN PKT/S"),
+            TextTable.Number("IN BIT/S"), TextTable.Number("DROP/S"), TextTable.Number("PATH MTU"), TextTable.Number("RTT MS"));
         IEnumerable<PeerRate> sorted = order switch
         {
             TopOrder.Out => frame.Peers.OrderByDescending(peer => peer.Out.Bits).ThenByDescending(peer => peer.In.Bits).ThenBy(peer => peer.Name, StringComparer.Ordinal),
@@ -57,13 +57,20 @@ internal static class TopView
         foreach (PeerRate peer in sorted.Take(most))
         {
             table.Add(
-                peer.Name, peer.Endpoint, Si(peer.Out.Packets), Si(peer.Out.Bits), Si(peer.In.Packets), Si(peer.In.Bits), Si(peer.Dropped),
-                peer.PathMtu.ToString(CultureInfo.InvariantCulture), peer.RoundTripMilliseconds?.ToString("0.00", CultureInfo.InvariantCulture) ?? "-",
-                string.Join(", ", new[] { peer.Loops ? "loop" : "", peer.BlackHole ? "black hole" : "" }.Where(alarm => alarm.Length > 0)));
+                peer.Name, Alarms(peer), peer.Endpoint, Si(peer.Out.Packets), Si(peer.Out.Bits), Si(peer.In.Packets), Si(peer.In.Bits), Si(peer.Dropped),
+                peer.PathMtu.ToString(CultureInfo.InvariantCulture), peer.RoundTripMilliseconds?.ToString("0.00", CultureInfo.InvariantCulture) ?? "-");
         }
         table.Write(output);
         if (frame.Peers.Count > most) output.WriteLine($"  ... {frame.Peers.Count - most} more peers");
     }
+
+    private static string Alarms(PeerRate peer) => (peer.Loops, peer.BlackHole) switch
+    {
+        (true, true) => "loop, black hole",
+        (true, false) => "loop",
+        (false, true) => "black hole",
+        _ => "-",
+    };
 
     private static void WriteSegments(TopFrame frame, TextWriter output)
     {

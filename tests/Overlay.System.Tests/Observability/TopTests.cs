@@ -34,7 +34,7 @@ public sealed class TopTests(DaemonPair<UdpGso> pair) : IClassFixture<DaemonPair
         Assert.True(text.ExitCode == 0, text.Transcript);
         Assert.DoesNotContain('\e', text.Output);
         Assert.StartsWith("node-a: overlayd ", text.Output, StringComparison.Ordinal);
-        Assert.Contains("  node-b  192.0.2.2:4789  ", text.Output, StringComparison.Ordinal);
+        Assert.Matches("  node-b +- +192\\.0\\.2\\.2:4789  ", text.Output);
         Assert.Contains("egress-no-route", text.Output, StringComparison.Ordinal);
     }
 
