@@ -1,3 +1,4 @@
+using System.Net;
 using Microsoft.Extensions.Logging;
 using Overlay.Agent.Forwarding;
 using Overlay.Agent.Paths;
@@ -249,11 +250,17 @@ internal sealed class Node : IDisposable
         // A device that was set up again, or lost an address or a route, is looked at at once rather than at the next interval. Of the routes of
         // an interface that goes down, the kernel tells nothing.
         foreach (SegmentPlan segment in _plan.Segments) _watch.Verify(segment);
-        if (events.Any(each => each is EventsLost or LinkEvent || each is RouteEvent route && IsOurs(route))) _watch.VerifyRoutes(_plan);
+        if (events.Any(each => each is EventsLost or LinkEvent) || ConcernRoutes(events)) _watch.VerifyRoutes(_plan);
     }
 
-    /// <summary>One of ours was taken, or something took its place.</summary>
-    private static bool IsOurs(RouteEvent change) => change.Route.Protocol == KernelRoutes.Protocol;
+    /// <summary>One of ours was taken, or one of others came or went in its place: of a route that is replaced the kernel only tells by what.</summary>
+    private bool ConcernRoutes(IReadOnlyList<NetlinkEvent> events)
+    {
+        Route[] changed = [.. events.OfType<RouteEvent>().Select(each => each.Route)];
+        if (changed.Length == 0 || Array.Exists(changed, route => route.Protocol == KernelRoutes.Protocol)) return changed.Length > 0;
+        HashSet<IPNetwork> destinations = [.. changed.Select(route => route.Destination)];
+        return _plan.Segments.Any(segment => segment.Prefixes.Concat(segment.Local).Concat(segment.Direct.Select(each => each.Prefix)).Any(destinations.Contains));
+    }
 
     /// <summary>Puts back what somebody took from the devices.</summary>
     public void VerifyDevices()

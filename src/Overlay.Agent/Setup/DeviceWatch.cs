@@ -68,6 +68,8 @@ internal sealed class DeviceWatch(Rtnetlink netlink, ILogger log)
         }
         catch (Exception exception) when (exception is LinuxException or StartRefusedException)
         {
+            // One that is refused keeps none of the others from being back.
+            undo.Commit();
             Report("", exception.Message);
         }
     }

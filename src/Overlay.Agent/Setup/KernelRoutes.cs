@@ -35,6 +35,7 @@ internal sealed class KernelRoutes(Rtnetlink netlink)
         var changes = new List<RouteChange>();
         var inverse = new List<RouteChange>();
         var told = new HashSet<(IPNetwork, uint)>();
+        HashSet<(IPNetwork, uint)>? others = null;
         foreach (Route route in Wanted(plan, links))
         {
             // Two networks of a controller may have one prefix; the kernel has one table.
@@ -46,6 +47,9 @@ internal sealed class KernelRoutes(Rtnetlink netlink)
             }
             else if (old != route)
             {
+                // The kernel would put it in the place of the first one of the same destination and metric, whoever's that is.
+                others ??= [.. netlink.ListRoutes().Where(each => each.Protocol != Protocol).Select(each => (each.Destination, each.Metric))];
+                if (others.Contains((route.Destination, route.Metric))) throw InTheWay(route, null);
                 changes.Add(new RouteChange(RouteVerb.Replace, route));
                 inverse.Add(new RouteChange(RouteVerb.Replace, old));
             }
@@ -78,14 +82,12 @@ internal sealed class KernelRoutes(Rtnetlink netlink)
         // What was to be deleted and is gone is as it should be.
         foreach ((int index, LinuxException failure) in failures.Where(each => changes[each.Index].Verb != RouteVerb.Delete))
         {
-            if (failure.AlreadyExists)
-            {
-                throw new StartRefusedException(
-                    $"the kernel has a route to {changes[index].Route.Destination} that is not overlayd's", "remove it, or take the prefix out of 'routes:'", failure);
-            }
-            throw failure;
+            throw failure.AlreadyExists ? InTheWay(changes[index].Route, failure) : (Exception)failure;
         }
     }
+
+    private static StartRefusedException InTheWay(Route route, LinuxException? failure) =>
+        new($"the kernel has a route to {route.Destination} that is not overlayd's", "remove it, or take the prefix out of 'routes:'", failure);
 
     /// <summary>Of the devices, and all others of our protocol that lead out of no device of another daemon's.</summary>
     private IEnumerable<Route> Ours(NodePlan plan, Dictionary<string, Link> links)

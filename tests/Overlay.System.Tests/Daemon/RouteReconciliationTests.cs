@@ -31,11 +31,45 @@ public sealed class RouteReconciliationTests
         foreach (string route in new[] { "10.244.2.0/24 via 169.254.77.1", "10.244.5.0/24 via 192.0.2.2", "fd00:244:2::/64" })
         {
             await node.Host.IpAsync($"route del {route}");
-            long start = Stopwatch.GetTimestamp();
-            while (await RoutesAsync(node) != before)
-                Assert.True(Stopwatch.GetElapsedTime(start) < TimeSpan.FromSeconds(1), $"{route} took longer than a second to come back");
+            await BackAsync(node, before, route);
         }
         await daemon.WaitForTextAsync(Mended, LoneNode.Deadline);
+    }
+
+    [Theory]
+    [InlineData("10.244.2.0/24", "")]
+    [InlineData("fd00:244:2::/64", "metric 1024")]
+    public async Task ReplacedRoute_OfTheDaemon_IsToldOfAndBackWithinASecondOfTheOtherOnesEndAndOthersBefore(string prefix, string metric)
+    {
+        await using LoneNode node = await LoneNode.CreateAsync();
+        node.Write(Direct);
+        RunningProcess daemon = await node.StartAsync();
+        string before = await RoutesAsync(node);
+
+        await node.Host.IpAsync($"route replace {prefix} dev underlay0 {metric} proto 123");
+        await daemon.WaitForTextAsync($"the kernel has a route to {prefix} that is not overlayd's", LoneNode.Deadline);
+        string replaced = await RoutesAsync(node);
+        Assert.Contains($"{prefix} dev underlay0 proto 123", replaced, StringComparison.Ordinal);
+
+        await node.Host.IpAsync("route del 10.244.5.0/24 via 192.0.2.2");
+        await BackAsync(node, replaced, "10.244.5.0/24");
+        await node.Host.IpAsync($"route del {prefix} dev underlay0 {metric} proto 123");
+        await BackAsync(node, before, prefix);
+    }
+
+    [Fact]
+    public async Task ChangedRoute_BehindAForeignOneOfTheSamePrefix_IsRefusedAndTheForeignOneStays()
+    {
+        await using LoneNode node = await LoneNode.CreateAsync();
+        node.Write(Direct);
+        RunningProcess daemon = await node.StartAsync();
+        await node.Host.IpAsync("route prepend 10.244.5.0/24 via 192.0.2.9 dev underlay0 proto 123");
+        string before = await RoutesAsync(node);
+
+        node.Write(Direct.Replace("10.244.5.0/24, peer: node-b, direct: host-gw", "10.244.5.0/24, peer: node-b", StringComparison.Ordinal));
+        await LoneNode.ReloadAsync(daemon, "reload refused");
+
+        Assert.Equal(before, await RoutesAsync(node));
     }
 
     [Fact]
@@ -68,6 +102,13 @@ public sealed class RouteReconciliationTests
         await LoneNode.ReloadAsync(daemon, "reloaded: revision 2");
         Assert.Equal(0, await LoneNode.TerminateAsync(daemon));
         Assert.Equal(foreign, await RoutesAsync(node));
+    }
+
+    private static async Task BackAsync(LoneNode node, string expected, string route)
+    {
+        long start = Stopwatch.GetTimestamp();
+        while (await RoutesAsync(node) != expected)
+            Assert.True(Stopwatch.GetElapsedTime(start) < TimeSpan.FromSeconds(1), $"{route} took longer than a second to come back");
     }
 
     private static async Task<string> RoutesAsync(LoneNode node) =>
