@@ -39,6 +39,7 @@ internal sealed partial class PodNetwork
             else if (IsAlive(attachment)) TellOnce(attachment.Owner, $"{attachment.Label} has lost its interface to somebody; delete the pod");
             else if (!IsListed(attachment) && IsConfirmed(attachment.Owner, seen)) Free(attachment);
         }
+        FollowMtu();
         foreach (string gone in _suspects.Keys.Where(key => !seen.Contains(key)).ToArray()) _suspects.Remove(gone);
         foreach (Link unknown in links.Values)
             TellOnce(unknown.Name, $"the interface {unknown.Name} leads to a pod that nothing is known of; it is left alone, and its addresses are given to nobody");
@@ -112,9 +113,11 @@ internal sealed partial class PodNetwork
         return Stopwatch.GetElapsedTime(_suspects[what], now) >= TimeSpan.FromSeconds(_settings.Options.LeakSeconds);
     }
 
-    private void ChangeMtu()
+    /// <summary>Gives pods the MTU of their segment, which may have become another one while no daemon ran.</summary>
+    private void FollowMtu()
     {
         int mtu = _settings.Mtu;
+        int changed = 0;
         foreach (Attachment attachment in _journal.All.Where(each => each.Mtu != mtu).ToArray())
         {
             try
@@ -123,13 +126,14 @@ internal sealed partial class PodNetwork
                 if (space is null || IdOf(space) != attachment.NamespaceId || _netlink.FindLink(attachment.HostInterface) is not { } link) continue;
                 _wiring.SetMtu(attachment, link, space, mtu);
                 _journal.Write(attachment with { Mtu = mtu });
+                changed++;
             }
             catch (Exception exception) when (exception is LinuxException or IOException)
             {
-                _log.LogWarning("the MTU of {Pod} stays {Mtu}: {Problem}", attachment.Label, attachment.Mtu, exception.Message);
+                TellOnce(attachment.Owner, $"the MTU of {attachment.Label} stays {attachment.Mtu} instead of {mtu}: {exception.Message}");
             }
         }
-        _log.LogInformation("pods have MTU {Mtu}", mtu);
+        if (changed > 0) _log.LogInformation("{Count} pods have MTU {Mtu}", changed, mtu);
     }
 
     private void TellOnce(string about, string problem)

@@ -108,7 +108,7 @@ internal sealed partial class PodNetwork : IDisposable
         PodSettings before = _settings;
         _settings = settings;
         FollowPrefixes();
-        if (settings.Mtu != before.Mtu) ChangeMtu();
+        if (settings.Mtu != before.Mtu) FollowMtu();
     }
 
     /// <summary>Looks at what is cheap to look at, often.</summary>

@@ -183,6 +183,19 @@ public sealed class PodCrashTests(ITestOutputHelper output) : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Underlay_SmallerMtuWhileNoDaemonRuns_ReachesLivingPodsAtTheStart()
+    {
+        (TestPod pod, _) = await _node.AddPodAsync();
+        await _node.Daemon.StopAsync();
+        await _node.Node.Host.IpAsync("link set underlay0 mtu 1400");
+
+        await _node.StartAsync();
+
+        Assert.Contains("mtu 1350", await pod.Space.CheckAsync("ip", "link", "show", "eth0"), StringComparison.Ordinal);
+        Assert.Contains("mtu 1350", await _node.Node.Host.CheckAsync("sh", "-c", "ip link show | grep ovp"), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Add_CallerIsGoneBeforeItIsTold_IsTakenBack()
     {
         TestPod pod = await _node.CreatePodAsync();
