@@ -48,7 +48,11 @@ public sealed class PathSearch(int least, PathTimers timers, Func<ulong> tokens)
     private int _found = PeerPath.Unlimited;
     private PathEvidence _evidence;
     private double _evidenceEnds = Never;
+
+    // The least MTU that ICMP errors told of since a search began, and before; 0: none did.
     private int _told;
+    private int _toldBefore;
+
     private int _hint;
     private double _heeded = -1;
     private double _silentSince = Never;
@@ -66,7 +70,7 @@ public sealed class PathSearch(int least, PathTimers timers, Func<ulong> tokens)
     /// <summary>Packets that the link allows are lost, and no ICMP error says so.</summary>
     public bool IsBlackHole => _found < _link && State switch
     {
-        PathState.Complete or PathState.Searching => _evidence == PathEvidence.Probes && _told != _found,
+        PathState.Complete or PathState.Searching => _evidence == PathEvidence.Probes && _told != _found && _toldBefore != _found,
         PathState.Unanswered => _evidence == PathEvidence.TcpRepeats,
         _ => false,
     };
@@ -143,10 +147,13 @@ public sealed class PathSearch(int least, PathTimers timers, Func<ulong> tokens)
     {
         if (mtu == 0) mtu = ProbeSizes.Below(quoted);
         mtu = Math.Max(mtu, least);
-        _told = mtu;
-        if (mtu >= Math.Min(_link, _found)) return;
-        if (State == PathState.Unanswered) Believe(mtu, PathEvidence.Icmp, now);
-        else if (State == PathState.Complete && Heeds(now)) BeginSearch(0, _link, now);
+        if (mtu < Math.Min(_link, _found))
+        {
+            if (State == PathState.Unanswered) Believe(mtu, PathEvidence.Icmp, now);
+            else if (State == PathState.Complete && Heeds(now)) BeginSearch(0, _link, now);
+        }
+        // Of several hops that are narrower than the link each tells its own.
+        _told = _told == 0 ? mtu : Math.Min(_told, mtu);
     }
 
     /// <summary>Several TCP connections from behind the peer offered segments that make packets of no more than this.</summary>
@@ -237,7 +244,7 @@ public sealed class PathSearch(int least, PathTimers timers, Func<ulong> tokens)
         _found = PeerPath.Unlimited;
         _evidence = PathEvidence.Link;
         _evidenceEnds = Never;
-        _told = 0;
+        _told = _toldBefore = 0;
     }
 
     private void Restart(double now)
@@ -252,6 +259,7 @@ public sealed class PathSearch(int least, PathTimers timers, Func<ulong> tokens)
         _confirming = false;
         _since = now;
         _hint = 0;
+        if (_told != 0) (_toldBefore, _told) = (_told, 0);
         Begin(low, high, now, ProbeSizes.Ladder(Math.Max(low, least - 1), high, _sizes));
     }
 

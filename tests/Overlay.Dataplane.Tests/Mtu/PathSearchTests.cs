@@ -233,6 +233,32 @@ public sealed class PathSearchTests
     }
 
     [Fact]
+    public void TooBig_TwoHopsNarrowerThanTheLink_IsNoBlackHoleUntilOneIsSilent()
+    {
+        var path = new SimulatedPath(1500) { Mtu = 1400, ToldHops = [1450, 1400] };
+        path.Run(2000);
+        Assert.Equal((1400, false), (path.InForce, path.Search.IsBlackHole));
+        path.Run(595_000);
+        int before = path.Sent.Count(size => size > 1400);
+        for (int i = 0; i < 10_000; i++)
+        {
+            path.Run(1);
+            Assert.Equal((1400, false), (path.InForce, path.Search.IsBlackHole));
+        }
+        Assert.NotEqual(before, path.Sent.Count(size => size > 1400));
+
+        path.ToldHops = [1450, 1420];
+        path.Mtu = 1420;
+        path.Run(605_000);
+        Assert.Equal((1420, false), (path.InForce, path.Search.IsBlackHole));
+
+        path.ToldHops = [1450];
+        path.Mtu = 1390;
+        path.Run(3000);
+        Assert.Equal((1390, true), (path.InForce, path.Search.IsBlackHole));
+    }
+
+    [Fact]
     public void Offered_PeerThatAnswersNothing_IsBelievedDownToTheLeast()
     {
         var path = new SimulatedPath(1500) { Answers = false };

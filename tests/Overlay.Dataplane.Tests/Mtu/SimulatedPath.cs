@@ -22,6 +22,9 @@ internal sealed class SimulatedPath
     /// <summary>Largest packet that gets through.</summary>
     public int Mtu { get; set; } = int.MaxValue;
 
+    /// <summary>MTUs of hops, the nearest first, before which routers tell of what is too big.</summary>
+    public int[] ToldHops { get; set; } = [];
+
     /// <summary>False: the peer knows no probes.</summary>
     public bool Answers { get; set; } = true;
 
@@ -51,6 +54,7 @@ internal sealed class SimulatedPath
             {
                 Sent.Add(probe.Size);
                 if (Answers && probe.Size <= Mtu && !Loses(probe.Size)) _answers.Enqueue((probe.Token, probe.Size), Now + RoundTrip);
+                if (Array.Find(ToldHops, hop => hop < probe.Size) is > 0 and int told) Search.TooBig(told, probe.Size, Now);
             }
             _probes.Clear();
             if (_answers.TryPeek(out _, out double due) && due <= next)
