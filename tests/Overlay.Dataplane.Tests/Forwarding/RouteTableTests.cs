@@ -103,6 +103,31 @@ public sealed class RouteTableTests
     });
 
     [Fact]
+    public void Lookup_SeveralAtATimeAmongManyPrefixes_EqualsThoseOneByOne() => Seeded.Check(20, random =>
+    {
+        // Blocks with a shorter prefix around them, with the default route only and with neither; and now and then what is in no block.
+        var prefixes = new Dictionary<(uint, int), int>();
+        if (random.Next(2) == 0) prefixes[(0, 0)] = 1;
+        if (random.Next(2) == 0) prefixes[(0x0a000000, random.Next(2) == 0 ? 8 : 7)] = 2;
+        foreach (uint network in (uint[])[0x0a, 0x0c])
+        {
+            for (int i = 0; i < 2_000; i++) prefixes[(network << 24 | (uint)random.Next(1 << 13) << 11, 21)] = 3 + random.Next(RouteRuns.MaxValue - 3);
+        }
+        for (int i = 0; i < 40; i++) prefixes[((uint)random.Next(0x20, 0x60) << 24 | (uint)random.Next(1 << 24), 32)] = random.Next(1_000);
+        RoutePrefix[] all = [.. prefixes.Select(prefix => new RoutePrefix(IpBits.Mapped(prefix.Key.Item1), prefix.Key.Item2, prefix.Value))];
+        var table = new RouteTable(all);
+        uint[] destinations = new uint[200];
+        foreach (ref uint destination in destinations.AsSpan())
+        {
+            uint first = random.Next(100) == 0 ? (uint)random.Next(0x20, 0x60) : random.Next(2) == 0 ? 0x0au : 0x0cu;
+            destination = first << 24 | (uint)random.Next(1 << 24);
+        }
+        int[] values = new int[destinations.Length];
+        table.LookupV4(destinations, values);
+        for (int i = 0; i < destinations.Length; i++) Assert.Equal(Scan(all, IpBits.Mapped(destinations[i])), values[i]);
+    });
+
+    [Fact]
     public void Lookup_EmptyTable_FindsNoRoute()
     {
         var table = new RouteTable([]);
@@ -208,6 +233,61 @@ public sealed class RouteTableTests
             // A prefix beside them, added and taken away, rebuilds the way to them.
             uint beside = 0x0b000000 | (uint)random.Next(256) << 8;
             next = next.With(new RoutePrefix(IpBits.Mapped(beside), 24, 99)).Without(IpBits.Mapped(beside), 24);
+            Volatile.Write(ref published, next);
+        }
+        Volatile.Write(ref stop, true);
+        Assert.All(Task.WhenAll(readers).WaitAsync(TimeSpan.FromSeconds(60)).GetAwaiter().GetResult(), torn => Assert.Equal(0, torn));
+    });
+
+    [Fact]
+    public void With_UnderReaders_LeavesTheTableThatTheyHaveAsItWas() => Seeded.Check(1, random =>
+    {
+        // All prefixes lead to one generation. Each next one is made of the table that readers have, prefix by prefix: were anything changed in its
+        // place, they would see two generations. A block, arrays of slots, runs and ranges, and the same of IPv6.
+        RoutePrefix[] prefixes =
+        [
+            .. Enumerable.Range(0, 1_024).Select(i => new RoutePrefix(IpBits.Mapped(0x0a000000 | (uint)i << 14), 18, 0)),
+            .. Enumerable.Range(0, 256).Select(i => new RoutePrefix(IpBits.Mapped(0x0b000000 | (uint)i), 32, 0)),
+            .. Enumerable.Range(0, 32).Select(i => new RoutePrefix(IpBits.Mapped(0x0c000000 | (uint)i << 8), 32, 0)),
+            .. Enumerable.Range(0, 64).Select(i => new RoutePrefix(Dense6 | (UInt128)(uint)i << 80, 48, 0)),
+            .. Enumerable.Range(0, 16).Select(i => new RoutePrefix(Dense6 | UInt128.One << 100 | (UInt128)(uint)i << 20, 120, 0)),
+        ];
+        RoutePrefix[] v4 = [.. prefixes.Where(prefix => IpBits.IsMapped(prefix.Address))];
+        RoutePrefix[] v6 = [.. prefixes.Where(prefix => !IpBits.IsMapped(prefix.Address))];
+        var published = new RouteTable(prefixes);
+        bool stop = false;
+        int seed = random.Next();
+        Task<long>[] readers = [.. Enumerable.Range(0, 2).Select(reader => Task.Factory.StartNew(() =>
+        {
+            var own = new Random(seed + reader);
+            uint[] fours = new uint[64];
+            UInt128[] sixes = new UInt128[64];
+            int[] values = new int[64];
+            long torn = 0;
+            while (!Volatile.Read(ref stop))
+            {
+                RouteTable seen = Volatile.Read(ref published);
+                int generation = seen.LookupV4(0x0a000000);
+                foreach (ref uint destination in fours.AsSpan()) destination = (uint)v4[own.Next(v4.Length)].Address;
+                foreach (ref UInt128 destination in sixes.AsSpan()) destination = v6[own.Next(v6.Length)].Address;
+                seen.LookupV4(fours, values);
+                foreach (int value in values) torn += value == generation ? 0 : 1;
+                seen.LookupV6(sixes, values);
+                foreach (int value in values) torn += value == generation ? 0 : 1;
+                foreach (uint destination in fours) torn += seen.LookupV4(destination) == generation ? 0 : 1;
+                foreach (UInt128 destination in sixes) torn += seen.LookupV6(destination) == generation ? 0 : 1;
+            }
+            return torn;
+        }, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default))];
+        for (int generation = 1; generation <= 30; generation++)
+        {
+            RouteTable next = published;
+            random.Shuffle(prefixes);
+            foreach (RoutePrefix prefix in prefixes)
+            {
+                if (random.Next(4) == 0) next = next.Without(prefix.Address, prefix.Length);
+                next = next.With(prefix with { Value = generation });
+            }
             Volatile.Write(ref published, next);
         }
         Volatile.Write(ref stop, true);
