@@ -154,6 +154,23 @@ public sealed class SnapshotCompilerTests
         Assert.Same(before.Segments[0].Routes, after.Segments[0].Routes);
     }
 
+    [Fact]
+    public void Compile_OtherWeightsAgainAndAgain_KeepsNoGroupsThatNoRouteNames()
+    {
+        ForwardingSnapshot snapshot = SnapshotCompiler.Compile(State(1), queues: 1);
+        for (int revision = 2; revision < 300; revision++)
+        {
+            RouteTargetState both = RouteTargetState.To([new("node-b", 1 + (revision % 100)), new("node-c", 101 + (revision / 100))]);
+            RouteState[] routes = [new RouteState(IPNetwork.Parse("10.244.2.0/24"), both, "pods")];
+
+            snapshot = SnapshotCompiler.Compile(State(revision) with { Routes = RouteSet.Of(routes) }, queues: 1, snapshot);
+
+            Segment segment = snapshot.Segments[0];
+            Assert.Equal(both.Peers.Select(peer => peer.Weight), segment.Groups[RouteTarget.Of(segment.Routes.LookupV4(0x0af4_0201)).Index].Members.Select(member => member.Weight));
+            Assert.InRange(segment.Groups.Length, 1, 70);
+        }
+    }
+
     private static IEnumerable<RouteState> RandomRoutes(Random random, int count)
     {
         RouteTargetState[] targets =

@@ -19,6 +19,9 @@ internal sealed class RouteCompiler(SegmentState segment, IReadOnlyDictionary<st
 
     private const int FewRoutes = 1000;
 
+    /// <summary>Groups that changes may leave behind, which no route names any more, and as many again as there were: 16 KB each.</summary>
+    private const int SpareGroups = 64;
+
     /// <summary>What each table was made from, for as long as it lives.</summary>
     private static readonly ConditionalWeakTable<RouteTable, Numbering> Sources = [];
 
@@ -47,6 +50,7 @@ internal sealed class RouteCompiler(SegmentState segment, IReadOnlyDictionary<st
         var prefixes = new List<RoutePrefix>(sorted.Length);
         for (int i = 0; i < sorted.Length; i = NextPrefix(sorted, i))
             prefixes.Add(new RoutePrefix(sorted[i].Address, sorted[i].Length, Value(sorted[i].Target)));
+        _numbering.MostGroups = (2 * _numbering.Groups.Count) + SpareGroups;
         return new RouteTable(prefixes);
     }
 
@@ -78,7 +82,7 @@ internal sealed class RouteCompiler(SegmentState segment, IReadOnlyDictionary<st
             if (order <= 0) o = NextPrefix(old, o);
             if (order >= 0) n = NextPrefix(now, n);
         }
-        return table;
+        return _numbering.Groups.Count > _numbering.MostGroups ? null : table;
     }
 
     private static int ComparePrefix(in RouteState left, in RouteState right) =>
@@ -149,8 +153,11 @@ internal sealed class RouteCompiler(SegmentState segment, IReadOnlyDictionary<st
 
         public List<PeerGroup> Groups { get; private init; } = [];
 
+        /// <summary>Of <see cref="Groups"/>: beyond it, most of them are left over.</summary>
+        public int MostGroups { get; set; }
+
         public Dictionary<RouteTargetState, int> Values { get; private init; } = [];
 
-        public Numbering Copy() => new() { Names = [.. Names], Numbers = new(Numbers), Groups = [.. Groups], Values = new(Values) };
+        public Numbering Copy() => new() { Names = [.. Names], Numbers = new(Numbers), Groups = [.. Groups], MostGroups = MostGroups, Values = new(Values) };
     }
 }
