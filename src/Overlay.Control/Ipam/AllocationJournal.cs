@@ -104,7 +104,7 @@ internal sealed class AllocationJournal : IDisposable
         }
     }
 
-    /// <exception cref="JournalException">It cannot be written; nothing of the record is left in the file.</exception>
+    /// <exception cref="JournalException">It cannot be written, or is too long; nothing of the record is left in the file.</exception>
     public void Append(JournalRecord record)
     {
         long before = _file.Position;
@@ -227,7 +227,8 @@ internal sealed class AllocationJournal : IDisposable
     private static byte[] Encode(JournalRecord record)
     {
         byte[] body = JsonSerializer.SerializeToUtf8Bytes(record, JournalJson.Default.JournalRecord);
-        if (body.Length > MostRecord) throw new ArgumentException("the record is too long", nameof(record));
+        if (body.Length > MostRecord)
+            throw new JournalException($"the journal takes no record of {body.Length} bytes ({record.Kind} {record.Block}): where many addresses of one block are reserved or excluded, use smaller blocks");
         byte[] whole = new byte[HeaderLength + body.Length];
         BinaryPrimitives.WriteInt32LittleEndian(whole, body.Length);
         BinaryPrimitives.WriteUInt32LittleEndian(whole.AsSpan(4), Checksum(body));

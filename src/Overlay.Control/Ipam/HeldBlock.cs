@@ -63,6 +63,13 @@ internal sealed class HeldBlock
 
     public bool IsUsable(UInt128 address) => !Unusable.Contains(address);
 
+    /// <summary>The first address from a number on that is not spared; null: there is none.</summary>
+    public int? UsableFrom(int index)
+    {
+        while (index < Size && !IsUsable(At(index))) index++;
+        return index < Size ? index : null;
+    }
+
     public int IndexOf(UInt128 address) => (int)(address - _first);
 
     public UInt128 At(int index) => _first + (UInt128)index;

@@ -48,9 +48,14 @@ public sealed partial class NodeAllocator
     /// <exception cref="JournalException">The window cannot be written.</exception>
     private (HeldBlock Block, UInt128 Address)? TakeBeyondWindow(string network, bool isIPv6, string owner)
     {
-        if (_book.BlocksOf(network, isIPv6).FirstOrDefault(block => !block.IsReturning && block.Window < block.Size) is not { } block) return null;
-        Extend(block, block.Window + WindowStep);
-        return _book.Take(network, isIPv6, owner, () => _wake.Set());
+        foreach (HeldBlock block in _book.BlocksOf(network, isIPv6))
+        {
+            // A whole window may be spared.
+            if (block.IsReturning || block.UsableFrom(block.Window) is not { } next) continue;
+            Extend(block, next + WindowStep);
+            return _book.Take(network, isIPv6, owner, () => _wake.Set());
+        }
+        return null;
     }
 
     private void Extend(HeldBlock block, int upTo)

@@ -8,8 +8,8 @@ namespace Overlay.Control.Ipam;
 /// Hands out the addresses of this node's blocks, from memory. Used by any thread.
 /// </summary>
 /// <remarks>
-/// No allocation waits for the disk, but where a burst or a certain address goes beyond the window below; and still no crash makes it hand out an
-/// address twice:
+/// No allocation waits for the disk, but where a burst or a certain address goes beyond the window below, or while a block comes or goes; and still no
+/// crash makes it hand out an address twice:
 /// <list type="bullet">
 /// <item>An allocation is written to the journal before it is answered. It is then in the kernel's hands, so a crash of this process loses
 /// nothing. A background flush follows within milliseconds.</item>

@@ -96,6 +96,19 @@ public sealed class AllocationJournalTests : NodeAllocatorLab
     }
 
     [Fact]
+    public void AddBlock_MoreSparedAddressesThanARecordHolds_IsRefusedWithTheRemedyAndTheRestGoesOn()
+    {
+        using NodeAllocator allocator = Open();
+        allocator.AddBlock(Network, Block, []);
+        IPAddress[] spared = [.. Enumerable.Range(0, 256).Select(i => IPAddress.Parse($"10.245.{100 + (i / 128)}.{i % 128 * 2}"))];
+
+        JournalException refused = Assert.Throws<JournalException>(() => allocator.AddBlock(Network, IPNetwork.Parse("10.245.100.0/23"), spared));
+
+        Assert.Contains("use smaller blocks", refused.Message, StringComparison.Ordinal);
+        Assert.Equal(AllocationStatus.Allocated, allocator.Allocate(Network, AddressFamily.InterNetwork, "a").Status);
+    }
+
+    [Fact]
     public void Open_RecordOfANewerVersion_IsRefusedWithTheRemedy()
     {
         byte[] body = "{\"Kind\":\"Renumbered\"}"u8.ToArray();

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Sockets;
 using Overlay.Control.Ipam;
@@ -89,6 +90,38 @@ public abstract class BlockLeasesConformance(StoreLab lab)
             HashSet<IPNetwork> stored = [.. holders.Where(each => each.Value == nodes[i]).Select(each => each.Key)];
             Assert.True(stored.SetEquals(held[i]), $"seed {seed}: {nodes[i]} holds {string.Join(' ', held[i])}, the store says {string.Join(' ', stored)}");
         }
+    }
+
+    /// <summary>
+    /// Fifty nodes hand out and take back addresses at once, of blocks that they lease and return through controllers that die before or after commits; the
+    /// nodes die too, and start again from their journals. No address is anybody's while it is another's, and in the end none is lost.
+    /// </summary>
+    [Fact]
+    public async Task Addresses_FiftyNodesAtOnceWithCrashesOfNodesAndControllers_AreNeverTwoOwnersAndNoneIsLost()
+    {
+        int seed = Random.Shared.Next();
+        using var deadline = new CancellationTokenSource(Deadline);
+        await using IControlStore first = lab.Open();
+        await using IControlStore second = lab.Open();
+        string[] nodes = [.. Enumerable.Range(0, 50).Select(i => $"n{i}")];
+        // 128 blocks, so that those given back are leased again and again.
+        await SetUpAsync(first, "10.2.0.0/19", [], nodes, deadline.Token);
+        IControlStore[] stores = [first, second];
+        string folder = Directory.CreateTempSubdirectory("ovt-addresses-").FullName;
+        var holders = new ConcurrentDictionary<IPAddress, string>();
+
+        int[] handedOut = await Task.WhenAll(nodes.Select((node, i) => Task.Run(async () =>
+        {
+            using var client = new AddressClient(new CrashingStore(stores[i % 2], new Random(seed + i)), node, $"{folder}/{node}", holders, new Random(seed - i), seed);
+            return await client.RunAsync(deadline.Token);
+        })));
+
+        StoreRange range = (await first.ReadAsync(StateKeys.Blocks("pods"), null, deadline.Token))!;
+        Assert.Empty(holders);
+        Assert.All(range.Entries.Select(StateDocuments.Block), block => Assert.Null(block.Holder));
+        Assert.Contains(range.Entries.Select(StateDocuments.Block), block => block.History.Select(tenure => tenure.Node).Distinct().Count() > 1);
+        Assert.True(handedOut.Sum() > 50 * 6, $"seed {seed}: only {handedOut.Sum()} addresses were handed out");
+        Directory.Delete(folder, recursive: true);
     }
 
     [Fact]

@@ -101,6 +101,15 @@ public sealed class NodeBlockTests : NodeAllocatorLab
     }
 
     [Fact]
+    public void Allocate_BlockWhoseFirstHundredAddressesAreSpared_HandsOutTheNext()
+    {
+        using NodeAllocator allocator = Open();
+        allocator.AddBlock(Network, IPNetwork.Parse("10.244.1.0/24"), [.. Enumerable.Range(0, 100).Select(i => IPAddress.Parse($"10.244.1.{i}"))]);
+
+        Assert.Equal(IPAddress.Parse("10.244.1.100"), allocator.Allocate(Network, AddressFamily.InterNetwork, "a").Address);
+    }
+
+    [Fact]
     public void AddBlock_AddressSparedNoMore_IsHandedOutAfterItsCoolDown()
     {
         var spared = IPAddress.Parse("10.244.1.1");
