@@ -56,7 +56,8 @@ internal sealed class ControllerProcess(ControllerOptions options, ILoggerFactor
             using var metrics = new ControllerMetrics(cache, health, _streams);
             using var exporter = new PrometheusExporter(ControllerMetrics.IsExported);
             using IDisposable told = monitoring.Serve(exporter, health.Report);
-            if (await Task.WhenAny(whole.Task, Task.Delay(Timeout.Infinite, end.Token)).ConfigureAwait(false) == whole.Task)
+            if (await Task.WhenAny(whole.Task, Task.Delay(Timeout.Infinite, end.Token)).ConfigureAwait(false) == whole.Task
+                && await MarkAsync(store, cache, end.Token).ConfigureAwait(false))
                 await ServeAsync(store, cache, tls, health, metrics, notification, end.Token).ConfigureAwait(false);
             notification.Stopping();
             await Task.WhenAll(work).ConfigureAwait(false);
@@ -74,6 +75,25 @@ internal sealed class ControllerProcess(ControllerOptions options, ILoggerFactor
             await end.CancelAsync().ConfigureAwait(false);
             return false;
         }
+    }
+
+    /// <summary>Has nodes find out when a backup was restored, before any of them is served.</summary>
+    /// <returns>False: the controller ends.</returns>
+    private async Task<bool> MarkAsync(IControlStore store, StateCache cache, CancellationToken end)
+    {
+        try
+        {
+            await cache.WaitAsync(await HistoryMarks.SetAsync(store, end).ConfigureAwait(false), end).ConfigureAwait(false);
+        }
+        catch (StoreException exception)
+        {
+            _log.LogWarning("the start cannot be marked in the store's history; where a backup was restored, start the controller again later: {Problem}", exception.Message);
+        }
+        catch (OperationCanceledException) when (end.IsCancellationRequested)
+        {
+            return false;
+        }
+        return true;
     }
 
     private async Task ServeAsync(IControlStore store, StateCache cache, TlsFiles? tls, ControllerHealth health, ControllerMetrics metrics, ServiceNotification notification, CancellationToken end)

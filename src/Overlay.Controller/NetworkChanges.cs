@@ -127,7 +127,7 @@ internal sealed class NetworkChanges(IControlStore store)
         ];
         return found.Length == 1
             ? new ChangePlan().Delete(found[0])
-            : throw new GrpcException(GrpcStatusCode.NotFound, $"{address} is not reserved{(request.Network.Length == 0 ? "" : $" in network '{request.Network}'")}; 'overlay ipam show' lists what is");
+            : throw new GrpcException(GrpcStatusCode.NotFound, $"{address} is not reserved{(request.Network.Length == 0 ? "" : $" in network '{request.Network}'")}; 'overlay network show' lists what is");
     }
 
     public async Task<ChangePlan> AddRouteAsync(StaticRoute? asked, CancellationToken cancellation)

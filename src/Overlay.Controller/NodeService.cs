@@ -49,13 +49,17 @@ internal sealed class NodeService(
             StoreEntry? entry = await store.FindAsync(key, call.Cancellation).ConfigureAwait(false);
             NodeDocument? known = entry is null ? null : StateDocuments.Node(entry);
             if (known is not null) CheckClaim(known, request);
+            if (known is not null && known.Boot != request.Boot && known.Boot.Length > 0 && request.Boot.Length > 0
+                && await store.FindAsync(alive, call.Cancellation).ConfigureAwait(false) is not null)
+                throw Refused(known, $"machine {known.Machine} is alive as '{known.Name}' at {string.Join(", ", known.Underlay)} since another boot: another machine has a copy of its disk, or this one has just booted and is taken when its lease has run out");
+            long lease = await store.GrantLeaseAsync(options.Lease, call.Cancellation).ConfigureAwait(false);
             NodeDocument document = wanted with
             {
+                Lease = lease,
                 Generation = known?.Attempt == request.Attempt ? known.Generation : Math.Max(known?.Generation ?? 0, request.Generation) + 1,
                 Draining = known?.Draining ?? false,
                 Registered = DateTimeOffset.UtcNow,
             };
-            long lease = await store.GrantLeaseAsync(options.Lease, call.Cancellation).ConfigureAwait(false);
             CommitResult result = await store.CommitAsync(
                 new StoreTransaction()
                     .Require(key, entry?.Revision ?? 0)
@@ -83,16 +87,21 @@ internal sealed class NodeService(
     /// <summary>Tells a machine that comes back from another one that has the same name, or the same identity by a copied disk.</summary>
     private void CheckClaim(NodeDocument known, RegisterRequest request)
     {
-        string remedy = $"give one of them another name, or, if the other is gone for good, 'overlay node remove {known.Name}'";
         string? wrong = known.Machine != request.Machine
             ? $"the name '{known.Name}' is that of machine {known.Machine} at {string.Join(", ", known.Underlay)}, and this is machine {request.Machine}"
-            : known.Attempt != request.Attempt && known.Generation != request.Generation
+            // One that knows of more was registered after a backup that was restored since.
+            : known.Attempt != request.Attempt && known.Generation > request.Generation
                 ? $"machine {known.Machine} registered '{known.Name}' for the {known.Generation}th time at {string.Join(", ", known.Underlay)}, and this one knows of {request.Generation}: "
                     + "another machine has the same identity, or this one lost its state"
                 : null;
-        if (wrong is null) return;
-        log.LogWarning("registration refused: {Reason}", wrong);
-        throw new GrpcException(GrpcStatusCode.AlreadyExists, $"{wrong}; {remedy}");
+        if (wrong is not null) throw Refused(known, wrong);
+    }
+
+    private GrpcException Refused(NodeDocument known, string reason)
+    {
+        log.LogWarning("registration refused: {Reason}", reason);
+        return new GrpcException(
+            GrpcStatusCode.AlreadyExists, $"{reason}; give one of them another name, or, if the other is gone for good, 'overlay node remove {known.Name}'");
     }
 
     private static NodeDocument Read(RegisterRequest request)
@@ -109,6 +118,7 @@ internal sealed class NodeService(
             request.Labels.ToDictionary(label => Requests.Text("labels", label.Key), label => label.Value.Length == 0 ? "" : Requests.Text("labels", label.Value)))
         {
             Attempt = Requests.Text("attempt", request.Attempt),
+            Boot = request.Boot.Length == 0 ? "" : Requests.Text("boot", request.Boot),
         };
     }
 
@@ -116,6 +126,7 @@ internal sealed class NodeService(
     {
         callers.RequireNode(call, request.Node);
         await RequireGenerationAsync(request.Node, request.Generation, call.Cancellation).ConfigureAwait(false);
+        await RequireLeaseAsync(request.Node, request.Lease, call.Cancellation).ConfigureAwait(false);
         if (!await store.RenewLeaseAsync(request.Lease, call.Cancellation).ConfigureAwait(false))
             throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"the lease of node '{request.Node}' has run out; register again");
         return new RenewResponse();
@@ -125,7 +136,9 @@ internal sealed class NodeService(
     {
         callers.RequireNode(call, request.Node);
         using IDisposable open = streams.Begin(callers.NameOf(call));
-        await foreach (GrpcFrame<WatchResponse> response in cache.Feed.WatchAsync(request.After, cancellation).ConfigureAwait(false)) yield return response;
+        // What the node knows of another history than this is worth nothing.
+        long after = request.Mark.Length == 0 || request.Mark == cache.MarkAt(request.After) ? request.After : 0;
+        await foreach (GrpcFrame<WatchResponse> response in cache.Feed.WatchAsync(after, cancellation).ConfigureAwait(false)) yield return response;
     }
 
     private async Task<AcquireBlockResponse> AcquireAsync(AcquireBlockRequest request, GrpcCall call)
@@ -191,6 +204,15 @@ internal sealed class NodeService(
         StoreEntry entry = await store.FindAsync(StateKeys.Node(Requests.Name("node", node)), cancellation).ConfigureAwait(false)
             ?? throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"the node '{node}' is not registered; register it");
         if (StateDocuments.Node(entry).Generation != generation) throw Superseded(node, generation);
+    }
+
+    /// <summary>A node renews its own lease and nobody else's. Registrations of before leases were written down have none.</summary>
+    private async Task RequireLeaseAsync(string node, long lease, CancellationToken cancellation)
+    {
+        if (cache.Node(node)?.Lease == lease) return;
+        StoreEntry? entry = await store.FindAsync(StateKeys.Node(node), cancellation).ConfigureAwait(false);
+        if (entry is null || (StateDocuments.Node(entry).Lease is not 0 and var own && own != lease))
+            throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"lease {lease} is not that of node '{node}'; register again");
     }
 
     private static GrpcException Superseded(string node, long generation) =>

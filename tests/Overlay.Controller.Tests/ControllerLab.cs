@@ -129,8 +129,8 @@ public sealed class ControllerLab : IAsyncDisposable
         where TRequest : class, IMessage<TRequest>, new()
         where TResponse : class, IMessage<TResponse>, new() => channel.CallAsync(new GrpcMethod<TRequest, TResponse>(NodesService, method), request, Patience);
 
-    public static IAsyncEnumerable<WatchResponse> Watch(GrpcChannel channel, string node, long after, CancellationToken cancellation) => channel.StreamAsync(
-        new GrpcMethod<WatchRequest, WatchResponse>(NodesService, "Watch"), new WatchRequest { Node = node, After = after }, null, cancellation);
+    public static IAsyncEnumerable<WatchResponse> Watch(GrpcChannel channel, string node, long after, CancellationToken cancellation, string mark = "") => channel.StreamAsync(
+        new GrpcMethod<WatchRequest, WatchResponse>(NodesService, "Watch"), new WatchRequest { Node = node, After = after, Mark = mark }, null, cancellation);
 
     public static Task<RegisterResponse> RegisterAsync(GrpcChannel channel, RegisterRequest request) =>
         NodesAsync<RegisterRequest, RegisterResponse>(channel, "Register", request);
@@ -142,9 +142,9 @@ public sealed class ControllerLab : IAsyncDisposable
         NodesAsync<AcquireBlockRequest, AcquireBlockResponse>(
             channel, "AcquireBlock", new AcquireBlockRequest { Node = node, Network = "pods", Generation = registered.Generation, Prefix = prefix });
 
-    public static async Task<WatchResponse> NextAsync(GrpcChannel channel, long after, CancellationToken deadline)
+    public static async Task<WatchResponse> NextAsync(GrpcChannel channel, long after, CancellationToken deadline, string mark = "")
     {
-        await foreach (WatchResponse response in Watch(channel, "a", after, deadline)) return response;
+        await foreach (WatchResponse response in Watch(channel, "a", after, deadline, mark)) return response;
         throw new InvalidOperationException("the watch ended");
     }
 

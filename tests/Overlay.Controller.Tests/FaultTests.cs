@@ -152,6 +152,88 @@ public sealed class FaultTests
         }
     }
 
+    /// <summary>
+    /// A node that comes back when the restored store has more revisions than it knows of: others were faster. It registered since the backup.
+    /// </summary>
+    [Theory]
+    [InlineData("sqlite")]
+    [InlineData("etcd")]
+    public async Task Backup_RestoredAndOvertaken_ANodeStartsOverAllTheSameAndLearnsWhoseItsBlockIs(string kind)
+    {
+        using var deadline = new CancellationTokenSource(ControllerLab.Patience);
+        EtcdMember? etcd = kind == "etcd" ? (await EtcdMember.StartAsync(1))[0] : null;
+        try
+        {
+            await using ControllerLab lab = await ControllerLab.StartNewAsync(etcd is null ? null : $"{{ kind: etcd, endpoints: [{etcd.Client.OriginalString}] }}");
+            string backup = $"{lab.Folder}/control-backup.db";
+            await lab.CreateNetworkAsync("pods", 42, "10.244.0.0/16");
+            using GrpcChannel channel = lab.OpenNode("a");
+            using GrpcChannel other = lab.OpenNode("b");
+            RegisterResponse first = await RegisterAsync(channel, ControllerLab.Registration("a"));
+            if (etcd is null) ProgramRun.Check("sqlite3", lab.Database, $".backup {backup}");
+            else ProgramRun.Check("etcdctl", "--endpoints", etcd.Client.OriginalString, "snapshot", "save", backup);
+            RegisterResponse second = await RegisterAsync(channel, ControllerLab.Registration("a", generation: first.Generation, attempt: "b"));
+            AcquireBlockResponse lost = await AcquireAsync(channel, "a", second);
+            for (int i = 0; i < 5; i++) await ReserveAsync(lab, $"10.244.254.{i + 1}");
+            WatchResponse known = await NextAsync(channel, 0, deadline.Token);
+            Assert.True(known.Revision > lost.Revision && known.Mark.Length > 0);
+
+            Assert.Equal(0, await lab.TerminateAsync());
+            if (etcd is null)
+            {
+                File.Copy(backup, lab.Database, overwrite: true);
+                File.Delete($"{lab.Database}-wal");
+                File.Delete($"{lab.Database}-shm");
+            }
+            else
+            {
+                etcd.Kill();
+                etcd.Restore(backup);
+                etcd.Start();
+            }
+            await lab.StartAsync();
+            RegisterResponse stranger = await ControllerLab.RetryAsync(() => RegisterAsync(other, ControllerLab.Registration("b", underlay: "192.0.2.2")));
+            AcquireBlockResponse taken = await AcquireAsync(other, "b", stranger, lost.Prefix);
+            for (int i = 0; i < 20; i++) await ReserveAsync(lab, $"10.244.255.{i + 1}");
+            Assert.True(taken.Revision <= known.Revision && (await lab.StateAsync()).Revision > known.Revision);
+
+            RegisterResponse again = await ControllerLab.RetryAsync(() => RegisterAsync(channel, ControllerLab.Registration("a", generation: second.Generation, attempt: "c")));
+            WatchResponse told = await NextAsync(channel, known.Revision, deadline.Token, known.Mark);
+
+            Assert.Equal(second.Generation + 1, again.Generation);
+            Assert.True(told.Reset);
+            Assert.Equal([(lost.Prefix, "b")], told.Changes.Where(change => change.Block is not null).Select(change => (change.Block.Prefix, change.Block.Holder)));
+        }
+        finally
+        {
+            etcd?.Dispose();
+        }
+    }
+
+    /// <summary>A controller that is only started again has no node start over.</summary>
+    [Fact]
+    public async Task Controller_StartedAgain_NodesGoOnAtTheRevisionThatTheyKnow()
+    {
+        using var deadline = new CancellationTokenSource(ControllerLab.Patience);
+        await using ControllerLab lab = await ControllerLab.StartNewAsync(more: "nodes: { leaseSeconds: 600 }");
+        await lab.CreateNetworkAsync("pods", 42, "10.244.0.0/16");
+        using GrpcChannel channel = lab.OpenNode("a");
+        await RegisterAsync(channel, ControllerLab.Registration("a"));
+        WatchResponse known = await NextAsync(channel, 0, deadline.Token);
+
+        for (int i = 1; i <= 3; i++)
+        {
+            Assert.Equal(0, await lab.TerminateAsync());
+            await lab.StartAsync();
+            await ReserveAsync(lab, $"10.244.255.{i}");
+            WatchResponse next = await ControllerLab.RetryAsync(() => NextAsync(channel, known.Revision, deadline.Token, known.Mark));
+            Assert.False(next.Reset);
+            Assert.Equal($"10.244.255.{i}", next.Changes.Single().Reservation.Address);
+            Assert.NotEqual(known.Mark, next.Mark);
+            known = next;
+        }
+    }
+
     private static Task<ChangeResponse> ReserveAsync(ControllerLab lab, string address) =>
         lab.AdministerAsync<ReserveRequest, ChangeResponse>("Reserve", new ReserveRequest { Address = address, Owner = "test" });
 }

@@ -1,3 +1,5 @@
+using Overlay.Control.Stores;
+using Overlay.Control.Stores.Sqlite;
 using Overlay.Rpc.Control;
 using Overlay.Rpc.Grpc;
 using static Overlay.Controller.Tests.ControllerLab;
@@ -48,6 +50,63 @@ public sealed class NodeTests : IAsyncLifetime
         Assert.Equal(["192.0.2.9"], node.Underlay);
         GrpcException late = await Assert.ThrowsAsync<GrpcException>(() => RenewAsync(channel, "a", first));
         Assert.Equal(GrpcStatusCode.FailedPrecondition, late.Status);
+    }
+
+    /// <summary>A copy has the very next attempt on its disk that the original has.</summary>
+    [Fact]
+    public async Task Register_CopyOfTheDiskWhileTheOriginalLives_IsRefusedAndTheOriginalStays()
+    {
+        await using ControllerLab lab = await StartNewAsync(more: "nodes: { leaseSeconds: 600 }");
+        using GrpcChannel channel = lab.OpenNode("a");
+        RegisterResponse first = await RegisterAsync(channel, Booted("original", 0, "a", "192.0.2.1"));
+
+        GrpcException refused = await Assert.ThrowsAsync<GrpcException>(() => RegisterAsync(channel, Booted("copy", first.Generation, "b", "192.0.2.9")));
+
+        Assert.Equal(GrpcStatusCode.AlreadyExists, refused.Status);
+        Assert.Contains("another machine has a copy of its disk", refused.Message, StringComparison.Ordinal);
+        await RenewAsync(channel, "a", first);
+        RegisterResponse again = await RegisterAsync(channel, Booted("original", first.Generation, "b", "192.0.2.2"));
+        refused = await Assert.ThrowsAsync<GrpcException>(() => RegisterAsync(channel, Booted("copy", first.Generation, "b", "192.0.2.9")));
+        Assert.Equal(GrpcStatusCode.AlreadyExists, refused.Status);
+        Assert.Equal(["192.0.2.2"], (await lab.StateAsync()).Nodes.Single().Underlay);
+
+        // The original itself, booted anew, when its lease has run out.
+        await using (var store = new SqliteStore(lab.Database)) Assert.True((await store.CommitAsync(new StoreTransaction().Delete("alive/a"), CancellationToken.None)).IsCommitted);
+        Assert.Equal(again.Generation + 1, (await RegisterAsync(channel, Booted("next", again.Generation, "c", "192.0.2.1"))).Generation);
+
+        static RegisterRequest Booted(string boot, long generation, string attempt, string underlay)
+        {
+            RegisterRequest request = ControllerLab.Registration("a", generation: generation, attempt: attempt, underlay: underlay);
+            request.Boot = boot;
+            return request;
+        }
+    }
+
+    [Fact]
+    public async Task Register_MachineThatIsAheadOfARestoredStore_IsTaken()
+    {
+        using GrpcChannel channel = _lab.OpenNode("a");
+        await RegisterAsync(channel, ControllerLab.Registration("a"));
+
+        RegisterResponse ahead = await RegisterAsync(channel, ControllerLab.Registration("a", generation: 7, attempt: "b"));
+
+        Assert.Equal(8, ahead.Generation);
+    }
+
+    [Fact]
+    public async Task Renew_LeaseOfAnotherNode_IsRefused()
+    {
+        using GrpcChannel a = _lab.OpenNode("a");
+        using GrpcChannel b = _lab.OpenNode("b");
+        RegisterResponse first = await RegisterAsync(a, ControllerLab.Registration("a"));
+        RegisterResponse second = await RegisterAsync(b, ControllerLab.Registration("b", underlay: "192.0.2.2"));
+
+        GrpcException refused = await Assert.ThrowsAsync<GrpcException>(() => NodesAsync<RenewRequest, RenewResponse>(
+            b, "Renew", new RenewRequest { Node = "b", Lease = first.Lease, Generation = second.Generation }));
+
+        Assert.Equal(GrpcStatusCode.FailedPrecondition, refused.Status);
+        Assert.Contains("is not that of node 'b'", refused.Message, StringComparison.Ordinal);
+        await RenewAsync(b, "b", second);
     }
 
     [Fact]

@@ -24,6 +24,7 @@ internal sealed class ControlSession(
 
     private readonly TlsFiles _tls = new(options.Certificate, options.Key, options.Authority);
     private readonly BlockKeeper _keeper = new(node, options.Networks?.Select(network => network.Value).ToHashSet(), allocator, state, log);
+    private readonly string _boot = new BootClock(TimeProvider.System).Boot;
     private readonly Lock _gate = new();
     private TaskCompletionSource _look = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private volatile IReadOnlyList<IPAddress> _underlay = [];
@@ -139,6 +140,7 @@ internal sealed class ControlSession(
             Machine = own.Machine,
             Generation = own.Generation,
             Attempt = own.Attempt,
+            Boot = _boot,
             Mac = DeviceMac.OfNode(node).ToString(),
             Zone = options.Zone?.Value ?? "",
             Underlay = { _underlay.Select(address => address.ToString()) },
@@ -179,7 +181,7 @@ internal sealed class ControlSession(
     private async Task WatchAsync(NodesClient nodes, CancellationToken stop)
     {
         ControlView own = state.Own();
-        await foreach (WatchResponse part in nodes.WatchAsync(new WatchRequest { Node = node, After = state.Revision }, stop).ConfigureAwait(false))
+        await foreach (WatchResponse part in nodes.WatchAsync(new WatchRequest { Node = node, After = state.Revision, Mark = state.Mark }, stop).ConfigureAwait(false))
         {
             Heard();
             if (!state.Take(part)) continue;

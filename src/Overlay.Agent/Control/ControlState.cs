@@ -24,6 +24,7 @@ internal sealed class ControlState
     private ControlView? _view;
     private ControlView? _ownView;
     private long _revision;
+    private string _mark = "";
     private long _saved;
     private long _changedAt;
     private long _unsavedSince;
@@ -56,6 +57,15 @@ internal sealed class ControlState
         get
         {
             lock (_lock) return _revision;
+        }
+    }
+
+    /// <summary>Mark of the store's history at that revision.</summary>
+    public string Mark
+    {
+        get
+        {
+            lock (_lock) return _mark;
         }
     }
 
@@ -119,16 +129,17 @@ internal sealed class ControlState
     {
         Change[] changes;
         long revision;
+        string mark;
         lock (_lock)
         {
             if (_revision == _saved) return false;
-            revision = _revision;
+            (revision, mark) = (_revision, _mark);
             changes = [.. _changes.Values];
         }
         // Messages of one type that follow each other are one that has all of their fields: none is as large as the whole.
         DurableFile.Write(_path, file =>
         {
-            new WatchResponse { Revision = revision, Reset = true }.WriteTo(file);
+            new WatchResponse { Revision = revision, Mark = mark, Reset = true }.WriteTo(file);
             foreach (Change[] part in changes.Chunk(ChangesWrittenTogether)) new WatchResponse { Changes = { part } }.WriteTo(file);
         });
         lock (_lock) _saved = revision;
@@ -153,7 +164,7 @@ internal sealed class ControlState
             else if (!_own.Remove(change.Key)) continue;
             _ownView = null;
         }
-        _revision = part.Revision;
+        (_revision, _mark) = (part.Revision, part.Mark);
         _view = null;
     }
 

@@ -39,6 +39,12 @@ public sealed record NodeDocument(
     /// <summary>Mark of the registration, by which one that is repeated for want of an answer is known again.</summary>
     public string Attempt { get; init; } = "";
 
+    /// <summary>Boot of the host that registered; empty: it is not known.</summary>
+    public string Boot { get; init; } = "";
+
+    /// <summary>The store's lease of the last registration; 0: it was not written down.</summary>
+    public long Lease { get; init; }
+
     /// <summary>Whether it gets no more blocks.</summary>
     public bool Draining { get; init; }
 
@@ -84,6 +90,14 @@ public sealed record WishDocument(string Network, string Node, bool IsIPv6, Date
 /// <summary>A prefix that lives behind a node although it is no block of it.</summary>
 public sealed record RouteDocument(string Network, string Prefix, string Node);
 
+/// <summary>Which history of the store this is.</summary>
+/// <param name="Mark">In force since the revision of this document.</param>
+/// <param name="Earlier">Marks before it, the last first.</param>
+public sealed record HistoryDocument(string Mark, IReadOnlyList<EarlierMark> Earlier);
+
+/// <param name="From">Revision from which on it was in force.</param>
+public sealed record EarlierMark(string Mark, long From);
+
 /// <summary>Where documents are in the store.</summary>
 public static class StateKeys
 {
@@ -92,6 +106,9 @@ public static class StateKeys
 
     /// <summary>A key a node that is alive, under its lease.</summary>
     public const string Alive = "alive/";
+
+    /// <summary>Which history this is; controllers follow it, and nodes are told of it in another way.</summary>
+    public const string History = "state/history";
 
     public const string Networks = "state/networks/";
     public const string Nodes = "state/nodes/";
@@ -120,6 +137,7 @@ public static class StateKeys
 [JsonSerializable(typeof(ReservationDocument))]
 [JsonSerializable(typeof(RouteDocument))]
 [JsonSerializable(typeof(WishDocument))]
+[JsonSerializable(typeof(HistoryDocument))]
 internal sealed partial class StateJson : JsonSerializerContext;
 
 /// <summary>Documents as the store has them: JSON, so that an administrator can read them there.</summary>
@@ -136,6 +154,10 @@ public static class StateDocuments
     public static byte[] Encode(RouteDocument route) => JsonSerializer.SerializeToUtf8Bytes(route, StateJson.Default.RouteDocument);
 
     public static byte[] Encode(WishDocument wish) => JsonSerializer.SerializeToUtf8Bytes(wish, StateJson.Default.WishDocument);
+
+    public static byte[] Encode(HistoryDocument history) => JsonSerializer.SerializeToUtf8Bytes(history, StateJson.Default.HistoryDocument);
+
+    public static HistoryDocument History(StoreEntry entry) => JsonSerializer.Deserialize(entry.Value.Span, StateJson.Default.HistoryDocument)!;
 
     public static NetworkDocument Network(StoreEntry entry) => JsonSerializer.Deserialize(entry.Value.Span, StateJson.Default.NetworkDocument)!;
 

@@ -22,6 +22,9 @@ public sealed class StateCache
     private long _revision;
     private long _blocksForgotten;
 
+    /// <summary>With its revision; null: there is none. Read without the lock, as the feed asks for it with its own.</summary>
+    private volatile Tuple<HistoryDocument, long>? _history;
+
     public StateCache() => _feed = new StateFeed(this);
 
     /// <summary>What watchers are told.</summary>
@@ -43,6 +46,11 @@ public sealed class StateCache
             lock (_lock) return _blocksForgotten;
         }
     }
+
+    /// <summary>The mark of the history that was in force at a revision; empty: none is known.</summary>
+    public string MarkAt(long revision) => _history is not var (history, since) ? ""
+        : revision >= since ? history.Mark
+        : history.Earlier.FirstOrDefault(each => each.From <= revision)?.Mark ?? "";
 
     /// <summary>An entry of the store, or null.</summary>
     public StoreEntry? Find(string key)
@@ -155,7 +163,7 @@ public sealed class StateCache
             for (int i = 0; i < changes.Length; i++) Put(events[i].Key, events[i].Entry, changes[i]);
             _revision = revision;
             while (_waiting.TryPeek(out _, out long wanted) && wanted <= revision) reached.Add(_waiting.Dequeue());
-            _feed.Add(revision, changes);
+            _feed.Add(revision, [.. changes.Where(change => change.Key != StateKeys.History)]);
         }
         foreach (TaskCompletionSource each in reached) each.TrySetResult();
     }
@@ -171,10 +179,13 @@ public sealed class StateCache
         else
         {
             _entries[key] = entry;
-            _messages[key] = change;
+            if (key != StateKeys.History) _messages[key] = change;
         }
         switch (parts[1])
         {
+            case "history":
+                _history = entry is null ? null : Tuple.Create(StateDocuments.History(entry), entry.Revision);
+                break;
             case "networks" when entry is null:
                 _networks.Remove(parts[2]);
                 break;

@@ -140,7 +140,7 @@ public sealed class StateFeed
         if (_answers.TryGetValue(after, out Answer? known)) return known;
         var changes = new Dictionary<string, Change>();
         foreach (Change change in _kept.Between(after, _published)) changes[change.Key] = change;
-        Answer answer = after >= _published ? new Answer(after, _history, 0, []) : Encode(_published, _history, changes.Values, reset: false);
+        Answer answer = after >= _published ? new Answer(after, _history, 0, []) : Encode(_published, _history, changes.Values, _cache.MarkAt(_published), reset: false);
         _answers[after] = answer;
         return answer;
     }
@@ -161,20 +161,20 @@ public sealed class StateFeed
                     return known;
             }
             (long revision, IReadOnlyList<Change> all) = _cache.Everything();
-            return _whole = Encode(revision, history, all, reset: true);
+            return _whole = Encode(revision, history, all, _cache.MarkAt(revision), reset: true);
         }
     }
 
-    private static Answer Encode(long revision, int history, IReadOnlyCollection<Change> changes, bool reset)
+    private static Answer Encode(long revision, int history, IReadOnlyCollection<Change> changes, string mark, bool reset)
     {
         var frames = new List<GrpcFrame<WatchResponse>>();
         int left = changes.Count;
         foreach (Change[] part in changes.Chunk(MostTogether))
         {
             left -= part.Length;
-            frames.Add(new(new WatchResponse { Revision = revision, Reset = reset && frames.Count == 0, More = left > 0, Changes = { part } }));
+            frames.Add(new(new WatchResponse { Revision = revision, Mark = mark, Reset = reset && frames.Count == 0, More = left > 0, Changes = { part } }));
         }
-        if (frames.Count == 0) frames.Add(new(new WatchResponse { Revision = revision, Reset = reset }));
+        if (frames.Count == 0) frames.Add(new(new WatchResponse { Revision = revision, Mark = mark, Reset = reset }));
         return new Answer(revision, history, changes.Count, frames);
     }
 }
