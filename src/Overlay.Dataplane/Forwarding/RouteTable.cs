@@ -44,7 +44,7 @@ public sealed class RouteTable
     /// <summary>Prefixes of both families.</summary>
     public int Count => _v4.Count + _v6.Count;
 
-    /// <summary>A table with this prefix added, or its value changed. Takes about ten microseconds, with a million prefixes too.</summary>
+    /// <summary>A table with this prefix added, or its value changed. Takes some microseconds, with a million prefixes too.</summary>
     /// <exception cref="ArgumentException">The length, the value or trailing bits are out of range.</exception>
     public RouteTable With(RoutePrefix prefix)
     {
@@ -52,7 +52,7 @@ public sealed class RouteTable
         return IpBits.IsMapped(prefix.Address) ? new RouteTable(_v4.With(entry), _v6) : new RouteTable(_v4, _v6.With(entry));
     }
 
-    /// <summary>A table without this prefix; the same one where it has none such.</summary>
+    /// <summary>A table without this prefix; one alike where it has none such.</summary>
     /// <param name="address">As in <see cref="RoutePrefix.Address"/>.</param>
     /// <param name="length">Prefix length within its family.</param>
     public RouteTable Without(UInt128 address, int length)
@@ -67,7 +67,7 @@ public sealed class RouteTable
     /// <param name="destination">Host-order bits.</param>
     public int LookupV6(UInt128 destination) => _v6.LookupV6((ulong)(destination >> 64), (ulong)destination);
 
-    /// <summary>Several lookups, which wait for memory together: where prefixes are many, in less than half of the time.</summary>
+    /// <summary>Several lookups, which wait for memory together.</summary>
     /// <param name="destinations">Host-order bits.</param>
     /// <param name="values">Gets what <see cref="LookupV4(uint)"/> returns for each.</param>
     public void LookupV4(ReadOnlySpan<uint> destinations, Span<int> values)
