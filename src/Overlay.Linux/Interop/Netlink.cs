@@ -81,6 +81,7 @@ internal static class NetlinkConstants
     public const ushort RTA_GATEWAY = 5;
     public const ushort RTA_PRIORITY = 6;
     public const ushort RTA_PREFSRC = 7;
+    public const ushort RTA_MULTIPATH = 9;
     public const ushort RTA_METRICS = 8;
     public const ushort RTA_CACHEINFO = 12;
     public const ushort RTA_TABLE = 15;
@@ -163,6 +164,15 @@ internal struct RtMsg
     public byte rtm_scope;
     public byte rtm_type;
     public uint rtm_flags;
+}
+
+[NativeStruct("rtnexthop"), StructLayout(LayoutKind.Sequential)]
+internal struct RtNextHop
+{
+    public ushort rtnh_len;
+    public byte rtnh_flags;
+    public byte rtnh_hops;
+    public int rtnh_ifindex;
 }
 
 [NativeStruct("rta_cacheinfo"), StructLayout(LayoutKind.Sequential)]

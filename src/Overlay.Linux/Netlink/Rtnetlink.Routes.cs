@@ -1,5 +1,7 @@
 using System.Net;
 using System.Net.Sockets;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using Overlay.Linux.Interop;
 using static Overlay.Linux.Interop.NetlinkConstants;
 
@@ -106,6 +108,7 @@ public sealed partial class Rtnetlink
         int interfaceIndex = 0;
         uint metric = 0;
         uint table = header.rtm_table;
+        uint hopFlags = header.rtm_flags;
         while (attributes.Next())
         {
             switch (attributes.Type)
@@ -116,6 +119,7 @@ public sealed partial class Rtnetlink
                 case RTA_PREFSRC: source = attributes.Address; break;
                 case RTA_PRIORITY: metric = attributes.UInt32; break;
                 case RTA_TABLE: table = attributes.UInt32; break;
+                case RTA_MULTIPATH: (interfaceIndex, gateway, hopFlags) = FirstHop(attributes.Value); break;
                 default: break;
             }
         }
@@ -123,10 +127,24 @@ public sealed partial class Rtnetlink
         {
             Kind = kind,
             Gateway = gateway,
-            OnLink = (header.rtm_flags & RTNH_F_ONLINK) != 0,
+            OnLink = (hopFlags & RTNH_F_ONLINK) != 0,
             PreferredSource = source,
             Protocol = header.rtm_protocol,
             Metric = metric,
         };
+    }
+
+    /// <summary>
+    /// Of several next hops the one that was there first: an IPv6 route that is appended to another joins it, and the first one's maker stands for both.
+    /// </summary>
+    private static (int InterfaceIndex, IPAddress? Gateway, uint Flags) FirstHop(ReadOnlySpan<byte> hops)
+    {
+        RtNextHop hop = MemoryMarshal.Read<RtNextHop>(hops);
+        var attributes = new NetlinkAttributes(hops[Unsafe.SizeOf<RtNextHop>()..hop.rtnh_len]);
+        while (attributes.Next())
+        {
+            if (attributes.Type == RTA_GATEWAY) return (hop.rtnh_ifindex, attributes.Address, hop.rtnh_flags);
+        }
+        return (hop.rtnh_ifindex, null, hop.rtnh_flags);
     }
 }

@@ -73,6 +73,23 @@ public sealed class RouteReconciliationTests
     }
 
     [Fact]
+    public async Task NextHop_ThatOthersAppendToAnIpv6Route_StaysWhileOursDoesAndAfterIt()
+    {
+        await using LoneNode node = await LoneNode.CreateAsync();
+        node.Write(Direct);
+        RunningProcess daemon = await node.StartAsync();
+        await node.Host.IpAsync("route append fd00:244:2::/64 via fe80::99 dev underlay0 metric 1024 proto 123");
+        string joined = await RoutesAsync(node);
+        Assert.Contains("via fe80::99", joined, StringComparison.Ordinal);
+
+        await node.Host.IpAsync("link add other0 type veth peer name other1", "route del 10.244.5.0/24 via 192.0.2.2");
+        await BackAsync(node, joined, "10.244.5.0/24");
+        await LoneNode.TerminateAsync(daemon);
+
+        Assert.Contains("via fe80::99", await RoutesAsync(node), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task LeftOverRoutes_OfACrash_AreCleanedAtStartAndForeignOnesSurviveEverything()
     {
         await using LoneNode node = await LoneNode.CreateAsync();
