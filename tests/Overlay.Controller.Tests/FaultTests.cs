@@ -34,6 +34,7 @@ public sealed class FaultTests
         });
         WatchResponse told = await NextAsync(channel, 0, deadline.Token);
         GetStateResponse served = await lab.StateAsync();
+        // Longer than lease and grace together: both run out while nothing can be written down.
         await Task.Delay(TimeSpan.FromSeconds(4));
 
         Assert.Equal(GrpcStatusCode.Unavailable, refused.Status);

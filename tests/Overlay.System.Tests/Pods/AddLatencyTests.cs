@@ -15,11 +15,8 @@ public sealed class AddLatencyTests(ITestOutputHelper output)
 {
     private const int Spaces = 50;
 
-    /// <summary>What counts as flat, where the kernel's own work does not grow.</summary>
+    /// <summary>What counts as flat.</summary>
     private const double MostGrowth = 1.3;
-
-    /// <summary>Over the growth of the reference, which has no pods of its own then: all of that is the kernel's.</summary>
-    private const double MostOverReference = 1.1;
 
     private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(120);
 
@@ -91,8 +88,7 @@ public sealed class AddLatencyTests(ITestOutputHelper output)
         output.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
             $"with a thousand pods on the node {last / first:0.00} of the time with few; bridge and host-local, {theirFirst:0.0} and {theirLast:0.0} ms, {theirLast / theirFirst:0.00}"));
-        double most = Math.Max(MostGrowth, theirLast / theirFirst * MostOverReference);
-        Assert.True(last <= first * most, $"median {first:0.0} ms with few pods on the node, {last:0.0} ms with a thousand; at most {most:0.00} of it was to be");
+        Assert.True(last <= first * MostGrowth, $"median {first:0.0} ms with few pods on the node, {last:0.0} ms with a thousand");
 
         async Task<double> ReferenceAsync()
         {
