@@ -22,7 +22,7 @@ public sealed class PeerGroupTests
         {
             double share = Flows * (double)weights[i] / weights.Sum();
             // Four deviations of the buckets' and of the flows' own chance; 5 % for the even four.
-            double allowed = 4 * (Math.Sqrt(share) + (share * Math.Sqrt(weights.Sum() / (double)weights[i] / 16384)));
+            double allowed = 4 * (Math.Sqrt(share) + (share * Math.Sqrt(weights.Sum() / (double)weights[i] / 65536)));
             Assert.InRange(counts[i], share - allowed, share + allowed);
             if (weights.Length == 4 && weights.Max() == 1) Assert.InRange(counts[i], 0.95 * share, 1.05 * share);
         }
