@@ -13,16 +13,18 @@ public sealed class MultipathTests
     private const int Peers = 4;
 
     [Theory]
-    [InlineData(false)]
-    [InlineData(true)]
-    public void Process_ThousandFlows_SpreadsThemWithinFivePercent(bool ipv6) => Seeded.Check(3, random =>
+    [InlineData(false, 1)]
+    [InlineData(false, 2)]
+    [InlineData(true, 1)]
+    [InlineData(true, 2)]
+    public void Process_ThousandFlows_SpreadsThemWithinFivePercent(bool ipv6, int salt)
     {
         int[] counts = new int[Peers];
-        foreach (int peer in Send(NewLab(ipv6, Peers), random.Next(), ipv6).Values) counts[peer]++;
+        foreach (int peer in Send(NewLab(ipv6, Peers), salt, ipv6).Values) counts[peer]++;
         // Of all flows; a fair hash alone strays by 1.4 % of them, which is 5.5 % of a share: that a share is kept within 5 % takes more flows,
-        // as in PeerGroupTests.
+        // as in PeerGroupTests. For the same reason these flows are the same in each run: chance would take one set in 4,000 out of bounds.
         Assert.All(counts, count => Assert.InRange((double)count / Flows, (1.0 / Peers) - 0.05, (1.0 / Peers) + 0.05));
-    });
+    }
 
     [Theory]
     [InlineData(false)]
