@@ -1,12 +1,15 @@
 """Measures what being seen costs: the always-on ring with metrics that are scraped, a capture that wants none of the load, one that wants all.
 
 Run by scripts/bench, which builds what it needs. Every figure of a daemon is compared with another one of the same daemon, right before or
-after it: daemons that are alike differ by more than what is looked for. Ends with status 1 where a cost is beyond its limit.
+after it: daemons that are alike differ by more than what is looked for. So do the rounds, which is why a cost is given with its standard
+error. Ends with status 1 where a cost is beyond its limit by more than two of them, or the daemons' threads beside the workers take more than
+the idle one's limit of their CPU time.
 """
 
 import argparse
 import http.client
 import json
+import math
 import os
 import shutil
 import signal
@@ -17,7 +20,7 @@ import tempfile
 import threading
 import time
 from contextlib import ExitStack
-from statistics import median
+from statistics import median, stdev
 
 from bench import BUSY, machine, note
 from lab import Lab, die_with_parent, stop_on_signals
@@ -211,34 +214,59 @@ def costs(rows, metric, state):
     return [1 - own[number] / base[number] for number in sorted(own)]
 
 
+def cost(rows, metric, state):
+    """The median over the rounds, and its standard error: of rounds that are normally distributed, sqrt(pi / 2) of that of their mean."""
+    own = costs(rows, metric, state)
+    return median(own), math.sqrt(math.pi / 2 / len(own)) * stdev(own)
+
+
+def beside_workers(rows, workload, state):
+    return median(row["beside_workers"] for row in rows if (row["state"], row["workload"]) == (state, workload))
+
+
+def beyond(rows):
+    """What costs more than it may."""
+    for metric in METRICS:
+        for state, limit in LIMITS.items():
+            lost, error = cost(rows, metric, state)
+            if lost - 2 * error > limit:
+                yield f"{metric.title}, {state}"
+    for workload in WORKLOADS:
+        if beside_workers(rows, workload, "idle") - beside_workers(rows, workload, "off") > LIMITS["idle"]:
+            yield f"{workload}, CPU time beside the workers"
+
+
 def markdown(results):
     host, settings, rows = results["machine"], results["settings"], results["measurements"]
     lines = [
         f"{results['date']}, {host['cpu']}, {host['cpus']} CPUs, Linux {host['kernel']}; {settings['rounds']} rounds of {settings['seconds']:g} s on one pair of daemons, "
-        "underlay `wire`; medians, and the median over the rounds of what the same round lost against \"off\" (negative: it was faster).", "",
+        "underlay `wire`; medians, and the median over the rounds of what the same round lost against \"off\" (negative: it was faster), with its standard error.", "",
         "| | " + " | ".join(TITLES[state] for state in STATES) + " |", "| --- |" + " ---: |" * len(STATES)]
     for metric in METRICS:
         cells = []
         for state in STATES:
             own = median(row[metric.key] * metric.scale for row in rows if (row["state"], row["workload"]) == (state, metric.workload))
-            lost = "" if state == "off" else f" ({100 * median(costs(rows, metric, state)):+.1f} %)"
+            lost = "" if state == "off" else " ({:+.1f} ± {:.1f} %)".format(*(100 * figure for figure in cost(rows, metric, state)))
             cells.append(f"{own:.{metric.digits}f}{lost}")
         lines.append(f"| {metric.title}, {metric.unit} | " + " | ".join(cells) + " |")
     for workload in WORKLOADS:
-        cells = [f"{100 * median(row['beside_workers'] for row in rows if (row['state'], row['workload']) == (state, workload)):.1f} %" for state in STATES]
+        cells = [f"{100 * beside_workers(rows, workload, state):.1f} %" for state in STATES]
         lines.append(f"| {workload}: of the daemons' CPU time, beside the workers | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
 def parse_options():
     parser = argparse.ArgumentParser(prog="scripts/bench observability", description=__doc__.split("\n")[0])
-    parser.add_argument("--rounds", type=int, default=15, help="rounds (15)")
+    parser.add_argument("--rounds", type=int, default=15, help="rounds, at least 2 (15)")
     parser.add_argument("--seconds", type=float, default=0.5, help="measured window (0.5)")
     parser.add_argument("--output", default="artifacts/bench", metavar="DIR", help="where observability.json and .md go (artifacts/bench)")
     parser.add_argument("--overlayd", help=argparse.SUPPRESS, required=True)
     parser.add_argument("--overlay", help=argparse.SUPPRESS, required=True)
     parser.add_argument("--tools", help=argparse.SUPPRESS, required=True)
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.rounds < 2:
+        parser.error(f"--rounds {options.rounds}: a cost has no error with fewer than 2")
+    return options
 
 
 def main():
@@ -258,10 +286,10 @@ def main():
     for name, content in (("observability.json", json.dumps(results, indent=1)), ("observability.md", text)):
         with open(os.path.join(options.output, name), "w") as file:
             file.write(content + "\n")
-    beyond = [f"{metric.title}, {state}" for metric in METRICS for state, limit in LIMITS.items() if median(costs(rows, metric, state)) > limit]
-    if beyond:
-        note(f"costs more than it may: {', '.join(beyond)}")
-    return 1 if beyond else 0
+    too_much = list(beyond(rows))
+    if too_much:
+        note(f"costs more than it may: {', '.join(too_much)}")
+    return 1 if too_much else 0
 
 
 if __name__ == "__main__":
