@@ -34,7 +34,7 @@ internal sealed class NodeObservation : IDisposable
         _captures = new CaptureHub(node);
         _alarms = new AlarmCaptures(_health, _captures, options.Capture.Alarms?.Value, log);
         _metrics = new NodeMetrics(node, control, _health, _captures, options.Metrics.PeerLimit);
-        _otlp = options.Metrics.Otlp is { } collector ? OtlpExport.Start(collector, options.Node, StatusReporter.Version) : null;
+        _otlp = options.Metrics.Otlp is { } collector ? OtlpExport.Start(collector, options.Node, StatusReporter.Version, options.Metrics.PeerLimit) : null;
         _serving = monitoring.Serve(_exporter, _health.Report);
     }
 

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
 using Microsoft.Win32.SafeHandles;
+using Overlay.Cli.Shell;
 using Overlay.Rpc;
 using Overlay.Wire.Capture;
 
@@ -10,6 +11,9 @@ namespace Overlay.Cli;
 internal static class CaptureCommand
 {
     private const int CopyBytes = 128 << 10;
+
+    /// <summary>EPIPE, which .NET keeps in <see cref="Exception.HResult"/>.</summary>
+    private const int BrokenPipe = 32;
 
     /// <summary>How long the daemon may take to complete a file.</summary>
     private static readonly TimeSpan EndDeadline = TimeSpan.FromSeconds(5);
@@ -49,6 +53,9 @@ internal static class CaptureCommand
         var ring = new Option<bool>("--ring") { Description = "Print the latest packets, and those dropped, that the daemon always keeps." };
         var file = new Option<string?>("-w", "--write") { Description = "Write a pcapng file instead of lines; - is standard output.", HelpName = "FILE" };
         Option<string> socket = LocalApiCommand.SocketOption();
+        KnownNames.OfferPeers(peer, socket);
+        KnownNames.OfferSegments(segment, socket);
+        proto.CompletionSources.Add([.. Protocols.Keys]);
         var command = new Command("capture", "Capture packets of this node, inner and outer, each with segment, peer, route and verdict.")
         {
             peer, segment, host, port, proto, dropped, at, count, snap, segmented, ring, file, socket,
@@ -117,11 +124,20 @@ internal static class CaptureCommand
         {
             return 0;
         }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or CaptureFormatException)
+        catch (IOException exception) when (file is null or "-" && exception.HResult == BrokenPipe)
         {
             // Whoever reads our output may end before the capture does.
-            if (file is null or "-" && exception is IOException and not HttpIOException) return 0;
-            await errors.WriteLineAsync($"overlay: {file ?? "the capture"}: {exception.Message}").ConfigureAwait(false);
+            return 0;
+        }
+        catch (Exception exception) when (exception is HttpIOException or CaptureFormatException)
+        {
+            await errors.WriteLineAsync($"overlay: overlayd at {socket} ended amid the capture, which lacks its end ({exception.Message}); see its log").ConfigureAwait(false);
+            return 1;
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            string where = file is null or "-" ? "standard output" : file;
+            await errors.WriteLineAsync($"overlay: the capture cannot be written to {where}: {exception.Message}; give -w a path that can be written and has room").ConfigureAwait(false);
             return 1;
         }
     }

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
 using System.Text.Json;
+using Overlay.Cli.Shell;
 using Overlay.Cli.Terminals;
 using Overlay.Rpc;
 
@@ -15,6 +16,7 @@ internal static class FdbCommand
         Option<double?> watch = Repeat.Option();
         Option<string> socket = LocalApiCommand.SocketOption();
         var segment = new Option<string>("--segment") { Description = "Only this segment.", HelpName = "NAME" };
+        KnownNames.OfferSegments(segment, socket);
         var command = new Command("fdb", "Print where the MAC addresses of bridged segments are, and the neighbours that are answered for.") { json, watch, segment, socket };
         command.SetAction((parsed, cancellation) => Repeat.RunAsync(
             parsed.GetValue(watch), output,

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
 using System.Text.Json;
+using Overlay.Cli.Shell;
 using Overlay.Rpc;
 
 namespace Overlay.Cli;
@@ -20,6 +21,7 @@ internal static class PodsCommand
         var what = new Argument<string>("POD") { Description = "NAMESPACE/NAME, NAME, an address, a container's ID or its beginning, or an interface of the host." };
         Option<bool> json = LocalApiCommand.JsonOption();
         Option<string> socket = LocalApiCommand.SocketOption();
+        KnownNames.OfferPods(what, socket);
         var show = new Command("show", "Print all that is known of a pod's interfaces; ends with 1 where there is no such pod.") { what, json, socket };
         show.SetAction((parsed, cancellation) =>
             ShowAsync(parsed.GetValue(socket)!, parsed.GetValue(what)!, parsed.GetValue(json), output, errors, cancellation));
@@ -71,7 +73,8 @@ internal static class PodsCommand
             return;
         }
         var table = new TextTable(
-            TextTable.Text("POD"), TextTable.Text("ADDRESSES"), TextTable.Text("NODE"), TextTable.Text("INTERFACE"), TextTable.Text("HOST"), TextTable.Text("OWNER"), TextTable.Text("SINCE"));
+            TextTable.Text("POD"), TextTable.Text("ADDRESSES"), TextTable.Text("NODE").Yields(4), TextTable.Text("INTERFACE").Yields(2), TextTable.Text("HOST"),
+            TextTable.Text("OWNER").Yields(3), TextTable.Text("SINCE").Yields(1));
         foreach (PodStatus pod in pods.Pods)
             table.Add(Name(pod), string.Join(' ', pod.Addresses), pod.Node, pod.Interface, pod.HostInterface, pod.Owner, Since(pod));
         table.Write(output);

@@ -5,6 +5,7 @@ using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using System.Text.Json;
+using Overlay.Cli.Shell;
 using Overlay.Rpc;
 
 namespace Overlay.Cli;
@@ -22,6 +23,8 @@ internal static class RouteCommand
         var segment = new Option<string?>("--segment") { Description = "The only segment to look in; default: all.", HelpName = "NAME" };
         Option<bool> json = LocalApiCommand.JsonOption();
         Option<string> socket = LocalApiCommand.SocketOption();
+        protocol.CompletionSources.Add("tcp", "udp", "icmp");
+        KnownNames.OfferSegments(segment, socket);
         var get = new Command("get", "Print the route that packets to an address take, and why; ends with 1 where there is none.")
         {
             address, from, protocol, sourcePort, destinationPort, segment, json, socket,
@@ -62,8 +65,8 @@ internal static class RouteCommand
     private static void Write(RouteLookupDocument found, TextWriter output)
     {
         var table = new TextTable(
-            TextTable.Text("PREFIX"), TextTable.Text("PEER"), TextTable.Text("SEGMENT"), TextTable.Text("ENDPOINT"), TextTable.Text("WAY"),
-            TextTable.Number("MTU"), TextTable.Text("SOURCE"), TextTable.Number("PRIORITY"), TextTable.Number("METRIC"), TextTable.Text("WHY"));
+            TextTable.Text("PREFIX"), TextTable.Text("PEER"), TextTable.Text("SEGMENT").Yields(1), TextTable.Text("ENDPOINT"), TextTable.Text("WAY").Yields(2),
+            TextTable.Number("MTU"), TextTable.Text("SOURCE"), TextTable.Number("PRIORITY").Yields(3), TextTable.Number("METRIC").Yields(4), TextTable.Text("WHY"));
         foreach (RouteMatch match in found.Matches)
         {
             RouteStatus route = match.Route;

@@ -50,8 +50,8 @@ internal static class StatusReport
         IReadOnlyList<SegmentStatus> segments = status.Segments;
         Heading("SEGMENTS", output);
         var table = new TextTable(
-            TextTable.Text("NAME"), TextTable.Text("KIND"), TextTable.Text("DEVICE"), TextTable.Number("VNI"), TextTable.Text("ENCAPSULATION"), TextTable.Text("EGRESS"), TextTable.Number("MTU"), TextTable.Text("MAC"),
-            TextTable.Text("ADDRESSES"), TextTable.Text("OFFLOADS"));
+            TextTable.Text("NAME"), TextTable.Text("KIND").Yields(3), TextTable.Text("DEVICE"), TextTable.Number("VNI"), TextTable.Text("ENCAPSULATION"), TextTable.Text("EGRESS").Yields(2), TextTable.Number("MTU"), TextTable.Text("MAC").Yields(1),
+            TextTable.Text("ADDRESSES"), TextTable.Text("OFFLOADS").Yields(4));
         foreach (SegmentStatus segment in segments)
         {
             table.Add(
@@ -91,8 +91,8 @@ internal static class StatusReport
         Heading("QUEUES", output);
         var table = new TextTable(
             TextTable.Number("QUEUE"), TextTable.Text("SEGMENT"), TextTable.Text("DIRECTION"),
-            TextTable.Number("PACKETS IN"), TextTable.Number("PACKETS OUT"), TextTable.Number("ANSWERED"), TextTable.Number("REPLICATED"), TextTable.Number("DROPPED"),
-            TextTable.Number("ICMP ERRORS"), TextTable.Number("BYTES OUT"), TextTable.Number("SUPER-PACKETS"));
+            TextTable.Number("PACKETS IN"), TextTable.Number("PACKETS OUT"), TextTable.Number("ANSWERED").Yields(2), TextTable.Number("REPLICATED").Yields(4), TextTable.Number("DROPPED"),
+            TextTable.Number("ICMP ERRORS").Yields(1), TextTable.Number("BYTES OUT"), TextTable.Number("SUPER-PACKETS").Yields(3));
         foreach (QueueStatus queue in queues)
         {
             string number = queue.Queue.ToString(CultureInfo.InvariantCulture);
@@ -119,9 +119,9 @@ internal static class StatusReport
             return;
         }
         var table = new TextTable(
-            TextTable.Text("NAME"), TextTable.Text("ENDPOINT"), TextTable.Text("MAC"),
+            TextTable.Text("NAME"), TextTable.Text("ENDPOINT"), TextTable.Text("MAC").Yields(2),
             TextTable.Number("PACKETS SENT"), TextTable.Number("BYTES SENT"),
-            TextTable.Number("PACKETS RECEIVED"), TextTable.Number("BYTES RECEIVED"), TextTable.Number("PATH MTU"), TextTable.Text("KNOWN BY"));
+            TextTable.Number("PACKETS RECEIVED"), TextTable.Number("BYTES RECEIVED"), TextTable.Number("PATH MTU"), TextTable.Text("KNOWN BY").Yields(1));
         foreach (PeerStatus peer in peers)
         {
             table.Add(
@@ -149,8 +149,8 @@ internal static class StatusReport
     {
         bool any = false;
         var table = new TextTable(
-            TextTable.Text("PREFIX"), TextTable.Text("TO"), TextTable.Text("SEGMENT"), TextTable.Text("DIRECT"), TextTable.Text("SOURCE"),
-            TextTable.Number("PRIORITY"), TextTable.Number("METRIC"), TextTable.Text("WHY"));
+            TextTable.Text("PREFIX"), TextTable.Text("TO"), TextTable.Text("SEGMENT").Yields(1), TextTable.Text("DIRECT").Yields(2), TextTable.Text("SOURCE"),
+            TextTable.Number("PRIORITY").Yields(3), TextTable.Number("METRIC").Yields(4), TextTable.Text("WHY"));
         foreach (RouteStatus route in routes)
         {
             table.Add(

@@ -3,8 +3,9 @@ using Overlay.Cli.Terminals;
 namespace Overlay.Cli;
 
 /// <summary>
-/// Rows under headings, columns aligned with two spaces between them. On a terminal that is too narrow, text and headings are broken into several
-/// lines of their column; elsewhere each row is one line.
+/// Rows under headings, columns aligned with two spaces between them. On a terminal that is too narrow, text and headings are broken between words
+/// into several lines of their column; where that is not enough, columns that may go are left out, and only then are words broken. Elsewhere each row
+/// is one line.
 /// </summary>
 internal sealed class TextTable(params TextTable.Column[] columns)
 {
@@ -18,7 +19,12 @@ internal sealed class TextTable(params TextTable.Column[] columns)
 
     /// <param name="Heading">Printed over the column.</param>
     /// <param name="IsNumber">Numbers stand to the right.</param>
-    internal readonly record struct Column(string Heading, bool IsNumber);
+    /// <param name="Rank">Of the columns that may be left out the highest goes first; 0: it stays.</param>
+    internal readonly record struct Column(string Heading, bool IsNumber, int Rank = 0)
+    {
+        /// <summary>It may be left out where there is no room.</summary>
+        public Column Yields(int rank) => this with { Rank = rank };
+    }
 
     public static Column Text(string heading) => new(heading, false);
 
@@ -35,23 +41,44 @@ internal sealed class TextTable(params TextTable.Column[] columns)
     private static string Printable(string cell) =>
         cell.Any(char.IsControl) ? string.Concat(cell.Select(letter => char.IsControl(letter) ? '\ufffd' : letter)) : cell;
 
-    public void Write(TextWriter output)
+    /// <param name="output">Gets it.</param>
+    /// <param name="namesMissing">Whether a line tells which columns were left out.</param>
+    public void Write(TextWriter output, bool namesMissing = true)
     {
         string[] headings = [.. columns.Select(column => column.Heading)];
         int[] widths = [.. columns.Select((column, index) => _rows.Append(headings).Max(row => row[index].Length))];
-        if (Terminal.WidthOf(output) is { } most) Narrow(widths, most);
-        foreach (string[] row in _rows.Prepend(headings)) WriteRow(row, widths, output);
+        List<int> shown = [.. Enumerable.Range(0, columns.Length)];
+        if (Terminal.WidthOf(output) is { } most)
+        {
+            int[] words = [.. columns.Select((column, index) => Words(column, index))];
+            LeaveOut(shown, words, most);
+            Narrow(widths, words, shown, most);
+            Narrow(widths, [.. columns.Select((column, index) => column.IsNumber ? words[index] : Math.Max(LeastWidth, Longest(column.Heading)))], shown, most);
+        }
+        foreach (string[] row in _rows.Prepend(headings)) WriteRow(row, shown, widths, output);
+        if (shown.Count < columns.Length && namesMissing)
+            output.WriteLine($"{Indent}no room for {string.Join(", ", headings.Where((_, index) => !shown.Contains(index)))}: widen the terminal, or use --json");
+    }
+
+    private static int Total(List<int> shown, int[] widths) => Indent.Length + shown.Sum(column => widths[column]) + (Gap.Length * (shown.Count - 1));
+
+    private void LeaveOut(List<int> shown, int[] words, int most)
+    {
+        while (Total(shown, words) > most)
+        {
+            int first = shown.MaxBy(column => columns[column].Rank);
+            if (columns[first].Rank == 0) return;
+            shown.Remove(first);
+        }
     }
 
     /// <summary>Takes from the widest columns until the table fits, or none can give more.</summary>
-    private void Narrow(int[] widths, int most)
+    private static void Narrow(int[] widths, int[] least, List<int> shown, int most)
     {
-        int[] least = [.. columns.Select((column, index) => Least(column, index))];
-        int excess = Indent.Length + widths.Sum() + (Gap.Length * (widths.Length - 1)) - most;
-        while (excess-- > 0)
+        for (int excess = Total(shown, widths) - most; excess > 0; excess--)
         {
             int widest = -1;
-            for (int i = 0; i < widths.Length; i++)
+            foreach (int i in shown)
             {
                 if (widths[i] > least[i] && (widest < 0 || widths[i] > widths[widest])) widest = i;
             }
@@ -61,19 +88,18 @@ internal sealed class TextTable(params TextTable.Column[] columns)
     }
 
     /// <summary>Numbers are never broken, only what stands above them.</summary>
-    private int Least(Column column, int index)
-    {
-        int heading = column.Heading.Split(' ').Max(word => word.Length);
-        return column.IsNumber ? _rows.Select(row => row[index].Length).Append(heading).Max() : Math.Max(LeastWidth, heading);
-    }
+    private int Words(Column column, int index) =>
+        _rows.Select(row => column.IsNumber ? row[index].Length : Longest(row[index])).Append(Longest(column.Heading)).Max();
 
-    private void WriteRow(string[] row, int[] widths, TextWriter output)
+    private static int Longest(string text) => text.Split(' ').Max(word => word.Length);
+
+    private void WriteRow(string[] row, List<int> shown, int[] widths, TextWriter output)
     {
-        string[][] cells = [.. row.Select((cell, i) => cell.Length <= widths[i] ? [cell] : Break(cell, widths[i]).ToArray())];
+        string[][] cells = [.. shown.Select(i => row[i].Length <= widths[i] ? [row[i]] : Break(row[i], widths[i]).ToArray())];
         int lines = cells.Max(cell => cell.Length);
         for (int line = 0; line < lines; line++)
         {
-            IEnumerable<string> parts = cells.Select((cell, i) => Aligned(line < cell.Length ? cell[line] : "", i, widths[i]));
+            IEnumerable<string> parts = cells.Select((cell, i) => Aligned(line < cell.Length ? cell[line] : "", shown[i], widths[shown[i]]));
             output.WriteLine((Indent + string.Join(Gap, parts)).TrimEnd());
         }
     }

@@ -87,10 +87,10 @@ internal static class VolumesCommand
         var table = new TextTable(
             TextTable.Text("VOLUME"),
             TextTable.Text("POOL"),
-            TextTable.Text("KIND"),
+            TextTable.Text("KIND").Yields(2),
             TextTable.Number("CAPACITY"),
-            TextTable.Number("OCCUPIED"),
-            TextTable.Number("SNAPSHOTS"),
+            TextTable.Number("OCCUPIED").Yields(1),
+            TextTable.Number("SNAPSHOTS").Yields(3),
             TextTable.Text("USED BY"),
             TextTable.Text("CONDITION"));
         foreach (VolumeStatus volume in volumes)

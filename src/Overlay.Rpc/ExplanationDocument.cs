@@ -9,7 +9,7 @@ public sealed record ExplainQuestion
     /// <summary>Name of the segment; null: the one whose routes cover the destination.</summary>
     public string? Segment { get; init; }
 
-    /// <summary>The frame in hexadecimal, from its Ethernet header on; its checksums are finished.</summary>
+    /// <summary>The frame in hexadecimal, from its Ethernet header on; its checksums are finished, or left to us by the device.</summary>
     public string? Frame { get; init; }
 
     /// <summary>Inner destination.</summary>
@@ -42,7 +42,10 @@ public sealed record ExplainQuestion
     /// <summary>TTL or hop limit; null: 64.</summary>
     public byte? TimeToLive { get; init; }
 
-    /// <summary>Payload bytes of each segment, of a TCP or UDP super-packet; null: it is one packet.</summary>
+    /// <summary>
+    /// Payload bytes of each segment, of a TCP or UDP super-packet; null: it is one packet, or a <see cref="Frame"/> beyond the device's MTU whose checksum is
+    /// unfinished, with segments of that MTU.
+    /// </summary>
     public int? SegmentSize { get; init; }
 
     /// <summary>MSS that a TCP SYN offers; null: it is no SYN.</summary>

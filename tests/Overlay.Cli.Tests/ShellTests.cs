@@ -1,3 +1,7 @@
+using System.CommandLine;
+using System.Text.Json;
+using Overlay.Cli.Shell;
+using Overlay.Rpc;
 using Overlay.Testing;
 
 namespace Overlay.Cli.Tests;
@@ -12,22 +16,45 @@ public sealed class ShellTests
     [InlineData("overlay completion ", "bash zsh")]
     public void Completion_InBash_OffersWhatMayStandThere(string line, string offered)
     {
-        string script = $$"""
-            source <('{{OverlayProgram.Path}}' completion bash)
-            PATH='{{Path.GetDirectoryName(OverlayProgram.Path)}}':$PATH
-            COMP_LINE='{{line}}'; COMP_POINT=${#COMP_LINE}; read -ra COMP_WORDS <<< "$COMP_LINE"
-            [[ $COMP_LINE == *' ' ]] && COMP_WORDS+=('')
-            COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
-            _overlay
-            echo "${COMPREPLY[@]}"
-            complete -p overlay
-            """;
-
-        ProgramRun run = ProgramRun.Start("bash", "--norc", "-c", script);
+        ProgramRun run = CompleteInBash(line);
 
         Assert.Equal("", run.Errors);
         Assert.Equal(offered, string.Join(' ', run.Lines[0].Split(' ').Where(word => !word.StartsWith("-?", StringComparison.Ordinal) && word is not ("-h" or "--help" or "/?" or "/h")).Order(StringComparer.Ordinal)));
         Assert.Contains("-F _overlay overlay", run.Lines[1], StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("capture --socket SOCKET --peer ", "node-b")]
+    [InlineData("capture --socket SOCKET --segment po", "pods")]
+    [InlineData("explain --socket SOCKET --to 10.244.2.2 --at no", "node-b")]
+    [InlineData("fdb --socket SOCKET --segment ", "lab pods")]
+    public async Task Completion_OfANameThatTheDaemonKnows_OffersIt(string line, string offered)
+    {
+        string folder = Directory.CreateTempSubdirectory("overlay-").FullName;
+        string socket = Path.Combine(folder, "overlayd.sock");
+        try
+        {
+            Task answer = OneAnswer.ServeAsync(socket, "200 OK", JsonSerializer.Serialize(SampleStatus.Create(), StatusJson.Default.StatusDocument), LocalApi.StatusPath);
+
+            ProgramRun run = await Task.Factory.StartNew(
+                () => CompleteInBash($"overlay {line.Replace("SOCKET", socket, StringComparison.Ordinal)}"), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+
+            Assert.Equal(("", offered), (run.Errors, run.Lines[0]));
+            await answer;
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    [Fact]
+    public void Completion_OfANameWithoutADaemon_OffersNothing()
+    {
+        ProgramRun run = CompleteInBash("overlay capture --socket /nowhere/overlayd.sock --peer ");
+
+        Assert.Equal("", run.Errors);
+        Assert.StartsWith("\ncomplete ", run.Output, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -61,6 +88,32 @@ public sealed class ShellTests
         Assert.Contains("--ecn MARK", formatted.Output, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void Man_EveryCommandAndOption_IsThere()
+    {
+        RootCommand root = Root.Create(TextWriter.Null, TextWriter.Null);
+        string page = ManCommand.Page(root).Replace("\\-", "-", StringComparison.Ordinal);
+
+        Check(root, "overlay");
+
+        void Check(Command command, string name)
+        {
+            if (command.Subcommands.Count == 0)
+            {
+                int start = page.IndexOf($".SS {name} ", StringComparison.Ordinal);
+                Assert.True(start >= 0, name);
+                string section = page[start..(page.IndexOf("\n.S", start + 1, StringComparison.Ordinal) + 1)];
+                foreach (Option option in command.Options.Where(option => !option.Hidden && option.Name != "--help"))
+                {
+                    Assert.Contains($"\\fB{option.Name}\\fR", section, StringComparison.Ordinal);
+                    Assert.False(string.IsNullOrWhiteSpace(option.Description), $"{name} {option.Name}");
+                }
+            }
+            Assert.False(string.IsNullOrWhiteSpace(command.Description), name);
+            foreach (Command subcommand in command.Subcommands) Check(subcommand, $"{name} {subcommand.Name}");
+        }
+    }
+
     [Theory]
     [InlineData("'overlay explain --help' tells how it is used", "explain", "--to", "10.0.0.1", "--frobnicate")]
     [InlineData("which packet? give --to ADDRESS, or a captured frame with --read FILE", "explain")]
@@ -77,4 +130,16 @@ public sealed class ShellTests
         Assert.Equal((1, ""), (run.ExitCode, run.Output));
         Assert.Contains(told, run.Errors, StringComparison.Ordinal);
     }
+
+    /// <summary>What bash offers at the end of a line: in the first line of the output; in the second the command's registration.</summary>
+    private static ProgramRun CompleteInBash(string line) => ProgramRun.Start("bash", "--norc", "-c", $$"""
+        source <('{{OverlayProgram.Path}}' completion bash)
+        PATH='{{Path.GetDirectoryName(OverlayProgram.Path)}}':$PATH
+        COMP_LINE='{{line}}'; COMP_POINT=${#COMP_LINE}; read -ra COMP_WORDS <<< "$COMP_LINE"
+        [[ $COMP_LINE == *' ' ]] && COMP_WORDS+=('')
+        COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+        _overlay
+        echo "${COMPREPLY[@]}"
+        complete -p overlay
+        """);
 }

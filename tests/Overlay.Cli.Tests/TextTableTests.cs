@@ -63,6 +63,24 @@ public sealed class TextTableTests
         Assert.Equal("  MAC\n  02:00:00:0\n  0:00:01\n", output.ToString());
     }
 
+    [Fact]
+    public void Write_NoRoomForAllWords_LeavesOutColumnsOfTheHighestRankAndNamesThem()
+    {
+        var table = new TextTable(TextTable.Text("NAME"), TextTable.Text("MAC").Yields(2), TextTable.Number("SENT"), TextTable.Text("BY").Yields(1));
+        table.Add("node-b", "02:00:00:00:00:01", "12,345", "probes");
+        using var output = new ScreenText(30) { NewLine = "\n" };
+        using var narrower = new ScreenText(20) { NewLine = "\n" };
+        using var piped = new ScreenText(null) { NewLine = "\n" };
+
+        table.Write(output);
+        table.Write(narrower, namesMissing: false);
+        table.Write(piped);
+
+        Assert.Equal("  NAME      SENT  BY\n  node-b  12,345  probes\n  no room for MAC: widen the terminal, or use --json\n", output.ToString());
+        Assert.Equal("  NAME      SENT\n  node-b  12,345\n", narrower.ToString());
+        Assert.Equal("  NAME    MAC                  SENT  BY\n  node-b  02:00:00:00:00:01  12,345  probes\n", piped.ToString());
+    }
+
     private static TextTable Make()
     {
         var table = new TextTable(TextTable.Text("REASON"), TextTable.Number("PACKETS"), TextTable.Text("MEANING"));

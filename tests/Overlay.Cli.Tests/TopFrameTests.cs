@@ -58,9 +58,39 @@ public sealed class TopFrameTests
     {
         using var output = new ScreenText(80) { NewLine = "\n" };
 
-        TopView.Write(TopFrame.Between(Before, After, seconds: 2), TopOrder.Out, 10, output);
+        TopView.Write(TopFrame.Between(Before, After, seconds: 2), TopOrder.Out, null, output);
 
         Assert.Contains("  node-b  loop, ", Repeat.Fit(output.ToString(), height: 40, width: 80), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(75, false, false)]
+    [InlineData(80, false, true)]
+    [InlineData(200, true, true)]
+    public void Write_OnATerminal_LeavesWholeColumnsOutAndCutsNoValue(int width, bool hasEndpoint, bool hasRoundTrip)
+    {
+        using var output = new ScreenText(width) { NewLine = "\n" };
+        var busy = new Rate(999_499, 99_949_000_000);
+        PeerRate peer = TopFrame.Between(Before, After, seconds: 2).Peers[0] with
+        {
+            Name = "worker-17.example",
+            Endpoint = "[2001:db8:1234:5678::17]:4789",
+            Out = busy,
+            In = busy,
+            Dropped = 999_499,
+            Loops = false,
+            PathMtu = 65_535,
+            RoundTripMilliseconds = 123.45,
+        };
+
+        TopView.Write(TopFrame.Between(Before, After, seconds: 2) with { Peers = [peer] }, TopOrder.Out, null, output);
+
+        string[] lines = output.ToString().Split('\n');
+        Assert.All(lines, line => Assert.InRange(line.Length, 0, width));
+        string row = lines.Single(line => line.StartsWith("  worker-17.example  ", StringComparison.Ordinal));
+        Assert.Equal((3, 2), (row.Split(" 999 k").Length - 1, row.Split(" 99.9 G").Length - 1));
+        Assert.Equal((hasEndpoint, hasRoundTrip), (row.Contains(peer.Endpoint, StringComparison.Ordinal), row.Contains(" 123.45", StringComparison.Ordinal)));
+        Assert.All(new[] { " black", " hole", " 65535" }, part => Assert.Contains(lines, line => line.Contains(part, StringComparison.Ordinal)));
     }
 
     [Fact]
@@ -68,7 +98,7 @@ public sealed class TopFrameTests
     {
         using var output = new ScreenText(null) { NewLine = "\n" };
 
-        TopView.Write(TopFrame.Between(Before, After, seconds: 2), TopOrder.Out, 10, output);
+        TopView.Write(TopFrame.Between(Before, After, seconds: 2), TopOrder.Out, null, output);
 
         Assert.Equal("""
             node-a: overlayd 1.2.3, ready, up 1d 2h 3m, configuration revision 4

@@ -50,9 +50,10 @@ internal sealed class EgressStages(EgressQuestion trial, EgressTrialResult resul
     {
         if (_stages.Ends(EgressStage.Parse)) return false;
         string flow = IsIp ? $"; flow hash 0x{_packet.FlowHash:x8}" : "";
+        string super = Segments > 1 ? $", super-packet of {FrameText.Number(Segments)} segments with up to {FrameText.Number(trial.Offload.SegmentSize)} bytes of payload" : "";
         return _stages.Ok(
             EgressStage.Parse, $"{FrameText.Of(trial.Frame)}{flow}",
-            $"Ethernet {new MacAddress(trial.Frame.AsSpan(MacAddress.Length))} > {new MacAddress(trial.Frame)}, headers {FrameText.Number(_packet.HeadersEnd)} bytes");
+            $"Ethernet {new MacAddress(trial.Frame.AsSpan(MacAddress.Length))} > {new MacAddress(trial.Frame)}, headers {FrameText.Number(_packet.HeadersEnd)} bytes{super}");
     }
 
     private bool Source()

@@ -82,8 +82,9 @@ internal sealed class Explainer(Node node, PodWorker? pods)
             byte[] given = Bytes(text);
             if (given.Length > FrameBatch.MaxFrameLength)
                 throw new QuestionRefusedException($"a frame of {given.Length} bytes is more than a device delivers, which is {FrameBatch.MaxFrameLength}");
-            return new EgressQuestion(
-                plan, snapshot, Choose(asked.Segment, snapshot, Destination(given)), given, default, options, addresses, Filter(asked.Interface, Source(given), plan, addresses));
+            Segment its = Choose(asked.Segment, snapshot, Destination(given));
+            VirtioNetHeader told = CapturedOffload.Of(given, its, asked.SegmentSize);
+            return new EgressQuestion(plan, snapshot, its, given, told, options, addresses, Filter(asked.Interface, Source(given), plan, addresses));
         }
         IPAddress to = Address(asked.To, "destination") ?? throw new QuestionRefusedException("the destination is missing; give --to ADDRESS, or a frame");
         Segment segment = Choose(asked.Segment, snapshot, IpBits.V6OrMapped(to));

@@ -12,10 +12,12 @@ internal static class OtlpExport
     /// <param name="options">Where to.</param>
     /// <param name="node">Name of the node, which becomes <c>service.instance.id</c>.</param>
     /// <param name="version">Of the daemon.</param>
+    /// <param name="peerLimit">Most peers with series of their own.</param>
     /// <returns>To be disposed, which pushes once more.</returns>
-    public static MeterProvider Start(OtlpOptions options, string node, string version) => Sdk.CreateMeterProviderBuilder()
+    public static MeterProvider Start(OtlpOptions options, string node, string version, int peerLimit) => Sdk.CreateMeterProviderBuilder()
         .ConfigureResource(resource => resource.AddService("overlayd", serviceNamespace: null, version, autoGenerateServiceInstanceId: false, node))
         .AddMeter(NodeMetrics.MeterName)
+        .AddView(instrument => new MetricStreamConfiguration { CardinalityLimit = TrafficMetrics.MostSeries(instrument.Name, peerLimit) })
         .AddOtlpExporter((exporter, reader) =>
         {
             exporter.Endpoint = EndpointOf(options);

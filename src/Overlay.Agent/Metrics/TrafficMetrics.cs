@@ -36,6 +36,20 @@ internal sealed class TrafficMetrics
         AddQueues(meter);
     }
 
+    /// <summary>Most series of an instrument: what is bounded here is all exported, and nothing else has more than the exporters' own bound.</summary>
+    public static int MostSeries(string instrument, int peerLimit)
+    {
+        const int other = 2000;
+        int segments = MostSegments + 2;
+        return Math.Max(other, instrument switch
+        {
+            "overlay.dropped.packets" => segments * DropReasons.All.Count,
+            "overlay.segment.super_packets" => segments * 2 * SuperPacketSizes.Classes,
+            _ when instrument.StartsWith("overlay.peer.", StringComparison.Ordinal) => 2 * (peerLimit + 1),
+            _ => 0,
+        });
+    }
+
     private void AddSegments(Meter meter)
     {
         Counter(meter, "overlay.segment.packets", "{packet}", "Packets that came to and left the daemon, as they are on the wire.", ["segment", "direction", "point"], (tally, name, counters) =>

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Net;
 using System.Text.Json;
+using Overlay.Cli.Shell;
 using Overlay.Rpc;
 
 namespace Overlay.Cli.Explaining;
@@ -31,7 +32,7 @@ internal static class ExplainCommand
         var ecn = new Option<byte>("--ecn") { Description = "not-ect, ect0, ect1 or ce; default: not-ect.", HelpName = "MARK", CustomParser = ParseEcn };
         var dscp = new Option<byte>("--dscp") { Description = "From 0 to 63; default: 0.", HelpName = "N", CustomParser = ParseDscp };
         var hops = new Option<byte?>("--ttl") { Description = "TTL or hop limit; default: 64.", HelpName = "N" };
-        var size = new Option<int?>("--gso") { Description = "A TCP or UDP super-packet, with segments of so many bytes of payload.", HelpName = "BYTES" };
+        var size = new Option<int?>("--gso") { Description = "A TCP or UDP super-packet, with segments of so many bytes of payload; of a captured frame, where its capture does not tell.", HelpName = "BYTES" };
         var mss = new Option<int?>("--mss") { Description = "A TCP SYN that offers this MSS.", HelpName = "BYTES" };
         var segment = new Option<string?>("--segment") { Description = "Where the packet comes from; default: the segment with the longest prefix.", HelpName = "NAME" };
         var fromMac = new Option<string?>("--from-mac") { Description = "Source MAC; default: the device's.", HelpName = "MAC" };
@@ -47,6 +48,9 @@ internal static class ExplainCommand
         Option<string> socket = LocalApiCommand.SocketOption();
         protocol.CompletionSources.Add("tcp", "udp", "icmp");
         ecn.CompletionSources.Add([.. EcnNames]);
+        KnownNames.OfferPeers(at, socket);
+        KnownNames.OfferSegments(segment, socket);
+        KnownNames.OfferInterfaces(by, socket);
         var command = new Command("explain", "Explain what would become of a packet, stage by stage; ends with 0 where it is delivered, 2 where it is dropped.")
         {
             from, to, by, protocol, sourcePort, destinationPort, length, dontFragment, ecn, dscp, hops, size, mss, segment, fromMac, toMac, read, at, hex, json, socket,
@@ -56,14 +60,15 @@ internal static class ExplainCommand
             bool hasFrame = result.GetResult(read) is not null;
             if (!hasFrame && result.GetResult(to) is null) result.AddError("which packet? give --to ADDRESS, or a captured frame with --read FILE");
             if (!hasFrame) return;
-            Option[] made = [from, to, protocol, sourcePort, destinationPort, length, dontFragment, ecn, dscp, hops, size, mss, fromMac, toMac];
+            Option[] made = [from, to, protocol, sourcePort, destinationPort, length, dontFragment, ecn, dscp, hops, mss, fromMac, toMac];
             if (Array.Find(made, option => result.GetResult(option) is { Implicit: false }) is { } extra)
                 result.AddError($"{extra.Name} is for a packet that is made up, and --read gives one; leave out one of the two");
         });
         command.SetAction((parsed, cancellation) =>
         {
             string? frame = null;
-            if (parsed.GetValue(read) is { } file && !CapturedPacket.TryRead(file, errors, out frame)) return Task.FromResult(1);
+            int? captured = null;
+            if (parsed.GetValue(read) is { } file && !CapturedPacket.TryRead(file, errors, out frame, out captured)) return Task.FromResult(1);
             var question = new ExplainQuestion
             {
                 Segment = parsed.GetValue(segment),
@@ -78,7 +83,7 @@ internal static class ExplainCommand
                 DontFragment = parsed.GetValue(dontFragment),
                 TrafficClass = (byte)((parsed.GetValue(dscp) << 2) | parsed.GetValue(ecn)),
                 TimeToLive = parsed.GetValue(hops),
-                SegmentSize = parsed.GetValue(size),
+                SegmentSize = parsed.GetValue(size) ?? captured,
                 Mss = parsed.GetValue(mss),
                 FromMac = parsed.GetValue(fromMac),
                 ToMac = parsed.GetValue(toMac),
@@ -113,18 +118,18 @@ internal static class ExplainCommand
         int equals = at.IndexOf('=', StringComparison.Ordinal);
         string name = equals < 0 ? at : at[..equals];
         string its = equals < 0 ? Path.Combine(Path.GetDirectoryName(socket) ?? "", $"{name}.sock") : at[(equals + 1)..];
-        if (equals < 0 && !File.Exists(its))
-        {
-            await errors.WriteLineAsync(
-                $"overlay: there is no socket {its}; bring the API of '{name}' here (ssh -nNT -L {its}:{LocalApi.DefaultSocket} root@{name}), or give --at {name}=SOCKET").ConfigureAwait(false);
-            return 1;
-        }
         string[] packets = [.. explained.Outer.Where(packet => packet.Peer == name).Select(packet => packet.Bytes)];
         if (packets.Length == 0)
         {
             string goesTo = explained.Outer.Count == 0 ? "to no peer" : $"to {string.Join(", ", explained.Outer.Select(packet => packet.Peer).Distinct())}";
             await errors.WriteLineAsync($"overlay: the packet does not go to '{name}' but {goesTo}; its daemon is not asked").ConfigureAwait(false);
             return 0;
+        }
+        if (equals < 0 && !File.Exists(its))
+        {
+            await errors.WriteLineAsync(
+                $"overlay: '{name}' is another host, and its daemon is asked through a socket of this one, which is not there: {its}; bring it here (ssh -nNT -L {its}:{LocalApi.DefaultSocket} root@{name}), or give --at {name}=SOCKET").ConfigureAwait(false);
+            return 1;
         }
         return await LocalApiCommand.AskAsync(
             its,

@@ -29,6 +29,8 @@ internal static class ManCommand
         Line(page, "[\\fIoptions\\fR]");
         Line(page, ".SH DESCRIPTION");
         Line(page, Text(root.Description ?? ""));
+        Line(page, ".SH OPTIONS");
+        foreach (Option option in root.Options.Where(each => !each.Hidden)) Write(page, option);
         Line(page, ".SH COMMANDS");
         foreach (Command command in root.Subcommands.Where(command => !command.Hidden)) Write(page, command, "overlay");
         Line(page, ".SH EXIT STATUS");
@@ -58,13 +60,15 @@ internal static class ManCommand
             Line(page, $"\\fI{Text(argument.HelpName ?? argument.Name)}\\fR");
             Line(page, Text(argument.Description ?? ""));
         }
-        foreach (Option option in command.Options.Where(each => !each.Hidden && each is not HelpOption))
-        {
-            Line(page, ".TP");
-            string value = option.HelpName is { } help ? $" \\fI{Text(option.Arity.MinimumNumberOfValues == 0 && option.Arity.MaximumNumberOfValues > 0 ? $"[{help}]" : help)}\\fR" : "";
-            Line(page, $"{string.Join(", ", option.Aliases.Prepend(option.Name).Select(alias => $"\\fB{Text(alias)}\\fR"))}{value}");
-            Line(page, Text(option.Description ?? ""));
-        }
+        foreach (Option option in command.Options.Where(each => !each.Hidden && each is not HelpOption)) Write(page, option);
+    }
+
+    private static void Write(StringBuilder page, Option option)
+    {
+        Line(page, ".TP");
+        string value = option.HelpName is { } help ? $" \\fI{Text(option.Arity.MinimumNumberOfValues == 0 && option.Arity.MaximumNumberOfValues > 0 ? $"[{help}]" : help)}\\fR" : "";
+        Line(page, $"{string.Join(", ", option.Aliases.Prepend(option.Name).Select(alias => $"\\fB{Text(alias)}\\fR"))}{value}");
+        Line(page, Text(option.Description ?? ""));
     }
 
     private static void Line(StringBuilder page, string line) => page.Append(line).Append('\n');

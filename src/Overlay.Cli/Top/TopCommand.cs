@@ -88,7 +88,7 @@ internal static class TopCommand
             shown++;
             if (asJson) await output.WriteLineAsync(JsonSerializer.Serialize(frame, TopJson.Default.TopFrame)).ConfigureAwait(false);
             else if (isScreen) await DrawAsync(frame, keys.Order, output).ConfigureAwait(false);
-            else TopView.Write(frame, keys.Order, int.MaxValue, output);
+            else TopView.Write(frame, keys.Order, height: null, output);
             await output.FlushAsync(cancellation).ConfigureAwait(false);
         }
         return 0;
@@ -98,7 +98,7 @@ internal static class TopCommand
     {
         using var text = new ScreenText(Terminal.WidthOf(output));
         int height = Terminal.Height;
-        TopView.Write(frame, order, Math.Max(1, height - TopView.OtherLines(frame)), text);
+        TopView.Write(frame, order, height, text);
         await output.WriteAsync(HomeAndClear + Repeat.Fit(text.ToString(), height, Terminal.Width)).ConfigureAwait(false);
         await output.FlushAsync().ConfigureAwait(false);
     }

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Overlay.Cli.Terminals;
 
 namespace Overlay.Cli.Top;
 
@@ -16,27 +17,68 @@ internal static class TopView
     /// <summary>Of those that packets were dropped of for one reason.</summary>
     private const int NamedPeers = 3;
 
+    /// <summary>Shown whatever room there is.</summary>
+    private const int LeastPeers = 3;
+
+    /// <summary>Two blank ones, two of headings, one that tells how many peers are left out, and the last of the screen.</summary>
+    private const int LinesBesidePeers = 6;
+
     private static readonly string[] Units = ["", "k", "M", "G", "T"];
 
     /// <param name="frame">What to show.</param>
     /// <param name="order">Of peers.</param>
-    /// <param name="mostPeers">Rows that there is room for.</param>
+    /// <param name="height">Lines that there is room for; null: any number.</param>
     /// <param name="output">Gets the text.</param>
-    public static void Write(TopFrame frame, TopOrder order, int mostPeers, TextWriter output)
+    public static void Write(TopFrame frame, TopOrder order, int? height, TextWriter output)
     {
-        output.WriteLine(
-            $"{frame.Node}: overlayd {frame.Version}, {(frame.Ready ? "ready" : "NOT READY")}, up {StatusReport.Duration(frame.UptimeSeconds)}, configuration revision {frame.Revision}");
-        output.WriteLine($"out {Text(frame.Out)}, in {Text(frame.In)}, dropped {Si(frame.Drops.Sum(drop => drop.PerSecond))} packets/s, over {frame.Seconds.ToString("0.0", CultureInfo.InvariantCulture)} s");
+        using var head = new ScreenText(Terminal.WidthOf(output));
+        WriteHead(frame, head);
+        using var rest = new ScreenText(Terminal.WidthOf(output));
+        WriteSegments(frame, rest);
+        rest.WriteLine();
+        WriteDrops(frame, rest);
+        int? most = height - LinesOf(head) - LinesOf(rest) - LinesBesidePeers;
+        output.Write(head.ToString());
         output.WriteLine();
-        WritePeers(frame, order, mostPeers, output);
+        WritePeers(frame, order, most is { } room ? Math.Max(LeastPeers, room) : int.MaxValue, output);
         output.WriteLine();
-        WriteSegments(frame, output);
-        output.WriteLine();
-        WriteDrops(frame, output);
+        output.Write(rest.ToString());
     }
 
-    /// <summary>Lines besides those of peers.</summary>
-    public static int OtherLines(TopFrame frame) => 9 + frame.Segments.Count + Math.Max(1, frame.Drops.Count);
+    private static void WriteHead(TopFrame frame, ScreenText output)
+    {
+        WriteList(
+            output, $"{frame.Node}: overlayd {frame.Version}", frame.Ready ? "ready" : "NOT READY", $"up {StatusReport.Duration(frame.UptimeSeconds)}",
+            $"configuration revision {frame.Revision}");
+        WriteList(
+            output, $"out {Text(frame.Out)}", $"in {Text(frame.In)}", $"dropped {Si(frame.Drops.Sum(drop => drop.PerSecond))} packets/s",
+            $"over {frame.Seconds.ToString("0.0", CultureInfo.InvariantCulture)} s");
+    }
+
+    /// <summary>In a line, or as many as it takes.</summary>
+    private static void WriteList(ScreenText output, params string[] parts)
+    {
+        int at = 0;
+        for (int i = 0; i < parts.Length; i++)
+        {
+            string part = i + 1 < parts.Length ? parts[i] + "," : parts[i];
+            if (at > 0 && at + 1 + part.Length > output.Width)
+            {
+                output.WriteLine();
+                at = 0;
+            }
+            else if (at > 0)
+            {
+                output.Write(' ');
+                at++;
+            }
+            output.Write(part);
+            at += part.Length;
+        }
+        output.WriteLine();
+    }
+
+    private static int LinesOf(ScreenText text) => text.ToString().Count(letter => letter == '\n');
 
     private static void WritePeers(TopFrame frame, TopOrder order, int most, TextWriter output)
     {
@@ -46,8 +88,8 @@ internal static class TopView
             return;
         }
         var table = new TextTable(
-            TextTable.Text("PEER"), TextTable.Text("ALARM"), TextTable.Text("ENDPOINT"), TextTable.Number("OUT PKT/S"), TextTable.Number("OUT BIT/S"), TextTable.Number("IN PKT/S"),
-            TextTable.Number("IN BIT/S"), TextTable.Number("DROP/S"), TextTable.Number("PATH MTU"), TextTable.Number("RTT MS"));
+            TextTable.Text("PEER"), TextTable.Text("ALARM"), TextTable.Text("ENDPOINT").Yields(3), TextTable.Number("OUT PKT/S"), TextTable.Number("OUT BIT/S"), TextTable.Number("IN PKT/S"),
+            TextTable.Number("IN BIT/S"), TextTable.Number("DROP/S"), TextTable.Number("PATH MTU").Yields(1), TextTable.Number("RTT MS").Yields(2));
         IEnumerable<PeerRate> sorted = order switch
         {
             TopOrder.Out => frame.Peers.OrderByDescending(peer => peer.Out.Bits).ThenByDescending(peer => peer.In.Bits).ThenBy(peer => peer.Name, StringComparer.Ordinal),
@@ -60,7 +102,7 @@ internal static class TopView
                 peer.Name, Alarms(peer), peer.Endpoint, Si(peer.Out.Packets), Si(peer.Out.Bits), Si(peer.In.Packets), Si(peer.In.Bits), Si(peer.Dropped),
                 peer.PathMtu.ToString(CultureInfo.InvariantCulture), peer.RoundTripMilliseconds?.ToString("0.00", CultureInfo.InvariantCulture) ?? "-");
         }
-        table.Write(output);
+        table.Write(output, namesMissing: false);
         if (frame.Peers.Count > most) output.WriteLine($"  ... {frame.Peers.Count - most} more peers");
     }
 
@@ -89,10 +131,10 @@ internal static class TopView
             output.WriteLine("  no drops");
             return;
         }
-        var table = new TextTable(TextTable.Number("DROPPED/S"), TextTable.Number("TOTAL"), TextTable.Text("REASON"), TextTable.Text("PEERS"), TextTable.Text("MEANING"));
+        var table = new TextTable(TextTable.Number("DROPPED/S"), TextTable.Number("TOTAL"), TextTable.Text("REASON"), TextTable.Text("PEERS").Yields(2), TextTable.Text("MEANING").Yields(1));
         foreach (DropRate drop in frame.Drops)
             table.Add(Si(drop.PerSecond), drop.Total.ToString("N0", CultureInfo.InvariantCulture), drop.Reason, Peers(drop.Peers), drop.Meaning);
-        table.Write(output);
+        table.Write(output, namesMissing: false);
     }
 
     private static string Peers(IReadOnlyList<PeerDropRate> peers)

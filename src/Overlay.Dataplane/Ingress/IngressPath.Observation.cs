@@ -3,7 +3,6 @@ using Overlay.Dataplane.Counters;
 using Overlay.Dataplane.Forwarding;
 using Overlay.Dataplane.Observation;
 using Overlay.Dataplane.Tunnels;
-using Overlay.Wire;
 
 namespace Overlay.Dataplane.Ingress;
 
@@ -27,7 +26,7 @@ public sealed partial class IngressPath
 
     /// <returns>True when somebody waits for the outcome.</returns>
     private bool ShowArrival(ReadOnlySpan<byte> datagram, bool isTunnelled, in TunnelHeader tunnel, Segment? segment, Peer? peer, in ReceivedTrain train) =>
-        Observer!.ArriveDatagram(_train, datagram, InnerOf(isTunnelled, tunnel), segment, peer, train.Source.Address);
+        Observer!.ArriveDatagram(_train, datagram, InnerPart.Of(isTunnelled, tunnel), segment, peer, train.Source.Address);
 
     /// <param name="packets">That it was counted as; 0: it was a path message.</param>
     private void ShowOutcome(
@@ -51,14 +50,6 @@ public sealed partial class IngressPath
             Reason = _refusal.GetValueOrDefault(),
         };
         observer.Settle(ref record, datagram);
-        if (isDropped) observer.Drop(ref record, datagram, InnerOf(isTunnelled, tunnel));
-    }
-
-    private static InnerPart InnerOf(bool isTunnelled, in TunnelHeader tunnel)
-    {
-        if (!isTunnelled) return InnerPart.None;
-        return tunnel.BareEtherType == 0
-            ? new InnerPart(tunnel.FrameStart, 0)
-            : new InnerPart(tunnel.FrameStart + EthernetFrame.MinHeaderLength, tunnel.BareEtherType);
+        if (isDropped) observer.Drop(ref record, datagram, InnerPart.Of(isTunnelled, tunnel));
     }
 }

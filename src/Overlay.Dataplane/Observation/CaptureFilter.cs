@@ -86,6 +86,7 @@ public sealed record CaptureFilter
     {
         if (!LooksInside) return true;
         if (record.At == ObservedAt.Inner) return TakesFrame(bytes, 0);
+        if (!record.IsEgress) return InnerPart.Received(record.Encapsulation, bytes).IsWanted(this, bytes, record.Remote.Address);
         // Behind UDP a path message holds no IP packet, and has a header of its own length.
         bool holdsPacket = record.Verdict != PacketVerdict.PathMessage || record.Protocol != 0;
         return record.Segment is { } segment && holdsPacket

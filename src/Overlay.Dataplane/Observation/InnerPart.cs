@@ -1,3 +1,4 @@
+using Overlay.Dataplane.Tunnels;
 using Overlay.Wire;
 
 namespace Overlay.Dataplane.Observation;
@@ -16,6 +17,25 @@ internal readonly record struct InnerPart(int Start, ushort EtherType)
         if (!isBareIp) return new InnerPart(headerLength, 0);
         return new InnerPart(headerLength, datagram[headerLength] >> 4 == 4 ? EtherTypes.Ipv4 : EtherTypes.Ipv6);
     }
+
+    /// <summary>By the header of a datagram that was received.</summary>
+    /// <param name="isTunnelled">Whether it has one.</param>
+    public static InnerPart Of(bool isTunnelled, in TunnelHeader tunnel)
+    {
+        if (!isTunnelled) return None;
+        return tunnel.BareEtherType == 0
+            ? new InnerPart(tunnel.FrameStart, 0)
+            : new InnerPart(tunnel.FrameStart + EthernetFrame.MinHeaderLength, tunnel.BareEtherType);
+    }
+
+    /// <summary>In a datagram that was received, of no segment perhaps: by its own header.</summary>
+    /// <param name="datagram">It may be cut short.</param>
+    public static InnerPart Received(Encapsulation encapsulation, ReadOnlySpan<byte> datagram) => encapsulation switch
+    {
+        Encapsulation.Vxlan => Of(Vxlan.TryParse(datagram, out TunnelHeader vxlan, out _), vxlan),
+        Encapsulation.Geneve => Of(Geneve.TryParse(datagram, out TunnelHeader geneve, out _), geneve),
+        _ => Behind(datagram, 0, isBareIp: true),
+    };
 
     public bool IsWanted(CaptureFilter filter, ReadOnlySpan<byte> datagram, UInt128 remote)
     {

@@ -1,8 +1,10 @@
 using Overlay.Dataplane.Buffers;
 using Overlay.Dataplane.Egress;
+using Overlay.Dataplane.Forwarding;
 using Overlay.Dataplane.Mtu;
 using Overlay.Dataplane.Observation;
 using Overlay.Dataplane.Tests.Bridging;
+using Overlay.Dataplane.Tunnels;
 using Overlay.Testing;
 using Overlay.Wire;
 
@@ -70,6 +72,21 @@ public sealed class PacketObserverTests
         (PacketRecord record, byte[] bytes) = Assert.Single(lab.Observer.Recent(), each => each.Record.At == ObservedAt.Outer);
         Assert.Equal(last.Length, record.Length);
         Assert.Equal(last[..PacketRing.SnapLength], bytes);
+    }
+
+    [Theory]
+    [InlineData(Encapsulation.Vxlan, "0800000000002a00", 0)]
+    [InlineData(Encapsulation.Geneve, "0100655800002a0001020300", 0)]
+    [InlineData(Encapsulation.Geneve, "0100080000002a0001020300", EthernetFrame.MinHeaderLength)]
+    [InlineData(Encapsulation.IpInIp, "", EthernetFrame.MinHeaderLength)]
+    public void Takes_ReceivedDatagramOfNoSegment_LooksBehindItsOwnHeader(Encapsulation encapsulation, string header, int from)
+    {
+        byte[] datagram = [.. Convert.FromHexString(header), .. Stream.Unfinished().AsSpan(from, 150)];
+        var record = new PacketRecord { At = ObservedAt.Outer, Encapsulation = encapsulation, Verdict = PacketVerdict.Dropped, Remote = new UnderlayEndpoint(IpBits.Mapped(0xc000_0202), 4789) };
+
+        Assert.True(new CaptureFilter { Port = 443, Protocol = IpProtocols.Tcp, Host = IpBits.Mapped(EgressLab.V4(2, 9)), DroppedOnly = true }.Takes(record, datagram));
+        Assert.False(new CaptureFilter { Port = 80 }.Takes(record, datagram));
+        Assert.True(new CaptureFilter { Host = record.Remote.Address }.Takes(record, datagram));
     }
 
     [Fact]

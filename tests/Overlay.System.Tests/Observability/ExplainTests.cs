@@ -50,6 +50,41 @@ public sealed class ExplainTests
         Assert.Equal("parse route ecmp mtu offload egress", string.Join(' ', explained.Stages.Where(stage => stage.Name is not ("anti-spoofing" or "tunnel entry")).Select(stage => stage.Name)));
     }
 
+    [Fact]
+    public async Task Explain_CapturedTcp_KnowsUnfinishedChecksumsAndSuperPackets()
+    {
+        const int headers = 20 + 32, most = 1450 - headers;
+        await using LabNetwork network = await LabNetwork.CreateAsync(new LabOptions());
+        OverlayDaemon a = await network.StartDaemonAsync(network.A, new TunnelOptions { Egress = "udp-gso", PathMtuLines = ["pathMtu: { probe: false }"] });
+        await network.StartDaemonAsync(network.B, new TunnelOptions { Egress = "udp-gso", PathMtuLines = ["pathMtu: { probe: false }"] });
+        using DeviceCapture device = await DeviceCapture.StartAsync(network.A, "out", "tcp port 5201 and greater 10000");
+        string file = $"{device.File}.ours";
+        using RunningProcess capture = RunningProcess.Start(Repository.Client, ["capture", "--port", "5201", "--count", "600", "-w", file, "--socket", a.Socket]);
+        await Eventually.TrueAsync(() => Task.FromResult(File.Exists(file) && new FileInfo(file).Length > 0), Command.ShortDeadline, "a file is begun");
+
+        await Iperf.TcpAsync(network.A.Pod, network.B.Pod, network.B.Pod4, 1);
+        byte[] super = (await device.StopAsync(1))[0];
+        Assert.True(await capture.WaitForExitAsync(Command.ShortDeadline) == 0, capture.Transcript);
+
+        // By tcpdump, which does not tell how it is to be cut: as the device's MTU has it.
+        int segments = (super.Length - headers + most - 1) / most;
+        ExplanationDocument read = await ExplainAsync(0, a, "--read", device.File);
+        Assert.Equal((segments, "changed"), (read.Outer.Count, Stage(read, "checksum").Outcome));
+        Assert.Contains($"super-packet of {segments} segments", Assert.Single(Stage(read, "parse").Details), StringComparison.Ordinal);
+        ExplanationDocument smaller = await ExplainAsync(0, a, "--read", $"{device.File}:1", "--gso", "1000");
+        Assert.Equal((super.Length - headers + 999) / 1000, smaller.Outer.Count);
+
+        // By overlay capture, which does.
+        List<string[][]> frames = await Tshark.FieldsAsync(file, "frame", "frame.number", "frame.interface_name", "frame.packet_flags_direction", "tcp.len", "frame.comment");
+        string[][] ours = frames.First(frame => frame[1][0] == "inner" && Tshark.Number(frame[2][0]) == 2 && frame[4][0].Contains($"/{most}", StringComparison.Ordinal));
+        ExplanationDocument told = await ExplainAsync(0, a, "--read", $"{file}:{ours[0][0]}");
+        Assert.Equal((Tshark.Number(ours[3][0]) + most - 1) / most, told.Outer.Count);
+        string[][] outer = frames.First(frame => frame[1][0] == "outer");
+        CommandResult refused = await RunAsync(a, "--read", $"{file}:{outer[0][0]}");
+        Assert.Equal(1, refused.ExitCode);
+        Assert.Contains($"frame {outer[0][0]} is an outer packet", refused.Errors, StringComparison.Ordinal);
+    }
+
     /// <summary>Without multicast, of which the host sends some by itself.</summary>
     private static IEnumerable<KeyValuePair<string, long>> DropsOfExplained(QueueStatus queue) => queue.Drops.Where(drop => drop.Key != "egress-multicast").OrderBy(drop => drop.Key);
 
@@ -88,6 +123,15 @@ public sealed class ExplainTests
         Assert.Equal("MSS 1440 lowered to 1390", Assert.Single(Stage(syn, "mtu").Details));
         Assert.Equal("egress-no-route", (await ExplainAsync(Dropped, a, "--to", "10.99.0.1")).DropReason);
         Assert.Equal("egress-multicast", (await ExplainAsync(Dropped, a, "--to", "224.0.0.5")).DropReason);
+
+        CommandResult elsewhere = await RunAsync(a, "--to", "10.244.2.2", "--at", "node-c");
+        Assert.Equal((0, "overlay: the packet does not go to 'node-c' but to node-b; its daemon is not asked\n"), (elsewhere.ExitCode, elsewhere.Errors));
+        CommandResult away = await RunAsync(a, "--to", "10.244.2.2", "--at", "node-b");
+        string its = Path.Combine(Path.GetDirectoryName(a.Socket)!, "node-b.sock");
+        Assert.Equal((1, ""), (away.ExitCode, away.Output));
+        Assert.Equal(
+            $"overlay: 'node-b' is another host, and its daemon is asked through a socket of this one, which is not there: {its}; bring it here (ssh -nNT -L {its}:/run/overlay/overlayd.sock root@node-b), or give --at node-b=SOCKET\n",
+            away.Errors);
 
         CommandResult refused = await RunAsync(a, "--to", "10.244.2.2", "--segment", "lab");
         Assert.Equal((1, "overlay: there is no segment 'lab'; 'overlay status' lists them\n"), (refused.ExitCode, refused.Errors));
