@@ -11,9 +11,9 @@ using Overlay.Rpc.Grpc;
 namespace Overlay.Controller;
 
 /// <summary>What administrators call.</summary>
-internal sealed class AdministrationService(IControlStore store, StateCache cache, Callers callers, ILogger log)
+internal sealed class AdministrationService(IControlStore store, StateCache cache, Callers callers, StoreCalls calls, ILogger log)
 {
-    private readonly NetworkChanges _networks = new(store);
+    private readonly NetworkChanges _networks = new(store, cache);
     private readonly NodeChanges _nodes = new(store, cache);
 
     public void AddTo(GrpcRoutes routes)
@@ -37,7 +37,7 @@ internal sealed class AdministrationService(IControlStore store, StateCache cach
         void Change<TRequest>(string name, Func<TRequest, bool> dryRun, Func<TRequest, CancellationToken, Task<ChangePlan>> plan)
             where TRequest : class, Google.Protobuf.IMessage<TRequest>, new()
         {
-            routes.Unary(new GrpcMethod<TRequest, ChangeResponse>(service, name), (request, call) => StoreCalls.RunAsync(async () =>
+            routes.Unary(new GrpcMethod<TRequest, ChangeResponse>(service, name), (request, call) => calls.RunAsync(async () =>
             {
                 callers.RequireAdministrator(call);
                 ChangeResponse response = await ChangePlan.RunAsync(store, cache, dryRun(request), () => plan(request, call.Cancellation), call.Cancellation)

@@ -10,6 +10,11 @@ namespace Overlay.Controller;
 /// <param name="tls">Null on the Unix socket, which only the administrator can open.</param>
 internal sealed class Callers(TlsFiles? tls, ILogger log)
 {
+    /// <summary>How often the caller of an open stream is looked at.</summary>
+    private static readonly TimeSpan LookInterval = TimeSpan.FromSeconds(5);
+
+    private static readonly TimeSpan Margin = TimeSpan.FromMilliseconds(20);
+
     private const string Local = "the local administrator";
 
     /// <summary>By connection, for the certificate is the connection's; good as long as the authorities are the same.</summary>
@@ -27,6 +32,11 @@ internal sealed class Callers(TlsFiles? tls, ILogger log)
         if (caller.Name != node)
             throw Refuse(call, GrpcStatusCode.PermissionDenied, $"the certificate is that of {caller}, which cannot act as node '{node}'; write 'node: {caller.Name}', or use the other certificate");
     }
+
+    /// <summary>
+    /// Ends a node's call when its certificate expires, or soon after its authority was given up, as a new call would be refused then. Until disposed.
+    /// </summary>
+    public IAsyncDisposable Guard(GrpcCall call, string node) => new OpenCall(this, call, node);
 
     /// <exception cref="GrpcException">The caller is no administrator.</exception>
     public void RequireAdministrator(GrpcCall call)
@@ -58,5 +68,49 @@ internal sealed class Callers(TlsFiles? tls, ILogger log)
     {
         log.LogWarning("refused {Method}: {Reason}", call.Method, reason);
         return new GrpcException(status, reason);
+    }
+
+    private sealed class OpenCall : IAsyncDisposable
+    {
+        private readonly CancellationTokenSource _end;
+        private readonly Task _looking;
+
+        public OpenCall(Callers callers, GrpcCall call, string node)
+        {
+            _end = CancellationTokenSource.CreateLinkedTokenSource(call.Cancellation);
+            _looking = LookAsync(callers, call, node, _end.Token);
+        }
+
+        public async ValueTask DisposeAsync()
+        {
+            await _end.CancelAsync().ConfigureAwait(false);
+            await _looking.ConfigureAwait(false);
+            _end.Dispose();
+        }
+
+        private static async Task LookAsync(Callers callers, GrpcCall call, string node, CancellationToken end)
+        {
+            while (true)
+            {
+                await Task.Delay(Next(call), end).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+                if (end.IsCancellationRequested) return;
+                try
+                {
+                    callers.RequireNode(call, node);
+                }
+                catch (GrpcException refusal)
+                {
+                    call.End(refusal);
+                    return;
+                }
+            }
+        }
+
+        /// <summary>When the certificate expires, or earlier, for files and clocks may change.</summary>
+        private static TimeSpan Next(GrpcCall call)
+        {
+            TimeSpan left = call.ClientCertificate!.NotAfter - DateTime.Now + Margin;
+            return left < Margin ? Margin : left > LookInterval ? LookInterval : left;
+        }
     }
 }

@@ -28,7 +28,7 @@ internal sealed class ControllerProcess(ControllerOptions options, ILoggerFactor
 
     private readonly StreamLimits _streams = new(options.Limits.StreamsPerClient);
 
-    private readonly StoreTroubles _troubles = new();
+    private readonly StoreTroubles _troubles = new(logs.CreateLogger("overlay-controller"));
 
     /// <returns>True after a signal; false where it could not run.</returns>
     public async Task<bool> RunAsync()
@@ -50,7 +50,7 @@ internal sealed class ControllerProcess(ControllerOptions options, ILoggerFactor
             Task[] work =
             [
                 RepeatAsync(StoreTroubles.Follow, TimeSpan.Zero, () => cache.FollowAsync(store, Known, end.Token), end.Token),
-                LookAsync(new NodeMonitor(store, cache, options.Nodes, _log), whole.Task, end.Token),
+                LookAsync(new NodeMonitor(store, cache, options.Nodes, _troubles, _log), whole.Task, end.Token),
                 CompactAsync(store, cache, end.Token),
             ];
             using var metrics = new ControllerMetrics(cache, health, _streams);
@@ -65,7 +65,7 @@ internal sealed class ControllerProcess(ControllerOptions options, ILoggerFactor
 
             void Known()
             {
-                Works(StoreTroubles.Follow);
+                _troubles.Remove(StoreTroubles.Follow);
                 whole.TrySetResult();
             }
         }
@@ -120,8 +120,9 @@ internal sealed class ControllerProcess(ControllerOptions options, ILoggerFactor
     {
         var routes = new GrpcRoutes(new GrpcLimits(options.Limits.RequestBytes)) { Completed = metrics.Count };
         var callers = new Callers(tls, _log);
-        new NodeService(store, cache, leases, new BlockLending(store, cache), callers, _streams, options.Nodes, _log).AddTo(routes);
-        new AdministrationService(store, cache, callers, _log).AddTo(routes);
+        var calls = new StoreCalls(_troubles);
+        new NodeService(store, cache, leases, new BlockLending(store, cache), callers, calls, _streams, options.Nodes, _log).AddTo(routes);
+        new AdministrationService(store, cache, callers, calls, _log).AddTo(routes);
         return routes;
     }
 
@@ -168,11 +169,11 @@ internal sealed class ControllerProcess(ControllerOptions options, ILoggerFactor
             try
             {
                 await work().ConfigureAwait(false);
-                Works(trouble);
+                _troubles.Remove(trouble);
             }
             catch (StoreException exception)
             {
-                if (_troubles.Add(trouble, exception.Message)) _log.LogError("{Trouble}: {Problem}", trouble, exception.Message);
+                _troubles.Add(trouble, exception.Message);
                 pause = RetryInterval > interval ? RetryInterval : interval;
             }
             catch (OperationCanceledException) when (end.IsCancellationRequested)
@@ -181,11 +182,6 @@ internal sealed class ControllerProcess(ControllerOptions options, ILoggerFactor
             }
             await Task.WhenAny(Task.Delay(pause, end)).ConfigureAwait(false);
         }
-    }
-
-    private void Works(string trouble)
-    {
-        if (_troubles.Remove(trouble)) _log.LogInformation("the store works again: no longer '{Trouble}'", trouble);
     }
 
     private static PosixSignalRegistration On(PosixSignal signal, CancellationTokenSource end) => PosixSignalRegistration.Create(signal, context =>

@@ -9,10 +9,10 @@ using Overlay.Rpc.Grpc;
 namespace Overlay.Controller;
 
 /// <summary>Plans of what administrators do to networks, their pools, reservations and routes.</summary>
-internal sealed class NetworkChanges(IControlStore store)
+internal sealed class NetworkChanges(IControlStore store, StateCache cache)
 {
-    /// <summary>Changed with every network and static route, so that two changes cannot each be good by itself and bad together.</summary>
-    private const string Guard = "guards/networks";
+    /// <summary>Changed with every network, pool and static route, so that two changes cannot each be good by itself and bad together.</summary>
+    public const string Guard = "guards/networks";
 
     private const int MostVni = (1 << 24) - 1;
     private const int LeastMtu = 68;
@@ -42,7 +42,8 @@ internal sealed class NetworkChanges(IControlStore store)
             RefuseOverlap(pools[i], [network with { Pools = pools[..i] }]);
         }
         await RefuseRoutesAsync(pools, cancellation).ConfigureAwait(false);
-        return new ChangePlan()
+        await RefuseUnderlayAsync(pools, cancellation).ConfigureAwait(false);
+        return new ChangePlan { Rest = () => Warning(pools) }
             .Put(Guard, guard, StateDocuments.Encode(network))
             .Put(StateKeys.Network(name), null, StateDocuments.Encode(network));
     }
@@ -55,10 +56,11 @@ internal sealed class NetworkChanges(IControlStore store)
         StoreEntry entry = await FindAsync(name, cancellation).ConfigureAwait(false);
         RefuseOverlap(pool, all);
         await RefuseRoutesAsync([pool], cancellation).ConfigureAwait(false);
+        await RefuseUnderlayAsync([pool], cancellation).ConfigureAwait(false);
         NetworkDocument network = StateDocuments.Network(entry);
         NetworkDocument wider = network with { Pools = [.. network.Pools, pool] };
         ReadMtu(network.Mtu ?? 0, wider.Pools);
-        return new ChangePlan().Put(Guard, guard, StateDocuments.Encode(wider)).Put(entry.Key, entry, StateDocuments.Encode(wider));
+        return new ChangePlan { Rest = () => Warning([pool]) }.Put(Guard, guard, StateDocuments.Encode(wider)).Put(entry.Key, entry, StateDocuments.Encode(wider));
     }
 
     /// <param name="mtu">0: what each node's ways to the others leave.</param>
@@ -70,27 +72,42 @@ internal sealed class NetworkChanges(IControlStore store)
         return network.Mtu == changed.Mtu ? new ChangePlan() : new ChangePlan().Put(entry.Key, entry, StateDocuments.Encode(changed));
     }
 
+    /// <summary>Deletes a network and what belongs to it; also what a deletion left that was cut short.</summary>
     public async Task<ChangePlan> DeleteAsync(string name, bool force, CancellationToken cancellation)
     {
-        string[] prefixes = [StateKeys.Blocks(Requests.Name("name", name)), $"state/reservations/{name}/", $"state/routes/{name}/", $"state/wishes/{name}/"];
-        StoreEntry? entry = await store.FindAsync(StateKeys.Network(name), cancellation).ConfigureAwait(false);
-        if (entry is null && !force) throw NotThere(name);
-        var plan = new ChangePlan();
-        if (entry is not null) plan.Delete(entry);
-        foreach (string prefix in prefixes)
+        StoreEntry? entry = await store.FindAsync(StateKeys.Network(Requests.Name("name", name)), cancellation).ConfigureAwait(false);
+        if (entry is null)
         {
-            StoreRange range = (await store.ReadAsync(prefix, null, cancellation).ConfigureAwait(false))!;
-            if (prefix == prefixes[0])
-            {
-                string[] holders = [.. range.Entries.Select(StateDocuments.Block).Where(block => block.Holder is not null).Select(block => block.Holder!).Distinct().Order()];
-                string who = $"{string.Join(", ", holders.Take(3))}{(holders.Length > 3 ? $" and {holders.Length - 3} more" : "")}";
-                if (holders.Length > 0 && !force)
-                    throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"nodes hold blocks of network '{name}': {who}; move their workloads away first, or use --force");
-                if (holders.Length > 0) plan.Warnings.Add($"workloads of network '{name}' on {who} lose their connections");
-            }
-            foreach (StoreEntry each in range.Entries) plan.Delete(each);
+            ChangePlan left = Left(name);
+            return left.IsEmpty && !force ? throw NotThere(name) : left;
         }
+        // With its document gone, nothing of it is leased, reserved or routed: what there is then is all there is to delete.
+        ChangePlan plan = new ChangePlan { Rest = () => Left(name) }.Delete(entry);
+        StoreRange blocks = (await store.ReadAsync(StateKeys.Blocks(name), null, cancellation).ConfigureAwait(false))!;
+        string[] holders = [.. blocks.Entries.Select(StateDocuments.Block).Where(block => block.Holder is not null).Select(block => block.Holder!).Distinct().Order()];
+        string who = $"{string.Join(", ", holders.Take(3))}{(holders.Length > 3 ? $" and {holders.Length - 3} more" : "")}";
+        if (holders.Length > 0 && !force)
+            throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"nodes hold blocks of network '{name}': {who}; move their workloads away first, or use --force");
+        if (holders.Length > 0) plan.Warnings.Add($"workloads of network '{name}' on {who} lose their connections");
+        AddBelongings(plan, name);
         return plan;
+    }
+
+    /// <summary>Deletes what belongs to a network that does not exist.</summary>
+    private ChangePlan Left(string name)
+    {
+        string key = StateKeys.Network(name);
+        ChangePlan plan = new ChangePlan { Rest = () => Left(name) }.Require(key, null);
+        if (cache.Find(key) is null) AddBelongings(plan, name);
+        return plan;
+    }
+
+    private void AddBelongings(ChangePlan plan, string name)
+    {
+        foreach (string prefix in new[] { StateKeys.Blocks(name), $"state/reservations/{name}/", $"state/routes/{name}/", $"state/wishes/{name}/" })
+        {
+            foreach (StoreEntry each in cache.List(prefix)) plan.Delete(each);
+        }
     }
 
     public async Task<ChangePlan> ReserveAsync(ReserveRequest request, CancellationToken cancellation)
@@ -204,6 +221,39 @@ internal sealed class NetworkChanges(IControlStore store)
                     GrpcStatusCode.FailedPrecondition,
                     $"pool {pool.Prefix} overlaps the static route {route.Prefix} of network '{route.Network}' to node '{route.Node}'; choose another prefix, or 'overlay network delete-route {route.Network} {route.Prefix}' first");
         }
+    }
+
+    /// <summary>What nodes are reached at is no pool: the tunnels to them would be routed into themselves.</summary>
+    private async Task RefuseUnderlayAsync(PoolDocument[] pools, CancellationToken cancellation)
+    {
+        StoreRange range = (await store.ReadAsync(StateKeys.Nodes, null, cancellation).ConfigureAwait(false))!;
+        if (Underlay(range.Entries.Select(StateDocuments.Node), pools) is { } taken)
+            throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"{taken}: tunnels to it would be routed into themselves; choose another prefix, or exclude the blocks around {taken.Address}");
+    }
+
+    /// <summary>A node that registered in the very moment is not refused any more.</summary>
+    private ChangePlan Warning(PoolDocument[] pools)
+    {
+        var plan = new ChangePlan();
+        if (Underlay(cache.Nodes, pools) is { } taken) plan.Warnings.Add($"{taken}, and registered just now: give it another address, or delete the network");
+        return plan;
+    }
+
+    private static TakenAddress? Underlay(IEnumerable<NodeDocument> nodes, PoolDocument[] pools)
+    {
+        foreach (NodeDocument node in nodes)
+        {
+            foreach (PoolDocument pool in pools)
+            {
+                if (node.Underlay.FirstOrDefault(address => StateChecks.Holds(pool, IPAddress.Parse(address))) is { } address) return new TakenAddress(pool, address, node.Name);
+            }
+        }
+        return null;
+    }
+
+    private sealed record TakenAddress(PoolDocument Pool, string Address, string Node)
+    {
+        public override string ToString() => $"pool {Pool.Prefix} holds the underlay address {Address} of node '{Node}'";
     }
 
     private async Task<(StoreEntry? Guard, NetworkDocument[] Networks)> ReadAsync(CancellationToken cancellation)

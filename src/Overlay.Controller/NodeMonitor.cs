@@ -8,14 +8,38 @@ namespace Overlay.Controller;
 
 /// <summary>
 /// Notices nodes whose leases ran out, and takes their blocks back when they stay away. Time is measured by this process since it first saw
-/// the node gone, so that no clock that is set, and no restart, shortens the grace: they can only make it longer.
+/// the node gone, so that no clock that is set, and no restart, shortens the grace: they can only make it longer. While the store takes no changes no
+/// node can come back, so the grace begins anew when it does again.
 /// </summary>
-internal sealed class NodeMonitor(IControlStore store, StateCache cache, NodeLeaseOptions options, ILogger log)
+internal sealed class NodeMonitor(IControlStore store, StateCache cache, NodeLeaseOptions options, StoreTroubles troubles, ILogger log)
 {
     private readonly Dictionary<string, (long Generation, long SeenAt)> _lost = [];
 
+    private TimeSpan Patience => options.Grace + options.Lease;
+
     /// <summary>A look at everything; called again and again.</summary>
     public async Task LookAsync(CancellationToken cancellation)
+    {
+        try
+        {
+            if (troubles.Has(StoreTroubles.Change) || _lost.Values.Any(lost => Stopwatch.GetElapsedTime(lost.SeenAt) < Patience)) await TryAsync(cancellation).ConfigureAwait(false);
+            await LookAtLeasesAsync(cancellation).ConfigureAwait(false);
+        }
+        catch (StoreException)
+        {
+            foreach ((string name, (long generation, _)) in _lost.ToArray()) _lost[name] = (generation, Stopwatch.GetTimestamp());
+            throw;
+        }
+    }
+
+    /// <summary>Finds out whether the store takes changes, by one that leaves nothing behind.</summary>
+    private async Task TryAsync(CancellationToken cancellation)
+    {
+        await store.RevokeLeaseAsync(await store.GrantLeaseAsync(options.Lease, cancellation).ConfigureAwait(false), cancellation).ConfigureAwait(false);
+        troubles.Remove(StoreTroubles.Change);
+    }
+
+    private async Task LookAtLeasesAsync(CancellationToken cancellation)
     {
         StoreRange alive = (await store.ReadAsync(StateKeys.Alive, null, cancellation).ConfigureAwait(false))!;
         HashSet<string> living = [.. alive.Entries.Select(entry => entry.Key[StateKeys.Alive.Length..])];
@@ -28,12 +52,12 @@ internal sealed class NodeMonitor(IControlStore store, StateCache cache, NodeLea
             }
             if (!_lost.TryGetValue(node.Name, out var seen) || seen.Generation != node.Generation)
             {
-                _lost[node.Name] = (node.Generation, Stopwatch.GetTimestamp());
-                if (node.LostSince is null) await MarkAsync(node.Name, cancellation).ConfigureAwait(false);
-                continue;
+                _lost[node.Name] = seen = (node.Generation, Stopwatch.GetTimestamp());
             }
+            // Again, where it could not be written down or something came in between.
+            if (node.LostSince is null) await MarkAsync(node.Name, cancellation).ConfigureAwait(false);
             // The grace and one lease more: the second look that confirms what the first one at the grace's end would say.
-            if (Stopwatch.GetElapsedTime(seen.SeenAt) >= options.Grace + options.Lease) await ReclaimAsync(node.Name, cancellation).ConfigureAwait(false);
+            if (Stopwatch.GetElapsedTime(seen.SeenAt) >= Patience) await ReclaimAsync(node.Name, cancellation).ConfigureAwait(false);
         }
         foreach (string gone in _lost.Keys.Where(name => cache.Node(name) is null).ToArray()) _lost.Remove(gone);
     }

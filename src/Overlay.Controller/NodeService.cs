@@ -16,7 +16,7 @@ namespace Overlay.Controller;
 
 /// <summary>What nodes call.</summary>
 internal sealed class NodeService(
-    IControlStore store, StateCache cache, BlockLeases leases, BlockLending lending, Callers callers, StreamLimits streams, NodeLeaseOptions options, ILogger log)
+    IControlStore store, StateCache cache, BlockLeases leases, BlockLending lending, Callers callers, StoreCalls calls, StreamLimits streams, NodeLeaseOptions options, ILogger log)
 {
     private const int MostLabels = 64;
 
@@ -24,18 +24,18 @@ internal sealed class NodeService(
     {
         var service = ControlReflection.Descriptor.FindTypeByName<ServiceDescriptor>("Nodes");
         routes
-            .Unary(new GrpcMethod<RegisterRequest, RegisterResponse>(service, "Register"), (request, call) => StoreCalls.RunAsync(() => RegisterAsync(request, call)))
-            .Unary(new GrpcMethod<RenewRequest, RenewResponse>(service, "Renew"), (request, call) => StoreCalls.RunAsync(() => RenewAsync(request, call)))
+            .Unary(new GrpcMethod<RegisterRequest, RegisterResponse>(service, "Register"), (request, call) => calls.RunAsync(() => RegisterAsync(request, call)))
+            .Unary(new GrpcMethod<RenewRequest, RenewResponse>(service, "Renew"), (request, call) => calls.RunAsync(() => RenewAsync(request, call)))
             .ServerStreamingFrames(new GrpcMethod<WatchRequest, WatchResponse>(service, "Watch"), (request, call) => WatchAsync(request, call, call.Cancellation))
             .Unary(
                 new GrpcMethod<AcquireBlockRequest, AcquireBlockResponse>(service, "AcquireBlock"),
-                (request, call) => StoreCalls.RunAsync(() => AcquireAsync(request, call)))
+                (request, call) => calls.RunAsync(() => AcquireAsync(request, call)))
             .Unary(
                 new GrpcMethod<ReleaseBlockRequest, ReleaseBlockResponse>(service, "ReleaseBlock"),
-                (request, call) => StoreCalls.RunAsync(() => ReleaseAsync(request, call)))
+                (request, call) => calls.RunAsync(() => ReleaseAsync(request, call)))
             .Unary(
                 new GrpcMethod<LendBlockRequest, LendBlockResponse>(service, "LendBlock"),
-                (request, call) => StoreCalls.RunAsync(() => LendAsync(request, call)));
+                (request, call) => calls.RunAsync(() => LendAsync(request, call)));
     }
 
     private async Task<RegisterResponse> RegisterAsync(RegisterRequest request, GrpcCall call)
@@ -46,6 +46,7 @@ internal sealed class NodeService(
         string alive = StateKeys.NodeAlive(wanted.Name);
         while (true)
         {
+            long pools = await CheckUnderlayAsync(wanted, call.Cancellation).ConfigureAwait(false);
             StoreEntry? entry = await store.FindAsync(key, call.Cancellation).ConfigureAwait(false);
             NodeDocument? known = entry is null ? null : StateDocuments.Node(entry);
             if (known is not null) CheckClaim(known, request);
@@ -62,6 +63,7 @@ internal sealed class NodeService(
             };
             CommitResult result = await store.CommitAsync(
                 new StoreTransaction()
+                    .Require(NetworkChanges.Guard, pools)
                     .Require(key, entry?.Revision ?? 0)
                     .Put(key, StateDocuments.Encode(document))
                     .Put(alive, Encoding.UTF8.GetBytes(document.Machine), lease),
@@ -82,6 +84,26 @@ internal sealed class NodeService(
                 Revision = result.Revision,
             };
         }
+    }
+
+    /// <summary>Refuses a node that is reached at an address of a network: tunnels to it would be routed into themselves.</summary>
+    /// <returns>Revision of the guard of the networks that were looked at.</returns>
+    private async Task<long> CheckUnderlayAsync(NodeDocument node, CancellationToken cancellation)
+    {
+        long pools = (await store.FindAsync(NetworkChanges.Guard, cancellation).ConfigureAwait(false))?.Revision ?? 0;
+        await cache.WaitAsync(pools, cancellation).ConfigureAwait(false);
+        foreach (NetworkDocument network in cache.Networks)
+        {
+            foreach (PoolDocument pool in network.Pools)
+            {
+                if (node.Underlay.FirstOrDefault(each => StateChecks.Holds(pool, IPAddress.Parse(each))) is not { } address) continue;
+                string reason = $"node '{node.Name}' is at {address}, which is in pool {pool.Prefix} of network '{network.Name}': tunnels to it would be routed into themselves";
+                log.LogWarning("registration refused: {Reason}", reason);
+                throw new GrpcException(
+                    GrpcStatusCode.FailedPrecondition, $"{reason}; name an address outside the pools ('underlay: addresses:'), or create network '{network.Name}' anew with other pools");
+            }
+        }
+        return pools;
     }
 
     /// <summary>Tells a machine that comes back from another one that has the same name, or the same identity by a copied disk.</summary>
@@ -136,6 +158,7 @@ internal sealed class NodeService(
     {
         callers.RequireNode(call, request.Node);
         using IDisposable open = streams.Begin(callers.NameOf(call));
+        await using ConfiguredAsyncDisposable guard = callers.Guard(call, request.Node).ConfigureAwait(false);
         // What the node knows of another history than this is worth nothing.
         long after = request.Mark.Length == 0 || request.Mark == cache.MarkAt(request.After) ? request.After : 0;
         await foreach (GrpcFrame<WatchResponse> response in cache.Feed.WatchAsync(after, cancellation).ConfigureAwait(false)) yield return response;

@@ -4,10 +4,10 @@ using Overlay.Rpc.Grpc;
 namespace Overlay.Controller;
 
 /// <summary>What the services have in common in their use of the store.</summary>
-internal static class StoreCalls
+internal sealed class StoreCalls(StoreTroubles troubles)
 {
-    /// <summary>Runs a handler; that the store cannot be used is told to the caller as UNAVAILABLE.</summary>
-    public static async Task<T> RunAsync<T>(Func<Task<T>> handler)
+    /// <summary>Runs a handler; that the store cannot be used is told to the caller as UNAVAILABLE, and noted until the store is found to work again.</summary>
+    public async Task<T> RunAsync<T>(Func<Task<T>> handler)
     {
         try
         {
@@ -15,13 +15,8 @@ internal static class StoreCalls
         }
         catch (StoreException exception)
         {
+            troubles.Add(StoreTroubles.Change, exception.Message);
             throw new GrpcException(GrpcStatusCode.Unavailable, exception.Message, exception);
         }
-    }
-
-    public static async Task<StoreEntry?> FindAsync(this IControlStore store, string key, CancellationToken cancellation)
-    {
-        StoreRange range = (await store.ReadAsync(key, null, cancellation).ConfigureAwait(false))!;
-        return range.Entries.FirstOrDefault(entry => entry.Key == key);
     }
 }

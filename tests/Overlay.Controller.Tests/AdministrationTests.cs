@@ -40,6 +40,8 @@ public sealed class AdministrationTests : IAsyncLifetime
             (Network("x", 43, "10.60.0.1/16"), "has host bits set; write 10.60.0.0/16"),
             (Network("x/y", 43, "10.60.0.0/16"), "name: 'x/y'"),
             (Network("x", 43, "10.9.1.0/24"), "pool 10.9.1.0/24 overlaps the static route 10.9.0.0/16 of network 'pods' to node 'a'; choose another prefix"),
+            (Network("x", 43, "192.0.0.0/16"), "pool 192.0.0.0/16 holds the underlay address 192.0.2.1 of node 'a': tunnels to it would be routed into themselves; choose another prefix, or exclude"),
+            (new AddPoolRequest { Network = "pods", Pool = new Pool { Prefix = "192.0.2.0/24", Excluded = { "192.0.2.1/32" } } }, "pool 192.0.2.0/24 holds the underlay address 192.0.2.1 of node 'a'"),
             (Network("x", 43, "10.60.0.0/31"), "pool: 10.60.0.0/31 is too small; use at most /30"),
             (new CreateNetworkRequest(), "network: it is missing"),
             (new AddPoolRequest { Network = "pods", Pool = new Pool { Prefix = "10.244.0.0/24" } }, "overlaps 10.244.0.0/16 of network 'pods'"),
@@ -107,12 +109,29 @@ public sealed class AdministrationTests : IAsyncLifetime
             Assert.True((await store.CommitAsync(new StoreTransaction().Delete("state/nodes/a").Delete("alive/a"), CancellationToken.None)).IsCommitted);
         await _lab.WaitForStateAsync(state => state.Nodes.Count == 0);
         CheckResponse found = await CheckAsync();
-        Assert.Contains("overlay node remove a --force", found.Problems.Select(problem => problem.Remedy));
+        Assert.Contains("overlay node remove a", found.Problems.Select(problem => problem.Remedy));
 
-        await ChangeAsync(new RemoveNodeRequest { Name = "a", Force = true });
+        await ChangeAsync(new RemoveNodeRequest { Name = "a" });
 
         Assert.Empty((await CheckAsync()).Problems);
         Assert.Equal(("", "a"), (await _lab.StateAsync()).Blocks.Select(block => (block.Holder, block.History.Single().Node)).Single());
+    }
+
+    [Fact]
+    public async Task RegisterNode_InsideAPool_IsRefusedNamingBothOnBothSidesAndTakenElsewhere()
+    {
+        using GrpcChannel channel = _lab.OpenNode("b");
+
+        GrpcException refused = await Assert.ThrowsAsync<GrpcException>(() => RegisterAsync(channel, ControllerLab.Registration("b", "n", underlay: "10.244.77.1")));
+
+        const string Reason = "node 'b' is at 10.244.77.1, which is in pool 10.244.0.0/16 of network 'pods': tunnels to it would be routed into themselves";
+        Assert.Equal((GrpcStatusCode.FailedPrecondition, $"{Reason}; name an address outside the pools ('underlay: addresses:'), or create network 'pods' anew with other pools"), (refused.Status, refused.Message));
+        await _lab.WaitForLogAsync($"registration refused: {Reason}");
+        Assert.DoesNotContain((await _lab.StateAsync()).Nodes, node => node.Name == "b");
+        Assert.Equal(1, (await RegisterAsync(channel, ControllerLab.Registration("b", "n", underlay: "10.60.0.1"))).Generation);
+        // What is wholly excluded is routed to nobody.
+        await ChangeAsync(new AddPoolRequest { Network = "pods", Pool = new Pool { Prefix = "10.60.0.0/16", Excluded = { "10.60.0.0/26" } } });
+        Assert.Empty((await CheckAsync()).Problems);
     }
 
     private Task<CheckResponse> CheckAsync() => _lab.AdministerAsync<CheckRequest, CheckResponse>("Check", new CheckRequest());

@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Net;
 using System.Net.Security;
 using System.Net.Sockets;
+using System.Text;
 using Google.Protobuf;
 using Google.Protobuf.Reflection;
 using Overlay.Rpc.Control;
@@ -24,6 +25,7 @@ public sealed class ControllerLab : IAsyncDisposable
     private readonly List<Process> _processes = [];
     private readonly string? _store;
     private readonly string _more;
+    private readonly StringBuilder _log = new();
 
     /// <param name="store">The section <c>store:</c>; null: SQLite in the lab's folder.</param>
     /// <param name="more">Further sections.</param>
@@ -57,6 +59,26 @@ public sealed class ControllerLab : IAsyncDisposable
 
     public Process Process => _processes[^1];
 
+    /// <summary>What the controllers logged so far.</summary>
+    public string Log
+    {
+        get
+        {
+            lock (_log) return _log.ToString();
+        }
+    }
+
+    /// <summary>Waits until a controller has logged something.</summary>
+    public async Task WaitForLogAsync(string text)
+    {
+        long start = Stopwatch.GetTimestamp();
+        while (!Log.Contains(text, StringComparison.Ordinal))
+        {
+            Assert.True(Stopwatch.GetElapsedTime(start) < Patience, $"no '{text}' in the log:\n{Log}");
+            await Task.Delay(20);
+        }
+    }
+
     /// <summary>Writes a certificate and its key.</summary>
     public void Issue(string file, CertificateIdentity identity, string[] hosts, DateTimeOffset? now = null, TimeSpan? life = null, IssuedCertificate? authority = null)
     {
@@ -82,7 +104,14 @@ public sealed class ControllerLab : IAsyncDisposable
             """);
         var start = new ProcessStartInfo(Path.Combine(AppContext.BaseDirectory, "overlay-controller"), ["--config", file]);
         foreach ((string name, string value) in Environment) start.Environment[name] = value;
-        _processes.Add(Process.Start(start)!);
+        start.RedirectStandardError = true;
+        Process process = Process.Start(start)!;
+        process.ErrorDataReceived += (_, line) =>
+        {
+            lock (_log) _log.AppendLine(line.Data);
+        };
+        process.BeginErrorReadLine();
+        _processes.Add(process);
         using GrpcChannel channel = GrpcChannel.ToSocket(Socket);
         await RetryAsync(() => channel.CallAsync(new GrpcMethod<CheckRequest, CheckResponse>(AdministrationService, "Check"), new CheckRequest(), Patience));
     }

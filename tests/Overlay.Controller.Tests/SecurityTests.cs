@@ -19,7 +19,7 @@ public sealed class SecurityTests : IAsyncLifetime
     {
         using GrpcChannel channel = _lab.OpenNode("a");
 
-        GrpcException refused = await RefusedAsync(channel);
+        GrpcException refused = await RefusedAndLoggedAsync(channel);
 
         Assert.Equal(GrpcStatusCode.PermissionDenied, refused.Status);
         Assert.Contains("the certificate is that of node 'a', which cannot act as node 'b'", refused.Message, StringComparison.Ordinal);
@@ -31,7 +31,7 @@ public sealed class SecurityTests : IAsyncLifetime
         _lab.Issue("old", new CertificateIdentity(CertificateRole.Node, "b"), [], DateTimeOffset.UtcNow.AddMinutes(-3), TimeSpan.FromMinutes(1));
         using GrpcChannel channel = _lab.Open("old");
 
-        GrpcException refused = await RefusedAsync(channel);
+        GrpcException refused = await RefusedAndLoggedAsync(channel);
 
         Assert.Equal(GrpcStatusCode.Unauthenticated, refused.Status);
         Assert.Contains("the certificate of node 'b' expired on ", refused.Message, StringComparison.Ordinal);
@@ -44,7 +44,7 @@ public sealed class SecurityTests : IAsyncLifetime
         _lab.Issue("foreign", new CertificateIdentity(CertificateRole.Node, "b"), [], authority: foreign);
         using GrpcChannel channel = _lab.Open("foreign");
 
-        GrpcException refused = await RefusedAsync(channel);
+        GrpcException refused = await RefusedAndLoggedAsync(channel);
 
         Assert.Equal(GrpcStatusCode.Unauthenticated, refused.Status);
         Assert.Contains("CN=foreign", refused.Message, StringComparison.Ordinal);
@@ -56,7 +56,7 @@ public sealed class SecurityTests : IAsyncLifetime
     {
         using GrpcChannel channel = _lab.Open(null);
 
-        GrpcException refused = await RefusedAsync(channel);
+        GrpcException refused = await RefusedAndLoggedAsync(channel);
 
         Assert.Equal(GrpcStatusCode.Unauthenticated, refused.Status);
         Assert.Contains("no certificate was shown", refused.Message, StringComparison.Ordinal);
@@ -131,6 +131,32 @@ public sealed class SecurityTests : IAsyncLifetime
         Assert.Contains("not among the trusted authorities", refused.Message, StringComparison.Ordinal);
     }
 
+    /// <summary>A stream that is open already ends when a new one would be refused: at once when the certificate expires, and soon after its authority is given up.</summary>
+    [Theory]
+    [InlineData("expired", "the certificate of node 'b' expired on ")]
+    [InlineData("given up", "not among the trusted authorities")]
+    public async Task Watch_CertificateNoLongerGood_IsCutWithTheReasonOnBothSides(string how, string reason)
+    {
+        using var deadline = new CancellationTokenSource(ControllerLab.Patience);
+        _lab.Issue("b", new CertificateIdentity(CertificateRole.Node, "b"), [], life: how == "expired" ? TimeSpan.FromSeconds(8) : null);
+        using GrpcChannel channel = _lab.Open("b");
+        IAsyncEnumerator<WatchResponse> watch = ControllerLab.Watch(channel, "b", 0, deadline.Token).GetAsyncEnumerator(deadline.Token);
+        Assert.True(await watch.MoveNextAsync());
+        if (how != "expired") File.WriteAllText($"{_lab.Folder}/ca.pem", CertificateAuthority.Create("next", DateTimeOffset.UtcNow, TimeSpan.FromDays(1)).CertificatePem);
+
+        GrpcException cut = await Assert.ThrowsAsync<GrpcException>(async () =>
+        {
+            while (await watch.MoveNextAsync())
+            {
+            }
+        });
+
+        Assert.Equal(GrpcStatusCode.Unauthenticated, cut.Status);
+        Assert.Contains(reason, cut.Message, StringComparison.Ordinal);
+        await _lab.WaitForLogAsync($"refused /overlay.control.v1.Nodes/Watch: {cut.Message}");
+        await watch.DisposeAsync();
+    }
+
     /// <summary>The controller as etcd's client, by certificates of an authority that is etcd's own.</summary>
     [Fact]
     public async Task Store_EtcdThatDemandsCertificates_IsUsedWithThem()
@@ -160,4 +186,12 @@ public sealed class SecurityTests : IAsyncLifetime
 
     private static Task<GrpcException> RefusedAsync(GrpcChannel channel) => Assert.ThrowsAsync<GrpcException>(
         () => ControllerLab.NodesAsync<RegisterRequest, RegisterResponse>(channel, "Register", ControllerLab.Registration("b")));
+
+    /// <summary>As <see cref="RefusedAsync"/>, and the controller's log says the same.</summary>
+    private async Task<GrpcException> RefusedAndLoggedAsync(GrpcChannel channel)
+    {
+        GrpcException refused = await RefusedAsync(channel);
+        await _lab.WaitForLogAsync($"level=warning msg=\"refused /overlay.control.v1.Nodes/Register: {refused.Message}\"");
+        return refused;
+    }
 }

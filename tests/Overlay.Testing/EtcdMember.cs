@@ -14,7 +14,7 @@ public sealed class EtcdMember : IDisposable
     private readonly string[] _restoring;
     private Process? _process;
 
-    private EtcdMember(string name, int clientPort, int peerPort, string cluster, string? tls = null)
+    private EtcdMember(string name, int clientPort, int peerPort, string cluster, string? tls = null, long quotaBytes = 0)
     {
         string client = $"{(tls is null ? "http" : "https")}://127.0.0.1:{clientPort}";
         Client = new Uri(client);
@@ -24,6 +24,7 @@ public sealed class EtcdMember : IDisposable
             "--name", name, "--data-dir", Data, "--listen-client-urls", client, "--advertise-client-urls", client,
             "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", cluster, "--log-level", "error",
             "--heartbeat-interval", "100", "--election-timeout", "1000",
+            "--quota-backend-bytes", $"{quotaBytes}",
             .. tls is null ? (string[])[] : ["--cert-file", $"{tls}/server.pem", "--key-file", $"{tls}/server.key", "--trusted-ca-file", $"{tls}/ca.pem", "--client-cert-auth"],
         ];
         _restoring = ["--name", name, "--data-dir", Data, "--initial-cluster", cluster, "--initial-advertise-peer-urls", peer];
@@ -34,11 +35,12 @@ public sealed class EtcdMember : IDisposable
     private string Data => Path.Combine(_folder, "data");
 
     /// <summary>Members of one cluster, which have a leader.</summary>
-    public static async Task<EtcdMember[]> StartAsync(int count)
+    /// <param name="quotaBytes">Space that each has; 0: etcd's default.</param>
+    public static async Task<EtcdMember[]> StartAsync(int count, long quotaBytes = 0)
     {
         int[] ports = FreePorts(2 * count);
         string cluster = string.Join(',', Enumerable.Range(0, count).Select(i => $"m{i}=http://127.0.0.1:{ports[2 * i]}"));
-        EtcdMember[] members = [.. Enumerable.Range(0, count).Select(i => new EtcdMember($"m{i}", ports[(2 * i) + 1], ports[2 * i], cluster))];
+        EtcdMember[] members = [.. Enumerable.Range(0, count).Select(i => new EtcdMember($"m{i}", ports[(2 * i) + 1], ports[2 * i], cluster, quotaBytes: quotaBytes))];
         foreach (EtcdMember member in members) member.Start();
         using var http = new HttpClient { Timeout = TimeSpan.FromSeconds(5) };
         foreach (EtcdMember member in members) await WaitForLeaderAsync(http, member);
@@ -66,6 +68,28 @@ public sealed class EtcdMember : IDisposable
             }
             await Task.Delay(50, deadline);
         }
+    }
+
+    /// <summary>Uses up a member's space, under keys of nobody's, until it takes no more.</summary>
+    public void Fill()
+    {
+        string value = new('x', 60_000);
+        for (int i = 0; Control("put", $"filling/{i}", value).ExitCode == 0; i++)
+        {
+        }
+    }
+
+    /// <summary>Does what an administrator does whose member has no space left, having deleted what filled it.</summary>
+    public void MakeRoom()
+    {
+        Check("del", "--prefix", "filling/");
+        using var answer = System.Text.Json.JsonDocument.Parse(Check("get", "filling/", "-w", "json").Output);
+        Check("compact", $"{answer.RootElement.GetProperty("header").GetProperty("revision").GetInt64()}");
+        Check("defrag");
+        Check("alarm", "disarm");
+
+        ProgramRun Check(params string[] arguments) =>
+            Control(arguments) is { ExitCode: 0 } done ? done : throw new InvalidOperationException($"etcdctl {string.Join(' ', arguments)} failed");
     }
 
     /// <summary>Puts a snapshot in the place of what a member has that does not run.</summary>
@@ -103,6 +127,8 @@ public sealed class EtcdMember : IDisposable
         Kill();
         Directory.Delete(_folder, true);
     }
+
+    private ProgramRun Control(params string[] arguments) => ProgramRun.Start("etcdctl", ["--endpoints", Client.OriginalString, .. arguments]);
 
     private static async Task WaitForLeaderAsync(HttpClient http, EtcdMember member)
     {

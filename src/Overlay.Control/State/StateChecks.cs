@@ -16,7 +16,7 @@ public static class StateChecks
         CheckPools(networks, problems);
         foreach (NetworkDocument network in networks) CheckBlocks(network, cache.Blocks(network.Name), nodes, problems);
         foreach (BlockDocument stray in cache.List("state/blocks/").Select(StateDocuments.Block).Where(block => networks.All(network => network.Name != block.Network)))
-            Add(problems, $"block {stray.Prefix} is of network '{stray.Network}', which does not exist", $"overlay network delete {stray.Network} --force");
+            Add(problems, $"block {stray.Prefix} is of network '{stray.Network}', which does not exist", $"overlay network delete {stray.Network}");
         foreach (ReservationDocument reservation in cache.List("state/reservations/").Select(StateDocuments.Reservation))
         {
             if (!networks.Any(network => network.Name == reservation.Network && network.Pools.Any(pool => pool.Network.Contains(IPAddress.Parse(reservation.Address)))))
@@ -34,6 +34,14 @@ public static class StateChecks
         {
             string[] names = [.. same.OrderByDescending(each => each.Node.Registered).Select(each => each.Node.Name)];
             Add(problems, $"underlay address {same.Key} is that of {string.Join(" and ", names)}", $"the last to register, {names[0]}, is sent to; 'overlay node remove' the others if they are gone");
+        }
+        foreach ((NetworkDocument network, PoolDocument pool) in networks.SelectMany(network => network.Pools.Select(pool => (network, pool))))
+        {
+            foreach (NodeDocument node in nodes.Values)
+            {
+                foreach (string address in node.Underlay.Where(address => Holds(pool, IPAddress.Parse(address))))
+                    Add(problems, $"pool {pool.Prefix} of network '{network.Name}' holds the underlay address {address} of node '{node.Name}'", "give the node another address, or delete the network and create it with other pools");
+            }
         }
         return problems;
     }
@@ -61,7 +69,7 @@ public static class StateChecks
         foreach (BlockDocument block in held)
         {
             if (!nodes.ContainsKey(block.Holder!))
-                Add(problems, $"block {block.Prefix} of network '{network.Name}' is held by node '{block.Holder}', which does not exist", $"overlay node remove {block.Holder} --force");
+                Add(problems, $"block {block.Prefix} of network '{network.Name}' is held by node '{block.Holder}', which does not exist", $"overlay node remove {block.Holder}");
             if (block.LentBy is null ? !Array.Exists(spaces, space => space.IndexOf(IPNetwork.Parse(block.Prefix)) is not null)
                 : !network.Pools.Any(pool => pool.Network.Contains(IPNetwork.Parse(block.Prefix).BaseAddress)))
                 Add(problems, $"block {block.Prefix} of network '{network.Name}', held by '{block.Holder}', is in none of its pools", $"drain node '{block.Holder}'");
@@ -83,6 +91,14 @@ public static class StateChecks
 
     /// <summary>Whether two prefixes have an address in common.</summary>
     public static bool Overlap(IPNetwork one, IPNetwork other) => one.Contains(other.BaseAddress) || other.Contains(one.BaseAddress);
+
+    /// <summary>Whether an address is in a pool and not in a block that is wholly excluded.</summary>
+    public static bool Holds(PoolDocument pool, IPAddress address)
+    {
+        if (!pool.Network.Contains(address)) return false;
+        var space = new BlockSpace(pool);
+        return space.IndexOf(space.Containing(address)) is not { } index || !space.IsExcluded(index);
+    }
 
     private static void Add(List<Problem> problems, string what, string remedy) => problems.Add(new Problem { What = what, Remedy = remedy });
 }

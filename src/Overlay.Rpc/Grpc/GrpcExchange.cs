@@ -12,6 +12,7 @@ internal sealed class GrpcExchange : IDisposable
     private readonly GrpcLimits _limits;
     private readonly string? _encoding;
     private readonly CancellationTokenSource _cancellation;
+    private volatile GrpcException? _ended;
 
     private GrpcExchange(HttpContext context, GrpcLimits limits, TimeSpan? timeout)
     {
@@ -24,7 +25,10 @@ internal sealed class GrpcExchange : IDisposable
             context.Request.Path.Value ?? "",
             context.Features.Get<ClientCertificateFeature>()?.Certificate,
             timeout is null ? null : DateTimeOffset.UtcNow + timeout,
-            _cancellation.Token);
+            _cancellation.Token)
+        {
+            Ending = End,
+        };
     }
 
     public GrpcCall Call { get; }
@@ -96,6 +100,12 @@ internal sealed class GrpcExchange : IDisposable
 
     public void Dispose() => _cancellation.Dispose();
 
+    private void End(GrpcException reason)
+    {
+        _ended = reason;
+        _cancellation.Cancel();
+    }
+
     private ValueTask<T?> ReadAsync<T>(MessageParser<T> parser)
         where T : class, IMessage<T> =>
         GrpcFrames.ReadAsync(_context.Request.BodyReader, parser, _encoding, _limits.MaxReceiveBytes, Call.Cancellation);
@@ -119,6 +129,7 @@ internal sealed class GrpcExchange : IDisposable
         }
         catch (OperationCanceledException) when (Call.Cancellation.IsCancellationRequested)
         {
+            if (_ended is { } reason) return (reason.Status, reason.Message);
             return _context.RequestAborted.IsCancellationRequested
                 ? (GrpcStatusCode.Cancelled, "the client hung up")
                 : (GrpcStatusCode.DeadlineExceeded, "the call's deadline has passed");

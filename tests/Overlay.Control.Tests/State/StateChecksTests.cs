@@ -35,7 +35,7 @@ public sealed class StateChecksTests
     }
 
     [Theory]
-    [InlineData("10.1.0.128/26", "gone", "block 10.1.0.128/26 of network 'pods' is held by node 'gone', which does not exist; overlay node remove gone --force")]
+    [InlineData("10.1.0.128/26", "gone", "block 10.1.0.128/26 of network 'pods' is held by node 'gone', which does not exist; overlay node remove gone")]
     [InlineData("10.2.0.0/26", "a", "block 10.2.0.0/26 of network 'pods', held by 'a', is in none of its pools; drain node 'a'")]
     [InlineData("10.1.1.0/25", "a", "block 10.1.1.0/25 of network 'pods', held by 'a', is in none of its pools; drain node 'a'")]
     public void Run_BlockThatCannotBe_IsNamed(string prefix, string holder, string expected)
@@ -43,6 +43,14 @@ public sealed class StateChecksTests
         Put(Block("pods", prefix, holder));
 
         Assert.Equal([expected], Run());
+    }
+
+    [Fact]
+    public void Run_NodeInsideAPool_IsNamed()
+    {
+        Put(Node("c", "10.1.9.9"));
+
+        Assert.Equal(["pool 10.1.0.0/16 of network 'pods' holds the underlay address 10.1.9.9 of node 'c'; give the node another address, or delete the network and create it with other pools"], Run());
     }
 
     [Fact]
@@ -61,7 +69,7 @@ public sealed class StateChecksTests
     {
         Put(Block("old", "10.7.0.0/26", "a"));
 
-        Assert.Equal(["block 10.7.0.0/26 is of network 'old', which does not exist; overlay network delete old --force"], Run());
+        Assert.Equal(["block 10.7.0.0/26 is of network 'old', which does not exist; overlay network delete old"], Run());
     }
 
     [Fact]

@@ -237,7 +237,11 @@ public sealed class EtcdStore : IControlStore
         catch (EtcdFailure failure)
         {
             if (failure.IsFull)
-                throw new StoreException($"{Name} has no space left: compact and defragment it, or raise its quota, then disarm its alarm with etcdctl", false, failure);
+            {
+                throw new StoreException(
+                    $"{Name} has no space left, and nothing was changed: 'etcdctl compaction' of a late revision and 'etcdctl defrag' of each member, or raise --quota-backend-bytes; then 'etcdctl alarm disarm'",
+                    false, failure);
+            }
             throw new StoreException(
                 $"{Name}: {failure.Message}; {(failure.IsTransient ? "check that most of its members run and reach each other" : "check its log")}",
                 writes && failure.IsTransient, failure);

@@ -87,6 +87,15 @@ internal sealed class EtcdTransactions(EtcdClient client, EtcdOptions options) :
                 if (!await ForgetOwnLeaseAsync(lease, cancellation).ConfigureAwait(false))
                     return new CommitResult(CommitStatus.LeaseGone, await RevisionAsync(cancellation).ConfigureAwait(false));
             }
+            catch (EtcdFailure failure) when (failure.IsFull)
+            {
+                // A member that found its quota used up while it applied the transaction refuses it, and has applied it.
+                slot.Revision = null;
+                EtcdKeyValue? now = await ReadSlotAsync(slot, cancellation).ConfigureAwait(false);
+                slot.Revision = now?.ModRevision ?? 0;
+                if (!HasMark(now, mark)) throw;
+                return new CommitResult(CommitStatus.Committed, slot.Revision.Value);
+            }
             catch (EtcdFailure failure) when (failure.IsTransient)
             {
                 long before = slot.Revision.Value;
@@ -107,11 +116,12 @@ internal sealed class EtcdTransactions(EtcdClient client, EtcdOptions options) :
     /// <summary>Settles what became of a transaction without an answer, or throws where even that gets no answer.</summary>
     private async Task<Marked> ResolveAsync(Slot slot, long before, byte[] mark, long lease, CancellationToken cancellation)
     {
+        EtcdFailure? full = null;
         while (true)
         {
             EtcdKeyValue? now = await ReadSlotAsync(slot, cancellation).ConfigureAwait(false);
             long revision = now?.ModRevision ?? 0;
-            if (now?.Value is { } value && value.AsSpan().SequenceEqual(mark))
+            if (HasMark(now, mark))
             {
                 slot.Revision = revision;
                 return Marked.Applied;
@@ -122,6 +132,7 @@ internal sealed class EtcdTransactions(EtcdClient client, EtcdOptions options) :
                 slot.Revision = revision;
                 return Marked.NotApplied;
             }
+            if (full is not null) throw new EtcdFailure("no answer came, and no space is left to settle whether it was done", -1, full);
             var fence = new EtcdTransactionRequest(
                 [new EtcdCompare(slot.Key, before)], [new EtcdOperation(new EtcdPut(slot.Key, Guid.NewGuid().ToByteArray(), lease))], []);
             try
@@ -135,8 +146,14 @@ internal sealed class EtcdTransactions(EtcdClient client, EtcdOptions options) :
             {
                 // Either is told by the next look, which waits for the cluster and in the end gives up.
             }
+            catch (EtcdFailure failure) when (failure.IsFull)
+            {
+                full = failure;
+            }
         }
     }
+
+    private static bool HasMark(EtcdKeyValue? slot, byte[] mark) => slot?.Value is { } value && value.AsSpan().SequenceEqual(mark);
 
     private static EtcdTransactionRequest Request(StoreTransaction transaction, Slot slot, byte[] mark, long lease) => new(
         [
