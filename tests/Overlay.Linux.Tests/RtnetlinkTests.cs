@@ -72,6 +72,16 @@ public sealed class RtnetlinkTests : IDisposable
         Assert.Equal(disabled == 1, _netlink.ListLinks().Single(link => link.Name == "veth0").IsIPv6Disabled);
     }
 
+    [Fact]
+    public void FindLink_IPv6OfLesserMtu_TellsBoth()
+    {
+        Assert.Equal((1500, 1500), MtusOf("veth0"));
+        _space.Run(() => Sysctl.TrySet("net/ipv6/conf/veth0/mtu", "1300"));
+        Assert.Equal((1500, 1300), MtusOf("veth0"));
+
+        (int, int) MtusOf(string name) => _netlink.FindLink(name) is { } link ? (link.Mtu, link.Ipv6Mtu) : default;
+    }
+
     [Theory]
     [InlineData("192.0.2.7", 24)]
     [InlineData("10.244.1.0", 32)]

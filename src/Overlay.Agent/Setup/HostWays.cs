@@ -27,9 +27,10 @@ internal sealed class HostWays : IDisposable
         IPAddress? local = peer.AddressFamily == AddressFamily.InterNetwork ? underlay.AddressV4 : underlay.AddressV6;
         int bound = (underlay.Interface is { } name ? Named(name)?.Index : null) ?? (peer.IsIPv6LinkLocal ? (int)peer.ScopeId : 0);
         if (_netlink.FindWay(peer, local, bound) is not { } way || At(way.InterfaceIndex) is not { } link) return null;
+        int carries = peer.AddressFamily == AddressFamily.InterNetwork ? link.Mtu : link.Ipv6Mtu;
         return _own.Contains(link.Name)
             ? new PeerWay(link.Name, underlay.Mtu) { LeadsBack = true }
-            : new PeerWay(link.Name, Math.Min(way.Mtu ?? int.MaxValue, link.Mtu));
+            : new PeerWay(link.Name, Math.Min(way.Mtu ?? int.MaxValue, carries));
     }
 
     /// <summary>The plan with what interfaces and routes carry now; the same one where that has not changed.</summary>

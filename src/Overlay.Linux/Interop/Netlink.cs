@@ -57,6 +57,7 @@ internal static class NetlinkConstants
     public const ushort IFLA_EXT_MASK = 29;
     public const uint RTEXT_FILTER_SKIP_STATS = 1 << 3;
     public const ushort IFLA_INET6_CONF = 2;
+    public const int DEVCONF_MTU6 = 2;
     public const int DEVCONF_DISABLE_IPV6 = 26;
     public const ushort IFLA_INET6_ADDR_GEN_MODE = 8;
     public const byte IN6_ADDR_GEN_MODE_NONE = 1;

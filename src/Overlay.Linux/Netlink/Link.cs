@@ -15,6 +15,9 @@ public sealed record Link(int Index, string Name, string Kind, MacAddress Mac, i
     /// <summary>Interface index of the bridge or bond that it is a port of; 0: none.</summary>
     public int Master { get; init; }
 
+    /// <summary>Bytes of an IPv6 packet: its setting <c>mtu</c>, which a router may tell (RFC 4861 section 4.6.4); <see cref="Mtu"/> where it has none.</summary>
+    public int Ipv6Mtu { get; init; } = Mtu;
+
     /// <summary>Whether it speaks no IPv6 by its setting <c>disable_ipv6</c>.</summary>
     public bool IsIPv6Disabled { get; init; }
 }

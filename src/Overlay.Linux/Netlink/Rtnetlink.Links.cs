@@ -95,7 +95,7 @@ public sealed partial class Rtnetlink
         MacAddress mac = default;
         int mtu = 0;
         int master = 0;
-        bool isIPv6Disabled = false;
+        ReadOnlySpan<int> ipv6 = default;
         while (attributes.Next())
         {
             switch (attributes.Type)
@@ -105,12 +105,17 @@ public sealed partial class Rtnetlink
                 case IFLA_MASTER: master = (int)attributes.UInt32; break;
                 case IFLA_ADDRESS when attributes.Value.Length == MacAddress.Length: mac = new MacAddress(attributes.Value); break;
                 case IFLA_LINKINFO: kind = ParseKind(attributes.Value); break;
-                case IFLA_AF_SPEC: isIPv6Disabled = ParseIPv6Disabled(attributes.Value); break;
+                case IFLA_AF_SPEC: ipv6 = ParseIPv6Settings(attributes.Value); break;
                 default: break;
             }
         }
         bool up = (header.ifi_flags & IFF_UP) != 0;
-        return new Link(header.ifi_index, name, kind, mac, mtu, up, up && (header.ifi_flags & IFF_LOWER_UP) != 0) { Master = master, IsIPv6Disabled = isIPv6Disabled };
+        return new Link(header.ifi_index, name, kind, mac, mtu, up, up && (header.ifi_flags & IFF_LOWER_UP) != 0)
+        {
+            Master = master,
+            Ipv6Mtu = ipv6.Length > DEVCONF_MTU6 ? ipv6[DEVCONF_MTU6] : mtu,
+            IsIPv6Disabled = ipv6.Length > DEVCONF_DISABLE_IPV6 && ipv6[DEVCONF_DISABLE_IPV6] != 0,
+        };
     }
 
     private static string ParseKind(ReadOnlySpan<byte> linkInfo)
@@ -123,7 +128,8 @@ public sealed partial class Rtnetlink
         return "";
     }
 
-    private static bool ParseIPv6Disabled(ReadOnlySpan<byte> families)
+    /// <returns>By <c>DEVCONF_*</c>; empty where the link has none.</returns>
+    private static ReadOnlySpan<int> ParseIPv6Settings(ReadOnlySpan<byte> families)
     {
         var each = new NetlinkAttributes(families);
         while (each.Next())
@@ -132,10 +138,9 @@ public sealed partial class Rtnetlink
             var settings = new NetlinkAttributes(each.Value);
             while (settings.Next())
             {
-                if (settings.Type == IFLA_INET6_CONF && settings.Value.Length > DEVCONF_DISABLE_IPV6 * sizeof(int))
-                    return MemoryMarshal.Cast<byte, int>(settings.Value)[DEVCONF_DISABLE_IPV6] != 0;
+                if (settings.Type == IFLA_INET6_CONF) return MemoryMarshal.Cast<byte, int>(settings.Value);
             }
         }
-        return false;
+        return default;
     }
 }
