@@ -62,6 +62,9 @@ public sealed class DriverProcess : IAsyncLifetime, IAsyncDisposable
     /// <summary>Whether <see cref="Programs"/> is all of its path.</summary>
     public bool OnlyPrograms { get; set; }
 
+    /// <summary>Programs that start the driver, such as one that gives it a mount namespace of its own.</summary>
+    public IReadOnlyList<string> Wrapper { get; set; } = [];
+
     /// <summary>A driver that dies at a step: see <see cref="CrashingDriver"/>.</summary>
     public string? CrashFile { get; set; }
 
@@ -132,7 +135,7 @@ public sealed class DriverProcess : IAsyncLifetime, IAsyncDisposable
         var start = new ProcessStartInfo(
             "/usr/bin/nsenter",
             [
-                $"--mount=/proc/{_namespace.Id}/ns/mnt", "--", "/usr/bin/setpriv", "--bounding-set", Capabilities, "--", .. program,
+                $"--mount=/proc/{_namespace.Id}/ns/mnt", "--", "/usr/bin/setpriv", "--bounding-set", Capabilities, "--", .. Wrapper, .. program,
                 "--endpoint", $"unix://{Socket}", .. NodeOptions, "--registration", Folder, "--state", State, "--api", Api,
                 .. Pools.SelectMany(pool => new[] { "--pool", pool }), .. More,
             ]);

@@ -109,6 +109,82 @@ public sealed class PoolTests
     }
 
     [Fact]
+    public async Task DevicePool_InPlaceOfOneThatWasBeingFormatted_KeepsWhatItHolds()
+    {
+        await using var driver = new DriverProcess();
+        string begun = Attach(driver, 320), precious = Attach(driver, 320, "precious.img");
+        try
+        {
+            driver.CrashFile = $"{driver.Folder}/crash";
+            driver.Pools.Insert(0, $"disk=device:{begun}");
+            File.WriteAllText(driver.CrashFile, $"{Guid.NewGuid()} format pool");
+            Assert.False(await driver.TryRunAsync());
+            File.Delete(driver.CrashFile);
+            ProgramRun.Check("mkfs.ext4", "-q", precious);
+            string before = ProgramRun.Check("sha256sum", precious).Output;
+
+            driver.Pools[0] = $"disk=device:{precious}";
+            Assert.False(await driver.TryRunAsync());
+
+            Assert.Contains($"{precious} holds an ext4", driver.Log, StringComparison.Ordinal);
+            Assert.Equal(before, ProgramRun.Check("sha256sum", precious).Output);
+            // A mark of an unknown device is none either.
+            File.WriteAllText($"{driver.State}/pools/disk.formatting", "this device is being formatted\n");
+            Assert.False(await driver.TryRunAsync());
+            Assert.Equal(before, ProgramRun.Check("sha256sum", precious).Output);
+        }
+        finally
+        {
+            ProgramRun.Check("losetup", "--detach", begun, precious);
+        }
+    }
+
+    [Fact]
+    public async Task ImagePool_OnADiskThatIsTooSmallForIt_PromisesNoMoreThanThatHas()
+    {
+        await using var driver = new DriverProcess();
+        Directory.CreateDirectory($"{driver.Folder}/disk");
+        driver.Check("mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", $"{driver.Folder}/disk");
+        driver.Pools.Insert(0, $"fast=image:{driver.Folder}/disk/fast.img,1Gi");
+        await driver.RunAsync();
+
+        Assert.InRange(await AvailableAsync(driver), 1, 200 * Calls.MiB);
+        CreateVolumeRequest request = Calls.Request("too-large", Calls.Block(), 400, "fast");
+        request.Parameters["reservation"] = "reserved";
+        await Calls.RefusedAsync(GrpcStatusCode.ResourceExhausted, driver.CreateAsync(request));
+        await driver.TerminateAsync();
+    }
+
+    [Fact]
+    public async Task ImagePool_WhoseDriverComesBackInAnotherMountNamespace_IsTakenWithItsVolumesInUse()
+    {
+        await using var driver = new DriverProcess();
+        driver.Check("sh", "-c", $"mkdir {driver.Folder}/shared && mount -t tmpfs tmpfs {driver.Folder}/shared && mount --make-shared {driver.Folder}/shared");
+        driver.Pools.Insert(0, $"fast=image:{driver.Folder}/fast.img,320Mi");
+        driver.Wrapper = ["unshare", "--mount", "--propagation", "unchanged"];
+        await driver.RunAsync();
+        VolumeCapability capability = Calls.Mount("ext4");
+        string volume = await driver.CreateIdAsync(Calls.Request("stays", capability, 32, "fast"));
+        string staging = $"{driver.Folder}/shared/staging", target = $"{driver.Folder}/shared/target";
+        await driver.StageAsync(volume, capability, staging);
+        await driver.PublishAsync(volume, target, capability, staging: staging);
+        File.WriteAllText(driver.In($"{target}/file"), "kept");
+        await driver.KillAsync();
+
+        await driver.RunAsync();
+
+        Assert.Equal("kept", File.ReadAllText(driver.In($"{target}/file")));
+        await driver.StageAsync(volume, capability, staging);
+        await driver.UnpublishAsync(volume, target);
+        await driver.UnstageAsync(volume, staging);
+        await driver.DeleteAsync(volume);
+        await driver.TerminateAsync();
+        driver.Check("umount", $"{driver.Folder}/shared");
+        Assert.Empty(driver.Mounts());
+        Assert.Empty(driver.Loops());
+    }
+
+    [Fact]
     public async Task Pool_OfAnotherDriver_IsRefused()
     {
         await using DriverProcess first = await DriverProcess.StartAsync();
@@ -168,9 +244,9 @@ public sealed class PoolTests
     private static async Task<long> AvailableAsync(DriverProcess driver) =>
         (await driver.CallAsync<GetCapacityRequest, GetCapacityResponse>("Controller", "GetCapacity", new GetCapacityRequest())).AvailableCapacity;
 
-    private static string Attach(DriverProcess driver, long mebibytes)
+    private static string Attach(DriverProcess driver, long mebibytes, string name = "disk.img")
     {
-        string disk = $"{driver.Folder}/disk.img";
+        string disk = $"{driver.Folder}/{name}";
         using (FileStream file = File.Create(disk)) file.SetLength(mebibytes << 20);
         return ProgramRun.Check("losetup", "--find", "--show", disk).Lines[0];
     }

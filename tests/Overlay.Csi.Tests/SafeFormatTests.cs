@@ -37,6 +37,37 @@ public sealed class SafeFormatTests(DriverProcess driver) : IClassFixture<Driver
         Assert.Empty(driver.Mounts());
     }
 
+    [Theory]
+    [InlineData("truncated", "truncated")]
+    [InlineData("replaced", "replaced")]
+    [InlineData("grown", "instead of")]
+    public async Task Image_ThatIsNotTheOneThatWasMade_IsNeitherGrownNorCopied(string content, string found)
+    {
+        VolumeCapability capability = Calls.Mount("ext4");
+        string volume = await driver.CreateIdAsync(Calls.Request($"whole-{content}", capability, 32));
+        await driver.StageAsync(volume, capability);
+        await driver.UnstageAsync(volume);
+        string image = $"{driver.Pool}/{volume}.img";
+        Fill(image, content);
+        (string before, string record) = (DigestOf(image), File.ReadAllText($"{driver.State}/{volume}.json"));
+
+        // What was missing would be zeros of a volume that looks sound.
+        Func<Task>[] calls =
+        [
+            () => driver.ExpandAsync(volume, 128 * Calls.MiB),
+            () => driver.SnapshotAsync($"whole-{content}", volume),
+            () => driver.CreateAsync(Calls.Request($"whole-{content}-clone", capability, 32).From(volume: volume)),
+        ];
+        foreach (Func<Task> call in calls)
+        {
+            GrpcException refused = await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, call());
+            Assert.Contains(found, refused.Message, StringComparison.Ordinal);
+        }
+
+        Assert.Equal((before, record), (DigestOf(image), File.ReadAllText($"{driver.State}/{volume}.json")));
+        Assert.Empty((await driver.ListSnapshotsAsync(new ListSnapshotsRequest { SourceVolumeId = volume })).Entries);
+    }
+
     [Fact]
     public async Task NodeStageVolume_OfAVolumeWhoseFileSystemWasExchanged_KeepsIt()
     {

@@ -123,6 +123,10 @@ internal sealed class VolumeMaking(
             ?? throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"volume {id} is of pool {record.Pool}, which is not configured");
         if (required > record.CapacityBytes)
         {
+            using (pool.Open(record.Image, record.ImageBytes, writable: false))
+            {
+                // Only to see that it is whole: nothing is promised for another.
+            }
             long more = VolumeRecord.InBlocks(required) - record.ImageBytes;
             record = record with { GrowingTo = required };
             steps.Next(id, "promise space");
@@ -137,7 +141,7 @@ internal sealed class VolumeMaking(
         steps.Next(record.Id, "grow image");
         try
         {
-            pool.Grow(record.Image);
+            pool.Grow(record.Image, record.ImageBytes);
             record = record with { CapacityBytes = record.GrowingTo, GrowingTo = 0 };
         }
         catch (LinuxException exception) when (exception.IsNoSpace)
@@ -154,15 +158,17 @@ internal sealed class VolumeMaking(
     {
         DirectoryPool pool = pools.Find(record.Pool)
             ?? throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"volume {record.Id} is of pool {record.Pool}, which is not configured");
+        bool isMade = false;
         try
         {
             steps.Next(record.Id, "make image");
             record = record with { Inode = pool.Create(record.Image, source is null ? null : source.CopyTo), Phase = VolumePhase.Ready };
+            isMade = true;
         }
-        catch (GrpcException exception) when (exception.Status is GrpcStatusCode.ResourceExhausted or GrpcStatusCode.FailedPrecondition && !pool.Holds(record.Id))
+        finally
         {
-            store.Remove(record.Id);
-            throw;
+            // Nobody was told of it: what it was promised would stay promised.
+            if (!isMade && !pool.Holds(record.Id)) store.Remove(record.Id);
         }
         steps.Next(record.Id, "record image");
         store.Put(record);

@@ -72,21 +72,7 @@ internal sealed class ImageStaging(VolumeStore store, PoolSet pools, MountOwners
         {
             throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"volume {record.Id} is of pool {record.Pool}, which is not configured");
         }
-        string path = pool.PathOf(record.Id);
-        if (FileIdentity.OfLink(path) is not { Kind: FileKind.Regular })
-        {
-            throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"{path} is not there or no file: the image of volume {record.Id} is lost; restore it");
-        }
-        FileDescriptor image = ImageFile.Open(path, writable: true);
-        FileIdentity found = FileIdentity.Of(image);
-        string? wrong =
-            found.Inode != record.Inode ? $"is another file (inode {found.Inode}) than was made for the volume ({record.Inode}): it was replaced"
-            : found.Bytes < record.ImageBytes ? $"was truncated: it has {found.Bytes} bytes instead of {record.ImageBytes}"
-            : found.Bytes > record.ImageBytes ? $"has {found.Bytes} bytes instead of {record.ImageBytes}"
-            : null;
-        if (wrong is null) return image;
-        image.Dispose();
-        throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"{path} {wrong}; it is kept as it is: restore the image that was made");
+        return pool.Open(record.Image with { Bytes = record.ImageBytes }, record.ImageBytes, writable: true);
     }
 
     private static bool IsStaged(VolumeRecord record, string path, string arguments, Attachment attachment)

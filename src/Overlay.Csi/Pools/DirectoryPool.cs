@@ -38,7 +38,19 @@ internal sealed class DirectoryPool(PoolOptions options)
             long? occupied = OwnBytes(PathOf(image.Id)) ?? OwnBytes(NewPathOf(image.Id)) ?? OwnBytes(PathOf(image.Id));
             owed += Math.Max(0, image.Bytes - (occupied ?? 0));
         }
-        return Math.Max(0, new DriveInfo(options.Folder).AvailableFreeSpace - owed);
+        return Math.Max(0, Free() - owed);
+    }
+
+    /// <summary>
+    /// Bytes that can still be written to the pool: no more than the disk has that its image is on, where that could not hold all of the image. Which
+    /// of its free blocks the pool writes to next, those that its image holds already or others, is not known.
+    /// </summary>
+    private long Free()
+    {
+        long free = new DriveInfo(options.Folder).AvailableFreeSpace;
+        if (options.Backing != PoolBacking.Image || FileIdentity.Of(options.Source) is not { } image) return free;
+        long below = new DriveInfo(Path.GetDirectoryName(options.Source)!).AvailableFreeSpace;
+        return image.Bytes - image.AllocatedBytes <= below ? free : Math.Min(free, below);
     }
 
     /// <summary>As <see cref="Available"/>; 0, and why, where the pool does not answer.</summary>
@@ -102,12 +114,36 @@ internal sealed class DirectoryPool(PoolOptions options)
         return FileIdentity.Of(path)?.Inode ?? throw new GrpcException(GrpcStatusCode.Unavailable, $"{path} was removed by somebody else");
     }
 
-    /// <summary>Makes the image longer; nothing happens where it is that long.</summary>
-    /// <exception cref="LinuxException">ENOSPC: there is no space for it.</exception>
-    public void Grow(PoolImage image)
+    /// <summary>Opens the very image that was made, of the length it was given: what is missing of it must not be taken for zeros.</summary>
+    /// <param name="least">Bytes that it has at least: fewer than the image's where it is being grown.</param>
+    /// <exception cref="GrpcException">FAILED_PRECONDITION: another file stands there, or none.</exception>
+    public FileDescriptor Open(PoolImage image, long least, bool writable)
     {
-        using FileDescriptor file = ImageFile.Open(PathOf(image.Id), writable: true);
-        if (ImageFile.Length(file) >= image.Bytes) return;
+        string path = PathOf(image.Id);
+        if (FileIdentity.OfLink(path) is not { Kind: FileKind.Regular })
+        {
+            throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"{path} is not there or no file: the image of {image.Id} is lost; restore it");
+        }
+        FileDescriptor file = ImageFile.Open(path, writable);
+        FileIdentity found = FileIdentity.Of(file);
+        string? wrong =
+            image.Inode is { } inode && found.Inode != inode ? $"is another file (inode {found.Inode}) than was made for the volume ({inode}): it was replaced"
+            : found.Bytes < least ? $"was truncated: it has {found.Bytes} bytes instead of {least}"
+            : found.Bytes > image.Bytes ? $"has {found.Bytes} bytes instead of {image.Bytes}"
+            : null;
+        if (wrong is null) return file;
+        file.Dispose();
+        throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"{path} {wrong}; it is kept as it is: restore the image that was made");
+    }
+
+    /// <summary>Makes the image longer; nothing happens where it is that long.</summary>
+    /// <param name="from">Bytes that it had before.</param>
+    /// <exception cref="GrpcException">FAILED_PRECONDITION: it is not the image that was made.</exception>
+    /// <exception cref="LinuxException">ENOSPC: there is no space for it.</exception>
+    public void Grow(PoolImage image, long from)
+    {
+        using FileDescriptor file = Open(image, from, writable: true);
+        if (ImageFile.Length(file) == image.Bytes) return;
         if (image.IsReserved) ImageFile.Reserve(file, image.Bytes, isShared: false);
         else ImageFile.SetLength(file, image.Bytes);
         ImageFile.Sync(file);

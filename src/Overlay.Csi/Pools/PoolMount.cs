@@ -17,6 +17,9 @@ internal sealed class PoolMount(PoolOptions options, ToolRunner tools, Steps ste
 
     private static readonly string[] Shape = ["-q", "-m", "reflink=1", "-L", Label];
 
+    /// <summary>Of the loop device that this driver makes for its image.</summary>
+    private readonly string _label = $"overlay-csi pool {VolumeId.Digest(options.Folder)[..16]}";
+
     private FolderLock? _held;
 
     /// <summary>Mounts it where it is not mounted yet, and takes it for this driver alone.</summary>
@@ -25,8 +28,11 @@ internal sealed class PoolMount(PoolOptions options, ToolRunner tools, Steps ste
     {
         try
         {
-            if (options.Backing != PoolBacking.Folder) TryOpen();
-            _held = FolderLock.TryTake(options.Folder) ?? throw Refuse($"another driver has {options.Folder}", "stop it, or give this one a pool of its own");
+            bool isMounted = options.Backing != PoolBacking.Folder && TryOpen();
+            _held = FolderLock.TryTake(options.Folder);
+            if (_held is not null) return;
+            if (isMounted) Unmounting.All(options.Folder);
+            throw Refuse($"another driver has {options.Folder}", "stop it, or give this one a pool of its own");
         }
         catch (Exception exception) when (exception is LinuxException or Rpc.Grpc.GrpcException)
         {
@@ -41,7 +47,8 @@ internal sealed class PoolMount(PoolOptions options, ToolRunner tools, Steps ste
         if (options.Backing != PoolBacking.Folder) Unmounting.All(options.Folder);
     }
 
-    private void TryOpen()
+    /// <returns>Whether it mounted it: false where it was mounted already.</returns>
+    private bool TryOpen()
     {
         if (options.Backing == PoolBacking.Image && FileIdentity.OfLink(options.Source) is null) MakeImage();
         if (FileIdentity.Of(options.Source) is not { } source || source.Kind != (options.Backing == PoolBacking.Image ? FileKind.Regular : FileKind.BlockDevice))
@@ -54,9 +61,11 @@ internal sealed class PoolMount(PoolOptions options, ToolRunner tools, Steps ste
             bool isOurs = loops.Any(loop => loop.Path == top.Source) || (options.Backing == PoolBacking.Device && FileIdentity.Of(top.Source)?.Node == source.Node);
             if (!isOurs) throw Refuse($"{top.Source} ({top.Type}) is mounted on {options.Folder}", "unmount it");
             Grow(loops);
-            return;
+            return false;
         }
-        if (loops.Count > 0) throw Refuse($"{options.Source} is in use by {string.Join(", ", loops.Select(loop => loop.Path))}", "detach it");
+        // An earlier driver's, whose mount namespace went while volumes of it stay in use.
+        LoopDevice? present = loops is [{ } only] && only.Label == _label ? only : null;
+        if (loops.Count > 0 && present is null) throw Refuse($"{options.Source} is in use by {string.Join(", ", loops.Select(loop => loop.Path))}", "detach it");
         Directory.CreateDirectory(options.Folder, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
         using FileDescriptor image = ImageFile.Open(options.Source, writable: true);
         if (options.Backing == PoolBacking.Device) FormatDevice(image);
@@ -64,11 +73,13 @@ internal sealed class PoolMount(PoolOptions options, ToolRunner tools, Steps ste
         if (options.Backing == PoolBacking.Device)
         {
             Mount(options.Source);
-            return;
+            return true;
         }
-        using AttachedLoop loop = LoopDevices.Attach(image, readOnly: false, autoClear: true, $"overlay-csi pool {options.Name}");
-        Mount(loop.Device.Path);
-        Grow([loop.Device]);
+        using AttachedLoop? loop = present is null ? LoopDevices.Attach(image, readOnly: false, autoClear: true, _label) : null;
+        present ??= loop!.Device;
+        Mount(present.Path);
+        Grow([present]);
+        return true;
     }
 
     /// <summary>Under another name until it is finished, so that one cut short is not taken for a pool.</summary>
@@ -88,17 +99,16 @@ internal sealed class PoolMount(PoolOptions options, ToolRunner tools, Steps ste
     }
 
     /// <summary>
-    /// Only a device on which every byte is zero. A mark tells a later process that this one began: nothing was ever mounted from it then.
+    /// Only a device on which every byte is zero. A mark tells a later process that this one began, on which device, and with which UUID: nothing was
+    /// ever mounted from it then. Another device that has come in its place is none that was begun.
     /// </summary>
     private void FormatDevice(FileDescriptor device)
     {
-        string mark = $"{options.Folder}.formatting";
-        bool wasCutShort = File.Exists(mark);
-        if (Superblock.Read(device) is { Type: "xfs", Label: Label })
-        {
-            if (!wasCutShort) return;
-        }
-        else if (!wasCutShort && Signatures.Find(device, tools) is { } found)
+        string path = $"{options.Folder}.formatting";
+        FormattingMark? begun = FormattingMark.Read(path);
+        bool wasCutShort = begun is not null && begun.IsOf(device, tools);
+        if (!wasCutShort && Superblock.Read(device) is { Type: "xfs", Label: Label }) return;
+        if (!wasCutShort && Signatures.Find(device, tools) is { } found)
         {
             throw Refuse($"{options.Source} holds {found}", "name a device that is blank (blkdiscard --zeroout blanks one), or an xfs with the label " + Label);
         }
@@ -106,12 +116,13 @@ internal sealed class PoolMount(PoolOptions options, ToolRunner tools, Steps ste
         {
             // Only to see that nobody else has it.
         }
+        FormattingMark mark = wasCutShort ? begun! : FormattingMark.Of(device);
         steps.Next(options.Name, "mark formatting");
-        DurableFile.Write(mark, "this device is being formatted\n"u8);
+        mark.Write(path);
         steps.Next(options.Name, "format pool");
-        tools.Check("mkfs.xfs", [.. Shape, "-f", options.Source]);
+        tools.Check("mkfs.xfs", [.. Shape, "-m", $"uuid={mark.Uuid}", "-f", options.Source]);
         ImageFile.Sync(device);
-        DurableFile.Delete(mark);
+        DurableFile.Delete(path);
     }
 
     private void CheckLabel(FileDescriptor image)

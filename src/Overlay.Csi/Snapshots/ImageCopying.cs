@@ -30,7 +30,7 @@ internal sealed class ImageCopying(PoolSet pools, Steps steps)
     /// <summary>Copies what nobody writes to.</summary>
     public void Copy(PoolImage source, FileDescriptor target)
     {
-        using FileDescriptor image = Open(source);
+        using FileDescriptor image = Open(source, source.Bytes);
         if (!ImageFile.TryShare(image, target)) ImageFile.CopyData(image, target, CancellationToken.None);
     }
 
@@ -38,7 +38,7 @@ internal sealed class ImageCopying(PoolSet pools, Steps steps)
     /// <exception cref="GrpcException">FAILED_PRECONDITION: it is in use, and cannot be copied as long as it is.</exception>
     public void CopyVolume(VolumeRecord volume, FileDescriptor target)
     {
-        using FileDescriptor image = Open(volume.Image);
+        using FileDescriptor image = Open(volume.Image, volume.ImageBytes);
         Attachment attachment = pools.AttachmentOf(volume.Id, volume);
         if (volume.Kind == "block") CopyBlock(volume, image, target, attachment);
         else if (attachment.Mounts.FirstOrDefault(mount => mount.Type == volume.Kind && !mount.FileSystemOptions.Contains("ro")) is { } mount) CopyMounted(volume, image, target, mount);
@@ -116,14 +116,6 @@ internal sealed class ImageCopying(PoolSet pools, Steps steps)
         GrpcStatusCode.FailedPrecondition,
         $"volume {volume.Id} cannot be copied while writers wait ({FreezeLimit.TotalSeconds / 2:0} s at most): its pool {volume.Pool} cannot share blocks. Stop its pods, or use an xfs pool");
 
-    private FileDescriptor Open(PoolImage image)
-    {
-        string path = pools.Find(image.Pool)?.PathOf(image.Id)
-            ?? throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"{image.Id} is of pool {image.Pool}, which is not configured");
-        if (FileIdentity.OfLink(path) is not { } found || found.Inode != image.Inode)
-        {
-            throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"{path} is not the image that was made: it is gone or was replaced; restore it");
-        }
-        return ImageFile.Open(path, writable: false);
-    }
+    private FileDescriptor Open(PoolImage image, long least) => pools.Find(image.Pool)?.Open(image, least, writable: false)
+        ?? throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"{image.Id} is of pool {image.Pool}, which is not configured");
 }
