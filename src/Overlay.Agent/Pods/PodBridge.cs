@@ -29,10 +29,12 @@ internal sealed class PodBridge
     public static IPAddress Gateway(IPNetwork range) => IpBits.ToAddress(IpBits.V6OrMapped(range.BaseAddress) + 1);
 
     /// <summary>Makes the bridge, or brings one that is there into shape.</summary>
+    /// <returns>True where it was not there.</returns>
     /// <exception cref="StartRefusedException">There is another kind of link of that name.</exception>
-    public void SetUp(int mtu)
+    public bool SetUp(int mtu)
     {
         Link? link = _host.FindLink(_name);
+        bool isNew = link is null;
         if (link is null)
         {
             _host.AddBridge(_name, DeviceMac.Derive(_node, _name), mtu);
@@ -47,6 +49,7 @@ internal sealed class PodBridge
         foreach (InterfaceAddress gateway in _gateways.Where(gateway => !present.Any(has => has.Address.Equals(gateway.Address))))
             _host.AddAddress(new AssignedAddress(Index, gateway.Address, gateway.PrefixLength));
         if (!link.IsUp) _host.SetUp(Index, up: true);
+        return isNew;
     }
 
     public void Remove()

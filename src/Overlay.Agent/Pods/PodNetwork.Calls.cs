@@ -51,6 +51,9 @@ internal sealed partial class PodNetwork
             _journal.Write(attachment);
             _filter.Allow(SourcesOf(PodOf(attachment)));
             _wiring.Wire(attachment, space, _settings.OwnAddresses);
+            // Held open here, it took everything; with the last who holds it, it goes.
+            if (!IsAlive(attachment))
+                throw new CniException(CniErrorCode.UnknownContainer, $"the network namespace {call.Namespace} went while it was wired", "the container has ended; nothing is left of the call");
             attachment = attachment with { IsWired = true };
             _journal.Write(attachment);
             return CniResult.Of(attachment, HostMacOf(attachment), call.Configuration);

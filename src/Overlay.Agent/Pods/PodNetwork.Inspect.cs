@@ -16,10 +16,11 @@ internal sealed partial class PodNetwork
         IReadOnlyList<NodeAllocator.Held> held = _addresses.Held;
         Dictionary<string, Link> links = PodLinks().ToDictionary(link => link.Name);
         Route[] routes = [.. _netlink.ListRoutes().Where(route => route is { Protocol: PodWiring.RouteProtocol, Kind: RouteKind.Unicast })];
+        HashSet<(int, IPNetwork)> ways = [.. routes.Select(route => (route.InterfaceIndex, route.Destination))];
         return new AddressCheckDocument(pods.Length, held.Count,
         [
             .. ContradictionsOf(pods, held),
-            .. pods.SelectMany(pod => ContradictionsOf(pod, links.GetValueOrDefault(pod.HostInterface), routes)),
+            .. pods.SelectMany(pod => ContradictionsOf(pod, links.GetValueOrDefault(pod.HostInterface), ways)),
             .. LeftOvers(pods, links, routes),
             .. _filter.Contradictions(pods.GroupBy(pod => pod.NamespaceId).SelectMany(SourcesOf)),
             .. _journal.Strays().Select(file => $"{file} is the record of no pod"),
@@ -41,7 +42,7 @@ internal sealed partial class PodNetwork
         foreach ((IPAddress address, string owner) in owners) yield return $"{address} is held for {owner}, of which there is nothing";
     }
 
-    private IEnumerable<string> ContradictionsOf(Attachment pod, Link? link, Route[] routes)
+    private IEnumerable<string> ContradictionsOf(Attachment pod, Link? link, HashSet<(int, IPNetwork)> ways)
     {
         if (!pod.IsWired) yield return $"{pod.Label} is half made";
         // With its namespace go its interfaces.
@@ -51,7 +52,7 @@ internal sealed partial class PodNetwork
         if (_bridge is not null) yield break;
         foreach (IPNetwork prefix in pod.Addresses.Select(own => PodWiring.HostPrefix(own.Parsed.Address)))
         {
-            if (!Array.Exists(routes, route => route.InterfaceIndex == link.Index && route.Destination.Equals(prefix))) yield return $"the host has no route to {prefix}, of {pod.Label}";
+            if (!ways.Contains((link.Index, prefix))) yield return $"the host has no route to {prefix}, of {pod.Label}";
         }
     }
 

@@ -30,12 +30,13 @@ internal sealed partial class PodNetwork
             _log.LogWarning("{Pod} was left half made; it is taken back", left.Label);
             Undo(left);
         }
+        RestoreBridge();
         Dictionary<string, Link> links = PodLinks().ToDictionary(link => link.Name);
-        IReadOnlyList<Route> routes = _netlink.ListRoutes();
+        HostSide side = HostSide.Read(_netlink);
         var seen = new HashSet<string>();
         foreach (Attachment attachment in _journal.All.ToArray())
         {
-            if (links.Remove(attachment.HostInterface, out Link? link)) Restore(attachment, link, routes);
+            if (links.Remove(attachment.HostInterface, out Link? link)) Restore(attachment, link, side);
             else if (IsAlive(attachment)) TellOnce(attachment.Owner, $"{attachment.Label} has lost its interface to somebody; delete the pod");
             else if (!IsListed(attachment) && IsConfirmed(attachment.Owner, seen)) Free(attachment);
         }
@@ -43,7 +44,7 @@ internal sealed partial class PodNetwork
         foreach (string gone in _suspects.Keys.Where(key => !seen.Contains(key)).ToArray()) _suspects.Remove(gone);
         foreach (Link unknown in links.Values)
             TellOnce(unknown.Name, $"the interface {unknown.Name} leads to a pod that nothing is known of; it is left alone, and its addresses are given to nobody");
-        CollectAddresses(links.Values, routes);
+        CollectAddresses(links.Values, side);
         _journal.Prune();
     }
 
@@ -65,11 +66,23 @@ internal sealed partial class PodNetwork
         }
     }
 
-    private void Restore(Attachment attachment, Link link, IReadOnlyList<Route> routes)
+    private void RestoreBridge()
     {
         try
         {
-            if (_wiring.Restore(attachment, link, routes, _settings.OwnAddresses))
+            if (_bridge?.SetUp(_settings.Mtu) == true) _log.LogWarning("the pods' bridge was taken away by somebody; it is put back");
+        }
+        catch (Exception exception) when (exception is LinuxException or StartRefusedException)
+        {
+            TellOnce("bridge", $"the pods' bridge cannot be put back: {exception.Message}");
+        }
+    }
+
+    private void Restore(Attachment attachment, Link link, HostSide side)
+    {
+        try
+        {
+            if (_wiring.Restore(attachment, link, side, _settings.OwnAddresses))
                 _log.LogWarning("the host's side of {Pod} was changed by somebody; it is put back", attachment.Label);
         }
         catch (LinuxException exception)
@@ -84,10 +97,9 @@ internal sealed partial class PodNetwork
         Undo(attachment);
     }
 
-    private void CollectAddresses(IEnumerable<Link> unknown, IReadOnlyList<Route> routes)
+    private void CollectAddresses(IEnumerable<Link> unknown, HostSide side)
     {
-        HashSet<int> indices = [.. unknown.Select(link => link.Index)];
-        HashSet<IPAddress> live = [.. routes.Where(route => indices.Contains(route.InterfaceIndex)).Select(route => route.Destination.BaseAddress)];
+        HashSet<IPAddress> live = [.. side.AddressesBehind(unknown.Select(link => link.Index).ToHashSet())];
         HashSet<string> owners = [.. _journal.All.Select(attachment => attachment.Owner)];
         try
         {

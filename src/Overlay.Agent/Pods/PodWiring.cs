@@ -49,7 +49,7 @@ internal sealed class PodWiring(Rtnetlink host, NetworkNamespaceFile home, PodBr
     /// <exception cref="LinuxException">The kernel refuses a step; <see cref="Unwire"/> takes back what was made.</exception>
     public void Wire(Attachment attachment, NetworkNamespaceFile space, IReadOnlyList<IPAddress> preferredSource)
     {
-        if (!MacAddress.TryParse(attachment.Mac, out MacAddress mac)) throw new InvalidOperationException($"the MAC '{attachment.Mac}' is none");
+        MacAddress mac = MacOf(attachment);
         MacAddress hostMac = bridge is null ? HostMac : bridge.PortMac(attachment.HostInterface);
         host.AddVeth(new VethEnd(attachment.HostInterface, hostMac), new VethEnd(attachment.Interface, mac), space, attachment.Mtu);
         int index = Find(host, attachment.HostInterface).Index;
@@ -87,7 +87,7 @@ internal sealed class PodWiring(Rtnetlink host, NetworkNamespaceFile home, PodBr
 
     /// <summary>Puts back what somebody took from the host's side of a pod.</summary>
     /// <returns>True where something was missing.</returns>
-    public bool Restore(Attachment attachment, Link link, IReadOnlyCollection<Route> routes, IReadOnlyList<IPAddress> preferredSource)
+    public bool Restore(Attachment attachment, Link link, HostSide side, IReadOnlyList<IPAddress> preferredSource)
     {
         bool missing = false;
         if (!link.IsUp)
@@ -102,9 +102,8 @@ internal sealed class PodWiring(Rtnetlink host, NetworkNamespaceFile home, PodBr
             host.SetHairpin(link.Index);
             return true;
         }
-        if (!missing && attachment.Addresses.All(own => routes.Any(route => route.InterfaceIndex == link.Index && route.Destination.Equals(HostPrefix(own.Parsed.Address)))))
-            return false;
-        if (MacAddress.TryParse(attachment.Mac, out MacAddress mac)) AddHostRoutes(attachment, link.Index, mac, preferredSource, replace: true);
+        if (!missing && !MissingOf(attachment, link.Index, side).Any()) return false;
+        AddHostRoutes(attachment, link.Index, MacOf(attachment), preferredSource, replace: true);
         return true;
     }
 
@@ -126,10 +125,11 @@ internal sealed class PodWiring(Rtnetlink host, NetworkNamespaceFile home, PodBr
         if (!link.IsUp) wrong.Add($"the interface {attachment.HostInterface} of the host is down");
         if (bridge is null)
         {
-            IReadOnlyList<Route> routes = host.ListRoutes();
-            wrong.AddRange(attachment.Addresses.Select(own => HostPrefix(own.Parsed.Address))
-                .Where(prefix => !routes.Any(route => route.InterfaceIndex == link.Index && route.Destination.Equals(prefix)))
-                .Select(prefix => $"the host has no route to {prefix}"));
+            wrong.AddRange(MissingOf(attachment, link.Index, HostSide.Read(host)));
+        }
+        else if (link.Master != bridge.Index)
+        {
+            wrong.Add($"the interface {attachment.HostInterface} of the host is no port of the bridge");
         }
         using Rtnetlink pod = space.Run(home, () => new Rtnetlink());
         if (pod.FindLink(attachment.Interface) is not { } inside) return [.. wrong, $"the container has no interface {attachment.Interface}"];
@@ -152,6 +152,19 @@ internal sealed class PodWiring(Rtnetlink host, NetworkNamespaceFile home, PodBr
     }
 
     public static IPNetwork HostPrefix(IPAddress address) => new(address, address.AddressFamily == AddressFamily.InterNetworkV6 ? 128 : 32);
+
+    private static MacAddress MacOf(Attachment attachment) =>
+        MacAddress.TryParse(attachment.Mac, out MacAddress mac) ? mac : throw new InvalidOperationException($"the MAC '{attachment.Mac}' is none");
+
+    /// <summary>What the host lacks to reach a pod that has a link of its own.</summary>
+    private static IEnumerable<string> MissingOf(Attachment attachment, int index, HostSide side)
+    {
+        foreach (IPAddress address in attachment.Addresses.Select(own => own.Parsed.Address))
+        {
+            if (!side.HasRoute(index, HostPrefix(address))) yield return $"the host has no route to {HostPrefix(address)}";
+            if (!side.HasNeighbour(new Neighbour(index, address, MacOf(attachment)))) yield return $"the host does not know the MAC of {address} any more";
+        }
+    }
 
     /// <summary>
     /// Runs inside the pod's namespace, where it may be off by default, as some runtimes have it. The setting is read by netlink and touched here only

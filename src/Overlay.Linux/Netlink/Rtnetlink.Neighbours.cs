@@ -25,7 +25,12 @@ public sealed partial class Rtnetlink
     }
 
     /// <summary>The permanent neighbours of one interface, of both families.</summary>
-    public IReadOnlyList<Neighbour> ListNeighbours(int interfaceIndex)
+    public IReadOnlyList<Neighbour> ListNeighbours(int interfaceIndex) => ListNeighbours((int?)interfaceIndex);
+
+    /// <summary>The permanent neighbours of all interfaces, of both families.</summary>
+    public IReadOnlyList<Neighbour> ListNeighbours() => ListNeighbours(null);
+
+    private List<Neighbour> ListNeighbours(int? interfaceIndex)
     {
         NetlinkRequest request = NetlinkRequest.Start(stackalloc byte[NetlinkRequest.BufferBytes], RTM_GETNEIGH, 0, default(NdMsg));
         return _socket.Dump(ref request, "list neighbours", body => ParseNeighbour(body, interfaceIndex));
@@ -44,10 +49,10 @@ public sealed partial class Rtnetlink
         return request;
     }
 
-    private static Neighbour? ParseNeighbour(ReadOnlySpan<byte> body, int interfaceIndex)
+    private static Neighbour? ParseNeighbour(ReadOnlySpan<byte> body, int? onlyOf)
     {
         NetlinkAttributes attributes = Split(body, out NdMsg header);
-        if (header.ndm_ifindex != interfaceIndex || (header.ndm_state & NUD_PERMANENT) == 0) return null;
+        if ((onlyOf is { } index && header.ndm_ifindex != index) || (header.ndm_state & NUD_PERMANENT) == 0) return null;
         if (header.ndm_family is not (Sockets.AF_INET or Sockets.AF_INET6)) return null;
         IPAddress? address = null;
         MacAddress mac = default;
@@ -56,6 +61,6 @@ public sealed partial class Rtnetlink
             if (attributes.Type == NDA_DST) address = attributes.Address;
             else if (attributes.Type == NDA_LLADDR && attributes.Value.Length == MacAddress.Length) mac = new MacAddress(attributes.Value);
         }
-        return address is null ? null : new Neighbour(interfaceIndex, address, mac);
+        return address is null ? null : new Neighbour(header.ndm_ifindex, address, mac);
     }
 }

@@ -56,6 +56,7 @@ public sealed class CniCallTests
     [InlineData(4, "CNI_CONTAINERID", "CNI_COMMAND=DEL", "CNI_IFNAME=eth0")]
     [InlineData(4, "../x", "CNI_COMMAND=DEL", "CNI_IFNAME=eth0", "CNI_CONTAINERID=../x")]
     [InlineData(4, "CNI_NETNS", "CNI_COMMAND=ADD", "CNI_IFNAME=eth0", "CNI_CONTAINERID=a")]
+    [InlineData(4, "netns/a", "CNI_COMMAND=ADD", "CNI_IFNAME=eth0", "CNI_CONTAINERID=a", "CNI_NETNS=netns/a")]
     [InlineData(4, "a/b", "CNI_COMMAND=DEL", "CNI_IFNAME=a/b", "CNI_CONTAINERID=a")]
     [InlineData(4, "sixteen-letters!", "CNI_COMMAND=DEL", "CNI_IFNAME=sixteen-letters!", "CNI_CONTAINERID=a")]
     [InlineData(4, "eth%d", "CNI_COMMAND=DEL", "CNI_IFNAME=eth%d", "CNI_CONTAINERID=a")]

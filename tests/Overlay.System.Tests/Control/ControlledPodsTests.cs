@@ -139,13 +139,37 @@ public sealed class ControlledPodsTests : IAsyncLifetime
         Assert.Empty(before.Addresses.Intersect(other.Addresses));
     }
 
+    [Fact]
+    public async Task IpamCheck_AddressesOfAPodWithoutRecord_AreNamedAndLivingPodsAreSound()
+    {
+        (TestPod lost, CniOutcome result) = await AddAsync("a", "lost");
+        await AddAsync("a", "living");
+        Assert.Equal("2 pods, 4 addresses: no contradiction\n", (await CheckAsync()).Output);
+        string host = (string)result.Json["interfaces"]![0]!["name"]!;
+
+        _daemonA.Signal(Libc.SignalKill);
+        await _daemonA.WaitForExitAsync(ControlledLab.Deadline);
+        File.Delete($"{_lab.Folder}/pods-a/attachments/{host}.json");
+        await _a.IpAsync($"link del {host}");
+        _daemonA = await StartNodeAsync(_a, "a", leakSeconds: 600);
+        CommandResult found = await CheckAsync();
+
+        Assert.Equal(1, found.ExitCode);
+        foreach (string address in result.Addresses) Assert.Contains($"{address} is held for overlay/{lost.ContainerId}/eth0, of which there is nothing", found.Output, StringComparison.Ordinal);
+        Assert.EndsWith("1 pods, 4 addresses: 2 contradictions\n", found.Output, StringComparison.Ordinal);
+        // What the controllers lease is not touched by it.
+        Assert.Contains("no contradiction", await _lab.AdministerAsync("ipam", "check"), StringComparison.Ordinal);
+
+        Task<CommandResult> CheckAsync() => Command.RunAsync(ControlledLab.Deadline, null, Repository.Client, "ipam", "check", "--daemon", $"{_lab.Folder}/a.sock");
+    }
+
     private string Line(string text) => _daemonA.Errors.Split('\n').First(line => line.Contains(text, StringComparison.Ordinal));
 
-    private Task<RunningProcess> StartNodeAsync(NetworkNamespace host, string name) => _lab.StartNodeAsync(host, $"node-{name}", name, $$"""
+    private Task<RunningProcess> StartNodeAsync(NetworkNamespace host, string name, int leakSeconds = 1) => _lab.StartNodeAsync(host, $"node-{name}", name, $$"""
           networks: [pods]
           lowWater: 63
           highWater: 200
-        pods: { segment: pods, socket: {{_lab.Folder}}/cni-{{name}}.sock, state: {{_lab.Folder}}/pods-{{name}}, leakSeconds: 1 }
+        pods: { segment: pods, socket: {{_lab.Folder}}/cni-{{name}}.sock, state: {{_lab.Folder}}/pods-{{name}}, leakSeconds: {{leakSeconds}} }
         """);
 
     /// <summary>A pod on a node; until a first block is leased the runtime is told to try again.</summary>

@@ -10,6 +10,7 @@ internal static class Libc
     public const int SignalInterrupt = 2;
     public const int SignalKill = 9;
     public const int SignalTerminate = 15;
+    public const int SignalContinue = 18;
 
     private const int NewNetworkNamespace = 0x40000000;
 

@@ -4,7 +4,7 @@ using Overlay.SystemTests.Traffic;
 
 namespace Overlay.SystemTests.Pods;
 
-/// <summary>Calls of the real plugin that should be refused, and what CHECK finds, by the codes and shapes of the CNI specification 1.1.</summary>
+/// <summary>Calls of the real plugin that should be refused, by the codes and shapes of the CNI specification 1.1.</summary>
 public sealed class PodCallTests(PodLabFixture fixture) : IClassFixture<PodLabFixture>
 {
     private PodNode A => fixture.Lab.A;
@@ -17,6 +17,8 @@ public sealed class PodCallTests(PodLabFixture fixture) : IClassFixture<PodLabFi
     [InlineData("/dev/null", 3)]
     [InlineData("pipe", 3)]
     [InlineData("home", 4)]
+    [InlineData("/proc/self/ns/net", 4)]
+    [InlineData("run/netns/absent", 4)]
     public async Task Add_PathThatIsNoPodsNamespace_IsRefusedAtOnceAndNamesThePod(string path, int code)
     {
         string given = path;
@@ -34,6 +36,23 @@ public sealed class PodCallTests(PodLabFixture fixture) : IClassFixture<PodLabFi
         Assert.Contains("default/web-0", refused.Message, StringComparison.Ordinal);
         Assert.Contains(given, refused.Message, StringComparison.Ordinal);
     }
+
+    [Fact]
+    public async Task Add_SecondTime_IsRefusedAndTheFirstStays()
+    {
+        (TestPod pod, CniOutcome added) = await A.AddPodAsync();
+
+        CniOutcome again = await A.AddAsync(pod);
+
+        Assert.Equal(101, again.Code);
+        Assert.Contains(pod.ContainerId, again.Message, StringComparison.Ordinal);
+        PingResult answers = await Ping.RunAsync(A.Node.Host, added.Addresses[0]);
+        Assert.True(answers.Received == 1, answers.Transcript);
+    }
+
+    [Fact]
+    public async Task Add_NoNamespace_SaysThatTheContainerIsGone() =>
+        Assert.Equal(3, (await A.CallAsync("ADD", PodNode.ConfigurationOf("1.0.0"), "x", "/run/netns/absent", "eth0")).Code);
 
     [Theory]
     [InlineData("0.2.0", 1)]
@@ -101,52 +120,6 @@ public sealed class PodCallTests(PodLabFixture fixture) : IClassFixture<PodLabFi
         Assert.Contains("too long", refused.Message, StringComparison.Ordinal);
         Assert.Equal(0, (await A.DeleteAsync(pod)).Code);
         await A.AddPodAsync($"IgnoreUnknown=1;K8S_POD_NAMESPACE={new string('n', 63)};K8S_POD_NAME={new string('p', 253)}");
-    }
-
-    [Theory]
-    [InlineData("address del {address4}/32 dev eth0", "lost the address")]
-    [InlineData("address del {address6}/128 dev eth0", "lost the address")]
-    [InlineData("route del default", "default route")]
-    [InlineData("-6 route del default", "default route")]
-    [InlineData("link set eth0 down", "is down")]
-    [InlineData("link set eth0 address 02:00:00:00:00:99", "has the MAC")]
-    [InlineData("neighbour del {gateway4} dev eth0", "does not know the MAC")]
-    [InlineData("link del eth0", "gone")]
-    public async Task Check_DamagedPod_SaysWhatIsMissing(string damage, string expected)
-    {
-        (TestPod pod, CniOutcome added) = await A.AddPodAsync();
-        Assert.Equal(0, (await CheckAsync(pod, added.Json)).Code);
-
-        await pod.Space.CheckAsync(["ip", .. damage.Replace("{address4}", added.Addresses[0], StringComparison.Ordinal)
-            .Replace("{address6}", added.Addresses[1], StringComparison.Ordinal)
-            .Replace("{gateway4}", (string)added.Json["ips"]![0]!["gateway"]!, StringComparison.Ordinal).Split(' ')]);
-
-        CniOutcome found = await CheckAsync(pod, added.Json);
-        Assert.Equal(102, found.Code);
-        Assert.Contains(expected, found.Message, StringComparison.Ordinal);
-    }
-
-    [Fact]
-    public async Task Check_WhatAPluginBehindChangedAndSays_IsAsItShouldBe()
-    {
-        (TestPod pod, CniOutcome added) = await A.AddPodAsync();
-        await pod.Space.IpAsync("route del default");
-        JsonObject result = (JsonObject)added.Json.DeepClone();
-        result["routes"]!.AsArray().RemoveAt(0);
-        result["interfaces"]!.AsArray().Insert(0, new JsonObject { ["name"] = "other0", ["sandbox"] = "/elsewhere" });
-
-        CniOutcome found = await CheckAsync(pod, result);
-        Assert.True(found.ExitCode == 0, found.Output);
-    }
-
-    [Fact]
-    public async Task Check_WithoutResultOrOfNobody_IsRefused()
-    {
-        (TestPod pod, CniOutcome added) = await A.AddPodAsync();
-
-        Assert.Equal(7, (await A.CallAsync("CHECK", PodNode.ConfigurationOf("1.1.0"), pod.ContainerId, pod.Path, "eth0")).Code);
-        Assert.Equal(3, (await CheckAsync(await A.CreatePodAsync(), added.Json)).Code);
-        Assert.Equal(1, (await A.CallAsync("CHECK", PodNode.ConfigurationOf("0.3.1"), pod.ContainerId, pod.Path, "eth0")).Code);
     }
 
     [Fact]
@@ -224,12 +197,5 @@ public sealed class PodCallTests(PodLabFixture fixture) : IClassFixture<PodLabFi
         Assert.True((await Ping.RunAsync(A.Node.Host, second.Addresses[0])).Received == 1, "it answers");
     }
 
-    private Task<CniOutcome> CheckAsync(TestPod pod, JsonNode result)
-    {
-        JsonObject configuration = PodNode.ConfigurationOf("1.1.0");
-        configuration["prevResult"] = result.DeepClone();
-        return A.CallAsync("CHECK", configuration, pod.ContainerId, pod.Path, "eth0");
-    }
-
-    private Task<string> PodsAsync() => Command.CheckAsync(Command.ShortDeadline, null, Repository.Client, "pods", "--json", "--socket", A.Daemon.Socket);
+    private Task<string> PodsAsync() => A.ClientAsync("pods", "--json");
 }

@@ -39,4 +39,29 @@ public sealed class PodCheckTests
         Assert.Equal(1, down.ExitCode);
         Assert.Contains("overlayd", down.Errors, StringComparison.Ordinal);
     }
+
+    [Theory]
+    [InlineData("point-to-point")]
+    [InlineData("bridge")]
+    public async Task IpamCheck_AddressesOfAPodWithoutRecord_AreNamed(string mode)
+    {
+        await using LabNetwork network = await LabNetwork.CreateAsync(new LabOptions());
+        await using var node = new PodNode(network, network.A, new TunnelOptions()) { LeakSeconds = 600, Lines = [$"mode: {mode}"] };
+        await node.StartAsync();
+        (TestPod pod, CniOutcome lost) = await node.AddPodAsync();
+        await node.AddPodAsync();
+        await node.AssertAddressesAreSoundAsync(2, 4);
+        string host = (string)lost.Json["interfaces"]![0]!["name"]!;
+
+        await node.Daemon.KillAsync();
+        File.Delete(Path.Combine(node.State, "attachments", $"{host}.json"));
+        await node.Node.Host.IpAsync($"link del {host}");
+        await node.Daemon.DisposeAsync();
+        await node.StartAsync();
+        CommandResult found = await Command.RunAsync(Command.ShortDeadline, null, Repository.Client, "ipam", "check", "--daemon", node.Daemon.Socket);
+
+        Assert.Equal(1, found.ExitCode);
+        foreach (string address in lost.Addresses) Assert.Contains($"{address} is held for overlay/{pod.ContainerId}/eth0, of which there is nothing", found.Output, StringComparison.Ordinal);
+        Assert.EndsWith("1 pods, 4 addresses: 2 contradictions\n", found.Output, StringComparison.Ordinal);
+    }
 }

@@ -44,7 +44,7 @@ public sealed class PodCrashTests(ITestOutputHelper output) : IAsyncLifetime
             TestPod pod = await _node.CreatePodAsync($"step-{step}");
             if (command == "DEL") Assert.Equal(0, (await _node.AddAsync(pod, "K8S_POD_NAMESPACE=default;K8S_POD_NAME=web-0")).Code);
             using RunningProcess strace = RunningProcess.Start(
-                "strace", ["-p", $"{PodsThread()}", "-o", "/dev/null", "-e", $"trace={calls}", "-e", $"inject={calls}:signal=KILL:when={step}"]);
+                "strace", ["-p", $"{_node.PodsThread}", "-o", "/dev/null", "-e", $"trace={calls}", "-e", $"inject={calls}:signal=KILL:when={step}"]);
             await strace.WaitForTextAsync("attached", Deadline);
 
             CniOutcome outcome = command == "ADD" ? await _node.AddAsync(pod) : await _node.DeleteAsync(pod);
@@ -218,8 +218,4 @@ public sealed class PodCrashTests(ITestOutputHelper output) : IAsyncLifetime
 
     private async Task<PodsDocument> PodsAsync() => JsonSerializer.Deserialize(
         await Command.CheckAsync(Deadline, null, Repository.Client, "pods", "--json", "--socket", _node.Daemon.Socket), StatusJson.Default.PodsDocument)!;
-
-    private int PodsThread() => int.Parse(
-        Path.GetFileName(Directory.GetDirectories($"/proc/{_node.Daemon.ProcessId}/task").Single(task => File.ReadAllText($"{task}/comm").Trim() == "pods")),
-        System.Globalization.CultureInfo.InvariantCulture);
 }

@@ -73,6 +73,9 @@ internal sealed class PodNode : IAsyncDisposable
 
     public string Range6 => $"fd00:244:{Node.Number}:0:1::/112";
 
+    /// <summary>How long what ended without DEL is left alone.</summary>
+    public int LeakSeconds { get; init; } = 1;
+
     /// <summary>Further lines of the section, without indentation.</summary>
     public string[] Lines { get; set; } = [];
 
@@ -81,6 +84,11 @@ internal sealed class PodNode : IAsyncDisposable
     public string Socket => Path.Combine(_folder.FullName, "cni.sock");
 
     public string Conflist => Path.Combine(_folder.FullName, "net.d", "10-overlay.conflist");
+
+    /// <summary>Id of the daemon's thread that wires pods.</summary>
+    public int PodsThread => int.Parse(
+        Path.GetFileName(Directory.GetDirectories($"/proc/{Daemon.ProcessId}/task").Single(task => File.ReadAllText($"{task}/comm").Trim() == "pods")),
+        CultureInfo.InvariantCulture);
 
     public async Task StartAsync() => Daemon = await OverlayDaemon.StartAsync(Node.Host, Configuration());
 
@@ -91,7 +99,7 @@ internal sealed class PodNode : IAsyncDisposable
               ranges: {Ranges ?? $"[{Range4}, \"{Range6}\"]"}
               socket: {Socket}
               state: {State}
-              leakSeconds: 1
+              leakSeconds: {LeakSeconds}
             {string.Join('\n', Lines.Select(line => $"  {line}"))}
 
             """,
@@ -155,6 +163,9 @@ internal sealed class PodNode : IAsyncDisposable
             ["CNI_ARGS"] = arguments,
             ["CNI_PATH"] = "/opt/cni/bin",
         });
+
+    /// <summary>What a command of the client prints that asks the daemon.</summary>
+    public Task<string> ClientAsync(params string[] words) => Command.CheckAsync(Command.ShortDeadline, null, Repository.Client, [.. words, "--socket", Daemon.Socket]);
 
     /// <summary>Whether <c>overlay ipam check</c> finds so many and no contradiction.</summary>
     public async Task AssertAddressesAreSoundAsync(int pods, int addresses) => Assert.Equal(
@@ -236,15 +247,34 @@ internal sealed class PodLab : IAsyncDisposable
     }
 }
 
-/// <summary>The same, shared by the tests of a class.</summary>
-public sealed class PodLabFixture : IAsyncLifetime
+/// <summary>The same, shared by the tests of a class, or of several.</summary>
+public class PodLabFixture : IAsyncLifetime
 {
+    /// <summary>Name of the collection of classes that share one.</summary>
+    public const string Shared = "pods of two nodes";
+
+    private readonly string[] _lines;
+
+    public PodLabFixture()
+        : this([])
+    {
+    }
+
+    /// <param name="lines">Further ones of the section 'pods:'.</param>
+    protected PodLabFixture(params string[] lines) => _lines = lines;
+
     internal PodLab Lab { get; private set; } = null!;
 
-    public async Task InitializeAsync() => Lab = await PodLab.CreateAsync();
+    public async Task InitializeAsync() => Lab = await PodLab.CreateAsync(lines: _lines);
 
     public async Task DisposeAsync()
     {
         if (Lab is not null) await Lab.DisposeAsync();
     }
 }
+
+[CollectionDefinition(PodLabFixture.Shared)]
+public sealed class PodLabCollection : ICollectionFixture<PodLabFixture>;
+
+/// <summary>Two nodes whose pods are ports of a bridge.</summary>
+public sealed class BridgedPodLabFixture() : PodLabFixture("mode: bridge");

@@ -65,11 +65,13 @@ public sealed partial class PodOutsideTests
         await node.AssertNothingLeftAsync();
     }
 
-    [Fact]
-    public async Task Settings_OfHostAndPod_AreChangedWhereTheyHaveToBeAndNowhereElse()
+    [Theory]
+    [InlineData("point-to-point")]
+    [InlineData("bridge")]
+    public async Task Settings_OfHostAndPod_AreChangedWhereTheyHaveToBeAndNowhereElse(string mode)
     {
         await using LabNetwork network = await LabNetwork.CreateAsync(new LabOptions());
-        await using var node = new PodNode(network, network.A, new TunnelOptions());
+        await using var node = new PodNode(network, network.A, new TunnelOptions()) { Lines = [$"mode: {mode}"] };
         NetworkNamespace host = node.Node.Host;
         await host.SysctlAsync("net.ipv4.ip_forward=0", "net.ipv6.conf.all.forwarding=0");
         TestPod pod = await node.CreatePodAsync();

@@ -74,6 +74,9 @@ internal sealed record CniCall(
         if (!IsInterfaceName(device))
             throw new CniException(CniErrorCode.InvalidEnvironment, $"CNI_IFNAME is '{device}'", $"the kernel takes at most {MostInterfaceBytes} bytes, without '/', ':', '%' and blanks");
         string space = Variable(message, "CNI_NETNS") ?? (command == CniCommand.Del ? "" : throw Missing("CNI_NETNS", verb));
+        // What a deletion says of it is not looked at.
+        if (command != CniCommand.Del && space[0] != '/')
+            throw new CniException(CniErrorCode.InvalidEnvironment, $"CNI_NETNS is '{space}', which is no absolute path", "overlayd does not run in the runtime's folder");
         return new CniCall(command, container, space, device, ReadArguments(Variable(message, "CNI_ARGS") ?? "", command), configuration);
     }
 
