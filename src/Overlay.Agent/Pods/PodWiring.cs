@@ -181,15 +181,21 @@ internal sealed class PodWiring(Rtnetlink host, NetworkNamespaceFile home, PodBr
         pod.Together(changes => AddInside(attachment, changes, index, present));
     }
 
+    /// <summary>
+    /// What needs no carrier comes before the link is set up: its carrier has the kernel look through all of the host's routes, under the lock that
+    /// whatever follows here waits for, and the more pods there are, the longer that takes.
+    /// </summary>
     private void AddInside(Attachment attachment, Rtnetlink pod, int index, IReadOnlyList<Route> present)
     {
-        foreach (AttachedAddress own in attachment.Addresses) pod.AddAddress(new AssignedAddress(index, own.Parsed.Address, own.Parsed.PrefixLength));
-        pod.SetUp(index, up: true);
         foreach (AttachedAddress own in attachment.Addresses)
         {
-            IPAddress gateway = IPAddress.Parse(own.Gateway);
+            pod.AddAddress(new AssignedAddress(index, own.Parsed.Address, own.Parsed.PrefixLength));
+            if (bridge is null) pod.SetNeighbour(new Neighbour(index, IPAddress.Parse(own.Gateway), HostMac));
+        }
+        pod.SetUp(index, up: true);
+        foreach (IPAddress gateway in attachment.Addresses.Select(own => IPAddress.Parse(own.Gateway)))
+        {
             AddressFamily family = gateway.AddressFamily;
-            if (bridge is null) pod.SetNeighbour(new Neighbour(index, gateway, HostMac));
             var everything = IPNetwork.Parse(CniResult.DefaultRoute(family));
             bool isFirst = !present.Any(route => route.Destination.Equals(everything) && route.InterfaceIndex != index);
             pod.AddRoute(new Route(everything, index)
