@@ -37,6 +37,7 @@ internal static class Capabilities
         {
             throw new GrpcException(GrpcStatusCode.InvalidArgument, $"{field}: access_mode is missing");
         }
+        if (!Enum.IsDefined(capability.AccessMode.Mode)) throw new GrpcException(GrpcStatusCode.InvalidArgument, $"{field}: access_mode {capability.AccessMode.Mode} is unknown");
     }
 
     /// <summary>Puts the type of the file system into capabilities that leave it open.</summary>

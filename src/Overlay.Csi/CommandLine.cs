@@ -22,10 +22,11 @@ internal static class CommandLine
         Option<string> api = WithDefault("--api", "Socket where `overlay volumes` asks, or none.", "PATH", Rpc.LocalApi.DefaultVolumesSocket);
         var health = new Option<string?>("--health") { Description = "Address of the liveness endpoint, /healthz, and of /metrics.", HelpName = "IP:PORT" };
         Option<string> toolSeconds = WithDefault("--tool-timeout", "Seconds that mkfs, fsck and the like may take.", "SECONDS", "300");
+        Option<string> freezeSeconds = WithDefault("--freeze-limit", "Seconds that writers may wait while a volume is copied.", "SECONDS", "15");
         Option<string> most = WithDefault("--max-volumes", "Most volumes that the node is to have.", "NUMBER", "256");
         var root = new RootCommand("Volumes for pods: a CSI driver.")
         {
-            endpoint, nodeId, agent, name, registration, state, pools, allow, api, health, toolSeconds, most,
+            endpoint, nodeId, agent, name, registration, state, pools, allow, api, health, toolSeconds, freezeSeconds, most,
         };
         root.SetAction(async (parsed, cancellation) =>
         {
@@ -43,6 +44,7 @@ internal static class CommandLine
                     parsed.GetValue(api)!,
                     parsed.GetValue(health),
                     parsed.GetValue(toolSeconds)!,
+                    parsed.GetValue(freezeSeconds)!,
                     parsed.GetValue(most)!),
                 problems,
                 cancellation).ConfigureAwait(false);

@@ -19,6 +19,7 @@ internal sealed record CsiArguments(
     string Api,
     string? Health,
     string ToolSeconds,
+    string FreezeSeconds,
     string MaxVolumes);
 
 /// <summary>What the driver was started with, checked.</summary>
@@ -32,6 +33,7 @@ internal sealed record CsiArguments(
 /// <param name="ApiSocket">Where <c>overlay volumes</c> asks; null: nowhere.</param>
 /// <param name="Health">Where the liveness endpoint listens; null: nowhere but on the API socket.</param>
 /// <param name="ToolTimeout">Time that mkfs, fsck and the like may take.</param>
+/// <param name="FreezeLimit">Time that writers may wait while a volume is copied that is in use.</param>
 /// <param name="MaxVolumes">Most volumes that the node is to have.</param>
 internal sealed record CsiOptions(
     string Name,
@@ -44,6 +46,7 @@ internal sealed record CsiOptions(
     string? ApiSocket,
     IPEndPoint? Health,
     TimeSpan ToolTimeout,
+    TimeSpan FreezeLimit,
     long MaxVolumes)
 {
     private const string None = "none";
@@ -75,13 +78,14 @@ internal sealed record CsiOptions(
             problems.Add($"--health '{address}': write IP:PORT, such as 127.0.0.1:9808");
         }
         long seconds = Number(arguments.ToolSeconds, 1, 86400, "--tool-timeout", problems);
+        long freeze = Number(arguments.FreezeSeconds, 1, 3600, "--freeze-limit", problems);
         long volumes = Number(arguments.MaxVolumes, 1, 1 << 20, "--max-volumes", problems);
         IReadOnlyList<PoolOptions>? pools = PoolOptions.ParseAll(arguments.Pools, arguments.State, problems);
         IReadOnlyList<AllowedSource> allowed = AllowedSource.ParseAll(arguments.Allow, problems);
         if (problems.Count > 0 || pools is null) return null;
         string? node = arguments.NodeId ?? await AgentNode.AskAsync(arguments.Agent, problems, cancellation).ConfigureAwait(false);
         if (node is null || !IsNodeId(node, problems)) return null;
-        return new CsiOptions(name, node, socket, folder, arguments.State, pools, allowed, api, health, TimeSpan.FromSeconds(seconds), volumes);
+        return new CsiOptions(name, node, socket, folder, arguments.State, pools, allowed, api, health, TimeSpan.FromSeconds(seconds), TimeSpan.FromSeconds(freeze), volumes);
     }
 
     private static bool IsNodeId(string node, List<string> problems)

@@ -61,7 +61,7 @@ internal sealed class Driver(CsiOptions options, ILoggerFactory logs)
         var topology = new NodeTopology(options);
         var listing = new VolumeListing(topology, store, pools);
         var ledger = new SpaceLedger(store);
-        var copying = new ImageCopying(pools, steps);
+        var copying = new ImageCopying(pools, options.FreezeLimit, steps);
         var making = new VolumeMaking(topology, store, pools, ledger, new VolumeSources(store, pools, gate, copying), new FileSystems(tools), listing, steps);
         var snapshots = new SnapshotMaking(store, pools, ledger, gate, copying, steps);
         using var metrics = new CsiMetrics(store, pools);

@@ -31,6 +31,17 @@ internal static class VolumeId
         if (Encoding.UTF8.GetByteCount(value) > MaxBytes) throw new GrpcException(GrpcStatusCode.InvalidArgument, $"{field} has more than {MaxBytes} bytes");
     }
 
+    /// <summary>As <see cref="Check"/>, of what somebody else names: CSI has any Unicode there, but control characters.</summary>
+    /// <exception cref="GrpcException">INVALID_ARGUMENT: there is none, it is too long, or has a control character.</exception>
+    public static void CheckName(string name)
+    {
+        Check("name", name);
+        if (name.FirstOrDefault(letter => char.IsControl(letter) && letter is not ('\t' or '\n' or '\r'), ' ') is var letter and not ' ')
+        {
+            throw new GrpcException(GrpcStatusCode.InvalidArgument, $"name has the control character U+{(int)letter:X4}");
+        }
+    }
+
     private static bool IsOf(string prefix, string text) =>
         text.Length == prefix.Length + 32 && text.StartsWith(prefix, StringComparison.Ordinal) && text.Skip(prefix.Length).All(char.IsAsciiHexDigitLower);
 }

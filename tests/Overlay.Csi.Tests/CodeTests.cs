@@ -86,6 +86,68 @@ public sealed class CodeTests(DriverProcess driver) : IClassFixture<DriverProces
     }
 
     [Fact]
+    public async Task Delete_OfWhatIsOfTheOtherSort_IsDoneAndLeavesIt()
+    {
+        string volume = await driver.CreateIdAsync(Calls.Request("sorts", Ext4, 32));
+        Snapshot snapshot = await driver.SnapshotAsync("sorts", volume);
+
+        await driver.DeleteSnapshotAsync(volume);
+        await driver.DeleteAsync(snapshot.SnapshotId);
+
+        Assert.True(File.Exists($"{driver.Pool}/{volume}.img") && File.Exists($"{driver.Pool}/{snapshot.SnapshotId}.img"));
+        await driver.DeleteSnapshotAsync(snapshot.SnapshotId);
+        await driver.DeleteAsync(volume);
+    }
+
+    [Fact]
+    public async Task Calls_WithWhatCsiDoesNotKnow_AreInvalidArgument()
+    {
+        const Mode unknown = (Mode)99;
+        Dictionary<string, string> attributes = new() { ["type"] = "tmpfs", ["size"] = "1Mi" };
+        await Calls.RefusedAsync(GrpcStatusCode.InvalidArgument, driver.StageAsync("mode-99", Calls.Mount("", unknown), context: attributes));
+        await Calls.RefusedAsync(GrpcStatusCode.InvalidArgument, driver.CreateAsync(Calls.Request("mode-99", Calls.Mount("ext4", unknown), 32)));
+        foreach (string name in new[] { "bell\a", "\0", "c1\u0085" }) await Calls.RefusedAsync(GrpcStatusCode.InvalidArgument, driver.CreateAsync(Calls.Request(name, Ext4, 32)));
+        await driver.DeleteAsync(await driver.CreateIdAsync(Calls.Request("tab\tand a/../slash \u2603", Ext4, 32)));
+    }
+
+    [Fact]
+    public async Task Publish_ThatFails_LeavesNeitherTargetNorRecord()
+    {
+        string volume = await driver.CreateIdAsync(Calls.Request("publish-fails", Ext4, 32));
+        await driver.StageAsync(volume, Ext4);
+        string record = File.ReadAllText($"{driver.State}/{volume}.json");
+        string folder = Directory.CreateDirectory($"{driver.Folder}/publish-fails").FullName;
+        File.WriteAllText($"{folder}/file", "kept");
+        File.CreateSymbolicLink($"{folder}/link", "/etc");
+
+        await Calls.RefusedAsync(GrpcStatusCode.Internal, driver.PublishAsync(volume, $"{folder}/file/mount", Ext4));
+        await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, driver.PublishAsync(volume, $"{folder}/link", Ext4));
+        await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, driver.PublishAsync(volume, $"{folder}/file", Ext4));
+
+        Assert.Equal(record, File.ReadAllText($"{driver.State}/{volume}.json"));
+        Assert.Equal(["file", "link"], Directory.GetFileSystemEntries(folder).Select(Path.GetFileName).Order());
+        Assert.Equal("kept", File.ReadAllText($"{folder}/file"));
+        await driver.UnstageAsync(volume);
+        await driver.DeleteAsync(volume);
+    }
+
+    [Fact]
+    public async Task Publish_BesideASingleWriter_IsFailedPreconditionWhateverTheMode()
+    {
+        VolumeCapability many = Calls.Mount("ext4", Mode.SingleNodeMultiWriter);
+        string volume = await driver.CreateIdAsync(Calls.Request("alone", many, 32));
+        await driver.StageAsync(volume, many);
+        await driver.PublishAsync(volume, driver.Target(volume, "alone"), Calls.Mount("ext4", Mode.SingleNodeSingleWriter));
+
+        await Calls.RefusedAsync(GrpcStatusCode.FailedPrecondition, driver.PublishAsync(volume, driver.Target(volume, "second"), many));
+
+        await driver.UnpublishAsync(volume, driver.Target(volume, "alone"));
+        await driver.PublishAsync(volume, driver.Target(volume, "second"), many);
+        await driver.ReleaseAsync(volume, "second");
+        await driver.DeleteAsync(volume);
+    }
+
+    [Fact]
     public async Task Stage_AgainOrOtherwise_IsOkOrAlreadyExists()
     {
         string volume = await driver.CreateIdAsync(Calls.Request("stage-codes", Ext4, 32));
@@ -170,6 +232,8 @@ public sealed class CodeTests(DriverProcess driver) : IClassFixture<DriverProces
     [InlineData("ext4", "-E", "-E")]
     [InlineData("xfs", "-l logdev=/dev/sda", "-l")]
     [InlineData("block", "-m 1", "block")]
+    [InlineData("ext4", "-E offset=1048576", "-E")]
+    [InlineData("ext4", "-O journal_dev", "-O")]
     [InlineData("ext4", "-b 1000", "mkfs.ext4: ")]
     [InlineData("xfs", "-m uuid=11111111-2222-4333-8444-555555555555", "-m")]
     [InlineData("xfs", "-i maxpct=900", "mkfs.xfs: ")]

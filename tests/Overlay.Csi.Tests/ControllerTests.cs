@@ -280,6 +280,13 @@ public sealed class ControllerTests : IAsyncLifetime
         Assert.Null(refused.Confirmed);
         Assert.Contains("MultiNodeMultiWriter", refused.Message, StringComparison.Ordinal);
         await RefusedAsync(GrpcStatusCode.NotFound, ValidateAsync("vol-none", many));
+        VolumeCapability one = Request("claim").VolumeCapabilities[0];
+        Assert.NotNull((await ValidateAsync(volume.VolumeId, one, request => request.Parameters.Add("pool", "images"))).Confirmed);
+        foreach ((string key, string value) in new[] { ("pool", "other"), ("reservation", "reserved"), ("mkfsOptions", "-m 1"), ("fsType", "xfs") })
+        {
+            Assert.Contains(key, (await ValidateAsync(volume.VolumeId, one, request => request.Parameters.Add(key, value))).Message, StringComparison.Ordinal);
+        }
+        Assert.Contains("other", (await ValidateAsync(volume.VolumeId, one, request => request.VolumeContext.Add("pool", "other"))).Message, StringComparison.Ordinal);
     }
 
     private static CreateVolumeRequest Request(string name) => new()
@@ -314,9 +321,10 @@ public sealed class ControllerTests : IAsyncLifetime
     private Task<ListVolumesResponse> ListAsync(ListVolumesRequest request) =>
         _driver.CallAsync<ListVolumesRequest, ListVolumesResponse>("Controller", "ListVolumes", request);
 
-    private Task<ValidateVolumeCapabilitiesResponse> ValidateAsync(string id, VolumeCapability capability) =>
-        _driver.CallAsync<ValidateVolumeCapabilitiesRequest, ValidateVolumeCapabilitiesResponse>(
-            "Controller",
-            "ValidateVolumeCapabilities",
-            new ValidateVolumeCapabilitiesRequest { VolumeId = id, VolumeCapabilities = { capability } });
+    private Task<ValidateVolumeCapabilitiesResponse> ValidateAsync(string id, VolumeCapability capability, Action<ValidateVolumeCapabilitiesRequest>? change = null)
+    {
+        var request = new ValidateVolumeCapabilitiesRequest { VolumeId = id, VolumeCapabilities = { capability } };
+        change?.Invoke(request);
+        return _driver.CallAsync<ValidateVolumeCapabilitiesRequest, ValidateVolumeCapabilitiesResponse>("Controller", "ValidateVolumeCapabilities", request);
+    }
 }

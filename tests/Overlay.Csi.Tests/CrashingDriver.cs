@@ -5,11 +5,15 @@ namespace Overlay.Csi.Tests;
 
 /// <summary>
 /// The driver itself, in this test program, whose log kills the process (SIGKILL) before a step is taken: the one that a file numbers or names. The
-/// count starts anew whenever the file's text changes; without the file all goes on.
+/// count starts anew whenever the file's text changes; without the file all goes on. Where the file says <c>wait</c> before the name, the step waits
+/// instead, until the file is gone; <see cref="Reached"/> is there meanwhile.
 /// </summary>
 internal static class CrashingDriver
 {
     public const string Variable = "OVERLAY_TEST_CRASH_FILE";
+
+    /// <summary>Tells that a step waits.</summary>
+    public static string Reached(string file) => $"{file}.reached";
 
     public static Task<int> Main(string[] arguments) => CommandLine.RunAsync(arguments, () => LoggerFactory.Create(builder => builder
         .SetMinimumLevel(LogLevel.Debug)
@@ -32,6 +36,11 @@ internal static class CrashingDriver
         {
             if (logLevel > LogLevel.Information) Console.Error.WriteLine(formatter(state, exception));
             if (logLevel != LogLevel.Debug || !File.Exists(file)) return;
+            if (File.ReadAllText(file).Split(" wait ") is [_, var held])
+            {
+                if (formatter(state, exception).EndsWith($": {held}", StringComparison.Ordinal)) WaitUntilGone();
+                return;
+            }
             lock (this)
             {
                 string text = File.ReadAllText(file);
@@ -46,6 +55,13 @@ internal static class CrashingDriver
 
         public void Dispose()
         {
+        }
+
+        private void WaitUntilGone()
+        {
+            File.WriteAllText(Reached(file), "");
+            while (File.Exists(file)) Thread.Sleep(10);
+            File.Delete(Reached(file));
         }
     }
 }

@@ -100,6 +100,7 @@ public sealed class StaticVolumeTests(DriverProcess driver) : IClassFixture<Driv
         Assert.DoesNotContain("secret-of-the-test", refused.Message, StringComparison.Ordinal);
         Assert.DoesNotContain("of-the-test", driver.Log, StringComparison.Ordinal);
         Assert.DoesNotContain(Directory.GetFiles(driver.State, "*.json"), file => File.ReadAllText(file).Contains("of-the-test", StringComparison.Ordinal));
+        Assert.Empty(Directory.GetFiles(driver.State, "static-*.json"));
         await driver.UnstageAsync($"remote-{type}");
     }
 }

@@ -49,7 +49,7 @@ internal sealed class ControllerService(
 
     private async Task<CreateVolumeResponse> CreateAsync(CreateVolumeRequest request, GrpcCall call)
     {
-        VolumeId.Check("name", request.Name);
+        VolumeId.CheckName(request.Name);
         Capabilities.Check(request.VolumeCapabilities);
         if (request.MutableParameters.Count > 0) throw Invalid("mutable_parameters: there are none");
         VolumeParameters parameters = VolumeParameters.Parse(request.Parameters);
@@ -83,7 +83,7 @@ internal sealed class ControllerService(
 
     private async Task<CreateSnapshotResponse> CreateSnapshotAsync(CreateSnapshotRequest request, GrpcCall call)
     {
-        VolumeId.Check("name", request.Name);
+        VolumeId.CheckName(request.Name);
         VolumeId.Check("source_volume_id", request.SourceVolumeId);
         if (request.Parameters.Keys.FirstOrDefault(key => !key.StartsWith(SnapshotMetadata, StringComparison.Ordinal)) is { } unknown)
         {

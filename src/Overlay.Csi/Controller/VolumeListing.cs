@@ -28,7 +28,7 @@ internal sealed class VolumeListing(NodeTopology topology, VolumeStore store, Po
         ReadyToUse = record.Phase == VolumePhase.Ready,
     };
 
-    /// <exception cref="GrpcException">INVALID_ARGUMENT: something is missing. NOT_FOUND: no such volume.</exception>
+    /// <exception cref="GrpcException">INVALID_ARGUMENT: something is missing, or a parameter that there is not. NOT_FOUND: no such volume.</exception>
     public ValidateVolumeCapabilitiesResponse Validate(ValidateVolumeCapabilitiesRequest request)
     {
         VolumeId.Check("volume_id", request.VolumeId);
@@ -37,7 +37,8 @@ internal sealed class VolumeListing(NodeTopology topology, VolumeStore store, Po
         {
             throw store.NotThere(request.VolumeId);
         }
-        string? refusal = request.VolumeCapabilities.Select(capability => Capabilities.Excess(record.Made, capability)).FirstOrDefault(excess => excess is not null);
+        string? refusal = request.VolumeCapabilities.Select(capability => Capabilities.Excess(record.Made, capability)).FirstOrDefault(excess => excess is not null)
+            ?? DifferenceOf(record, request);
         return refusal is not null
             ? new ValidateVolumeCapabilitiesResponse { Message = refusal }
             : new ValidateVolumeCapabilitiesResponse
@@ -49,6 +50,19 @@ internal sealed class VolumeListing(NodeTopology topology, VolumeStore store, Po
                     Parameters = { request.Parameters },
                 },
             };
+    }
+
+    /// <summary>What the volume's context and parameters say that it is not; null where they are its own.</summary>
+    private static string? DifferenceOf(VolumeRecord record, ValidateVolumeCapabilitiesRequest request)
+    {
+        if (request.VolumeContext.TryGetValue("pool", out string? pool) && pool != record.Pool) return $"volume_context pool '{pool}': the volume is in {record.Pool}";
+        if (request.Parameters.Count == 0) return null;
+        VolumeParameters asked = VolumeParameters.Parse(request.Parameters);
+        return asked.Pool is { } other && other != record.Pool ? $"parameter pool '{other}': the volume is in {record.Pool}"
+            : asked.Reserved != record.Reserved ? $"parameter reservation: the volume is {(record.Reserved ? "reserved" : "thin")}"
+            : asked.MkfsOptions != record.MkfsOptions ? $"parameter mkfsOptions '{asked.MkfsOptions}': the volume was made with '{record.MkfsOptions}'"
+            : asked.FileSystem is { } type && record.Kind != "block" && type != record.Kind ? $"parameter fsType '{type}': the volume is {record.Kind}"
+            : null;
     }
 
     /// <exception cref="GrpcException">ABORTED: the token is none of ours.</exception>

@@ -91,7 +91,7 @@ internal sealed class VolumeMaking(
         if (store.Find(id) is not { } record)
         {
             store.CheckUndamaged(id);
-            pools.CheckAbsent(id);
+            if (VolumeId.IsVolume(id)) pools.CheckAbsent(id);
             return new DeleteVolumeResponse();
         }
         if (record.Static is not null) throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"volume {id} is staged at {record.Staging?.Path}; unstage it first");

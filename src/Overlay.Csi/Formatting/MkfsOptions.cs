@@ -34,6 +34,6 @@ internal static partial class MkfsOptions
     [GeneratedRegex("^[A-Za-z0-9_^][A-Za-z0-9_=,.:^%+-]*$")]
     private static partial Regex Value();
 
-    [GeneratedRegex("(^|,)(name|file|logdev|rtdev|device|protofile|size|agsize|uuid)=", RegexOptions.IgnoreCase)]
+    [GeneratedRegex("(^|,)(name|file|logdev|rtdev|device|protofile|size|agsize|uuid|offset)=|(^|,)journal_dev(,|$)", RegexOptions.IgnoreCase)]
     private static partial Regex NamesAFile();
 }

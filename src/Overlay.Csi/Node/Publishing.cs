@@ -4,7 +4,9 @@ using Overlay.Csi.State;
 using Overlay.Linux;
 using Overlay.Linux.Loop;
 using Overlay.Linux.Mounts;
+using Overlay.Linux.Storage;
 using Overlay.Rpc.Grpc;
+using Mode = Overlay.Csi.Protos.VolumeCapability.Types.AccessMode.Types.Mode;
 
 namespace Overlay.Csi.Node;
 
@@ -39,17 +41,38 @@ internal sealed class Publishing(VolumeStore store, PoolSet pools, MountOwners o
         if (IsPublished(record, order, attachment, readOnly)) return;
         CheckOthers(record, order, attachment);
         steps.Next(record.Id, "record publication");
-        record = record.With(new Publication(order.Target, readOnly, order.Arguments, order.Pod));
-        store.Put(record);
-        steps.Next(record.Id, "make target");
-        TargetPath.Make(order.Target, isBlock);
-        if (isBlock && readOnly && !device!.IsReadOnly) device = ReaderOf(record, attachment);
-        using DetachedMount mount = DetachedMount.Copy(isBlock ? device!.Path : order.Staging);
-        MountAttributes restricted = readOnly ? options.Attributes | MountAttributes.ReadOnly : options.Attributes;
-        if (restricted != MountAttributes.None) mount.Restrict(restricted);
-        steps.Next(record.Id, "publish");
-        mount.MoveTo(order.Target);
+        store.Put(record.With(new Publication(order.Target, readOnly, order.Arguments, order.Pod, order.Capability.AccessMode.Mode == Mode.SingleNodeSingleWriter)));
+        bool wasThere = FileIdentity.OfLink(order.Target) is not null;
+        bool isPublished = false;
+        try
+        {
+            steps.Next(record.Id, "make target");
+            TargetPath.Make(order.Target, isBlock);
+            if (isBlock && readOnly && !device!.IsReadOnly) device = ReaderOf(record, attachment);
+            using DetachedMount mount = DetachedMount.Copy(isBlock ? device!.Path : order.Staging);
+            MountAttributes restricted = readOnly ? options.Attributes | MountAttributes.ReadOnly : options.Attributes;
+            if (restricted != MountAttributes.None) mount.Restrict(restricted);
+            steps.Next(record.Id, "publish");
+            mount.MoveTo(order.Target);
+            isPublished = true;
+        }
+        finally
+        {
+            if (!isPublished) Forget(record, order.Target, wasThere);
+        }
         steps.Next(record.Id, "published");
+    }
+
+    /// <summary>Nothing was published: what is on record and at the target is again what was.</summary>
+    private void Forget(VolumeRecord record, string target, bool wasThere)
+    {
+        string? problem = Reconciler.Try("its target stays recorded", () =>
+        {
+            if (!wasThere) TargetPath.Remove(target);
+            DetachReaders(record.Id, record);
+            store.Put(record);
+        });
+        if (problem is not null) steps.Warn(record.Id, problem);
     }
 
     /// <summary>Undoes it, also where no record is left, and removes the target. Nothing happens where there is nothing.</summary>
@@ -61,21 +84,25 @@ internal sealed class Publishing(VolumeStore store, PoolSet pools, MountOwners o
         TargetPath.Unmount(target);
         steps.Next(id, "remove target");
         TargetPath.Remove(target);
-        if (record is not { Static: not null })
-        {
-            Attachment attachment = pools.AttachmentOf(id, record);
-            bool stagedForReaders = record?.Staging is { IsReadOnly: true };
-            LoopDevice[] readers = [.. attachment.Unmounted.Where(loop => loop is { IsReadOnly: true, IsAutoClear: false } && !stagedForReaders)];
-            foreach (LoopDevice reader in readers)
-            {
-                steps.Next(id, "detach reader");
-                LoopDevices.Detach(reader);
-            }
-            Detaching.Await(id, () => readers.Select(reader => LoopDevices.At(reader.Path)).FirstOrDefault(device => device?.Label == attachment.Label));
-        }
+        DetachReaders(id, record);
         if (record is null || record.Publications.All(publication => publication.Target != target)) return;
         steps.Next(id, "forget publication");
         store.Put(record.WithoutPublication(target));
+    }
+
+    /// <summary>Takes away the devices for readers of a raw block volume that nobody has any more.</summary>
+    private void DetachReaders(string id, VolumeRecord? record)
+    {
+        if (record is { Static: not null }) return;
+        Attachment attachment = pools.AttachmentOf(id, record);
+        bool stagedForReaders = record?.Staging is { IsReadOnly: true };
+        LoopDevice[] readers = [.. attachment.Unmounted.Where(loop => loop is { IsReadOnly: true, IsAutoClear: false } && !stagedForReaders)];
+        foreach (LoopDevice reader in readers)
+        {
+            steps.Next(id, "detach reader");
+            LoopDevices.Detach(reader);
+        }
+        Detaching.Await(id, () => readers.Select(reader => LoopDevices.At(reader.Path)).FirstOrDefault(device => device?.Label == attachment.Label));
     }
 
     /// <summary>The mount at the staging path, if it is of the volume; anything else there would show a pod the disk of the host.</summary>
@@ -100,9 +127,13 @@ internal sealed class Publishing(VolumeStore store, PoolSet pools, MountOwners o
 
     private static void CheckOthers(VolumeRecord record, PublishOrder order, Attachment attachment)
     {
-        if (Capabilities.AreMany(order.Capability.AccessMode.Mode)) return;
         string staging = MountTable.Canonical(order.Staging);
         string target = MountTable.Canonical(order.Target);
+        if (record.Publications.FirstOrDefault(known => known.IsAlone && MountTable.Canonical(known.Target) != target && MountTable.At(known.Target).Count > 0) is { } alone)
+        {
+            throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"volume {record.Id} is published at {alone.Target} for a single writer, beside whom there is no other");
+        }
+        if (Capabilities.AreMany(order.Capability.AccessMode.Mode)) return;
         IEnumerable<string> mounted = record.Static is null
             ? attachment.Mounts.Select(mount => mount.Target)
             : record.Publications.Where(publication => MountTable.At(publication.Target).Count > 0).Select(publication => MountTable.Canonical(publication.Target));

@@ -19,7 +19,7 @@ internal sealed class VolumeStats(VolumeStore store, PoolSet pools)
 
     /// <exception cref="GrpcException">NOT_FOUND: no such volume, or it is not at that path.</exception>
     public Task<NodeGetVolumeStatsResponse> AtAsync(string id, string path, CancellationToken cancellation) => _questions.AskAsync(
-        $"{id} {path}",
+        $"{path}\0{id}",
         () => At(id, path),
         hung => new NodeGetVolumeStatsResponse { VolumeCondition = new VolumeCondition { Abnormal = true, Message = hung } },
         cancellation);
@@ -27,7 +27,7 @@ internal sealed class VolumeStats(VolumeStore store, PoolSet pools)
     /// <summary>What is wrong with a volume; null where nothing is.</summary>
     /// <exception cref="GrpcException">INTERNAL: the kernel refused to tell.</exception>
     public Task<string?> WrongAsync(VolumeRecord record, CancellationToken cancellation) =>
-        _questions.AskAsync(record.Id, () => Wrong(record), hung => hung, cancellation);
+        _questions.AskAsync($"\0{record.Id}", () => Wrong(record), hung => hung, cancellation);
 
     private NodeGetVolumeStatsResponse At(string id, string path)
     {

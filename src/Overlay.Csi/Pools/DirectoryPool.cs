@@ -144,8 +144,17 @@ internal sealed class DirectoryPool(PoolOptions options)
     {
         using FileDescriptor file = Open(image, from, writable: true);
         if (ImageFile.Length(file) == image.Bytes) return;
-        if (image.IsReserved) ImageFile.Reserve(file, image.Bytes, isShared: false);
-        else ImageFile.SetLength(file, image.Bytes);
+        try
+        {
+            if (image.IsReserved) ImageFile.Reserve(file, image.Bytes, isShared: false);
+            else ImageFile.SetLength(file, image.Bytes);
+        }
+        catch (LinuxException exception) when (exception.IsNoSpace)
+        {
+            // ext4 keeps what of it was found, and makes the file as much longer.
+            ImageFile.SetLength(file, from);
+            throw;
+        }
         ImageFile.Sync(file);
     }
 

@@ -20,10 +20,11 @@ internal sealed class PoolSet(IReadOnlyList<DirectoryPool> pools, string state)
     public DirectoryPool? Find(string? name) => name is null ? pools[0] : pools.FirstOrDefault(pool => pool.Name == name);
 
     /// <summary>What is not recorded was never made, or its record was lost: its image then is kept, which must not be called deleted.</summary>
+    /// <param name="id">One that this driver could have given.</param>
     /// <exception cref="GrpcException">FAILED_PRECONDITION: a pool has an image of that name.</exception>
     public void CheckAbsent(string id)
     {
-        if (!(VolumeId.IsVolume(id) || VolumeId.IsSnapshot(id)) || pools.FirstOrDefault(pool => pool.Holds(id)) is not { } holder) return;
+        if (pools.FirstOrDefault(pool => pool.Holds(id)) is not { } holder) return;
         throw new GrpcException(
             GrpcStatusCode.FailedPrecondition, $"{holder.PathOf(id)} has no record; it is kept: restore the record, or remove the image, and delete again");
     }

@@ -13,11 +13,9 @@ namespace Overlay.Csi.Snapshots;
 /// Copies images as they are at one moment. Where the pool's file system can, the copy shares the blocks, and writers wait for an instant;
 /// elsewhere they wait until all is copied, and not for ever.
 /// </summary>
-internal sealed class ImageCopying(PoolSet pools, Steps steps)
+/// <param name="freezeLimit">Time that a copy may take while writers wait. One that hangs keeps them waiting for twice as long.</param>
+internal sealed class ImageCopying(PoolSet pools, TimeSpan freezeLimit, Steps steps)
 {
-    /// <summary>Longest that writers are kept waiting.</summary>
-    private static readonly TimeSpan FreezeLimit = TimeSpan.FromSeconds(30);
-
     /// <exception cref="GrpcException">FAILED_PRECONDITION: it is being formatted, or that was cut short.</exception>
     public static void CheckFormatted(VolumeRecord volume)
     {
@@ -54,10 +52,10 @@ internal sealed class ImageCopying(PoolSet pools, Steps steps)
         int thaws = 0;
         steps.Next(volume.Id, "freeze");
         Freeze(volume, mount.Target);
-        using var watchdog = new Timer(_ => Watch(), null, FreezeLimit, Timeout.InfiniteTimeSpan);
+        using var watchdog = new Timer(_ => Watch(), null, 2 * freezeLimit, Timeout.InfiniteTimeSpan);
         try
         {
-            limit.CancelAfter(FreezeLimit / 2);
+            limit.CancelAfter(freezeLimit);
             steps.Next(volume.Id, "copy");
             if (!ImageFile.TryShare(image, target)) ImageFile.CopyData(image, target, limit.Token);
             if (Volatile.Read(ref thaws) > 0) throw TooLong(volume);
@@ -112,9 +110,9 @@ internal sealed class ImageCopying(PoolSet pools, Steps steps)
         ImageFile.CopyData(image, target, CancellationToken.None);
     }
 
-    private static GrpcException TooLong(VolumeRecord volume) => new(
+    private GrpcException TooLong(VolumeRecord volume) => new(
         GrpcStatusCode.FailedPrecondition,
-        $"volume {volume.Id} cannot be copied while writers wait ({FreezeLimit.TotalSeconds / 2:0} s at most): its pool {volume.Pool} cannot share blocks. Stop its pods, or use an xfs pool");
+        $"volume {volume.Id} cannot be copied while writers wait ({freezeLimit.TotalSeconds:0} s at most): its pool {volume.Pool} cannot share blocks, or hangs. Stop its pods, use an xfs pool, or raise --freeze-limit");
 
     private FileDescriptor Open(PoolImage image, long least) => pools.Find(image.Pool)?.Open(image, least, writable: false)
         ?? throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"{image.Id} is of pool {image.Pool}, which is not configured");

@@ -61,7 +61,7 @@ internal sealed class SnapshotMaking(VolumeStore store, PoolSet pools, SpaceLedg
         if (store.Snapshots.Find(id) is not { } record)
         {
             store.Snapshots.CheckUndamaged(id);
-            pools.CheckAbsent(id);
+            if (VolumeId.IsSnapshot(id)) pools.CheckAbsent(id);
             return new DeleteSnapshotResponse();
         }
         if (pools.Find(record.Pool) is not { } pool)

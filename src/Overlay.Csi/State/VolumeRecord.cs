@@ -42,7 +42,8 @@ internal sealed record StagingRecord(string Path, string Arguments, bool IsReadO
 /// <summary>That a volume may be published at a target; as <see cref="StagingRecord"/>.</summary>
 /// <param name="Arguments">Digest of what it was published as.</param>
 /// <param name="Pod">Namespace and name of the pod, where the orchestrator told.</param>
-internal sealed record Publication(string Target, bool IsReadOnly, string Arguments, string? Pod);
+/// <param name="IsAlone">Whether no other target may have it beside this one: access mode SINGLE_NODE_SINGLE_WRITER.</param>
+internal sealed record Publication(string Target, bool IsReadOnly, string Arguments, string? Pod, bool IsAlone = false);
 
 /// <summary>A volume that an administrator wrote down: no image of ours.</summary>
 /// <param name="Kind"><c>directory</c>, <c>tmpfs</c>, <c>nfs</c> or <c>cifs</c>.</param>

@@ -4,7 +4,6 @@ using Overlay.Csi.Node;
 using Overlay.Csi.State;
 using Overlay.Linux;
 using Overlay.Linux.Mounts;
-using Overlay.Linux.Storage;
 using Overlay.Rpc.Grpc;
 
 namespace Overlay.Csi.Static;
@@ -37,10 +36,19 @@ internal sealed class StaticStaging(VolumeStore store, MountOwners owners, Steps
         };
         steps.Next(id, "record staging");
         store.Put(record);
-        steps.Next(id, "mount");
-        using DetachedMount mount = Mount(volume, secrets);
-        steps.Next(id, "move mount");
-        mount.MoveTo(path);
+        bool isMounted = false;
+        try
+        {
+            steps.Next(id, "mount");
+            using DetachedMount mount = Mount(volume, secrets);
+            steps.Next(id, "move mount");
+            mount.MoveTo(path);
+            isMounted = true;
+        }
+        finally
+        {
+            if (!isMounted) Forget(known, id);
+        }
         if (MountTable.At(path) is [.., { } top]) Record(record, top);
     }
 
@@ -57,6 +65,17 @@ internal sealed class StaticStaging(VolumeStore store, MountOwners owners, Steps
         TargetPath.Unmount(path);
         steps.Next(record.Id, "forget staging");
         store.Remove(record.Id);
+    }
+
+    /// <summary>Nothing was staged: what is on record is again what was.</summary>
+    private void Forget(VolumeRecord? known, string id)
+    {
+        string? problem = Reconciler.Try("it stays recorded as staged", () =>
+        {
+            if (known is null) store.Remove(id);
+            else store.Put(known);
+        });
+        if (problem is not null) steps.Warn(id, problem);
     }
 
     /// <summary>What was mounted, so that what is mounted over it is not taken for the volume.</summary>
@@ -89,11 +108,9 @@ internal sealed class StaticStaging(VolumeStore store, MountOwners owners, Steps
 
     private static DetachedMount Bind(StaticVolume volume)
     {
-        if (FileIdentity.OfLink(volume.Source) is not { Kind: FileKind.Folder })
-        {
-            throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"{volume.Source} is no folder; make it, or mount its disk");
-        }
-        DetachedMount mount = DetachedMount.Copy(volume.Source);
+        // A link that a pod put there since the path was resolved and allowed must not lead out of what is allowed.
+        DetachedMount mount = DetachedMount.CopyResolved(volume.Source)
+            ?? throw new GrpcException(GrpcStatusCode.FailedPrecondition, $"{volume.Source} is no folder, or a symbolic link leads elsewhere; make it, or mount its disk");
         if (volume.Options.Attributes != MountAttributes.None) mount.Restrict(volume.Options.Attributes);
         return mount;
     }

@@ -49,6 +49,16 @@ public sealed unsafe class DetachedMount : IDisposable
     public static DetachedMount Copy(string path) => new(FileDescriptor.Own(
         LibcStorage.OpenTree(StorageConstants.AT_FDCWD, path, MountConstants.OPEN_TREE_CLONE | (uint)Files.O_CLOEXEC), $"open_tree {path}"));
 
+    /// <summary>As <see cref="Copy"/>, of a folder that no symbolic link leads to; null where there is none.</summary>
+    /// <exception cref="LinuxException">It does not answer.</exception>
+    public static DetachedMount? CopyResolved(string folder)
+    {
+        using FileDescriptor? open = MountTable.TryOpenFolder(folder);
+        if (open is null || MountTable.PathOf(open) != folder) return null;
+        return new(FileDescriptor.Own(
+            LibcStorage.OpenTree(open.Number, "", MountConstants.OPEN_TREE_CLONE | (uint)(Files.O_CLOEXEC | StorageConstants.AT_EMPTY_PATH)), $"open_tree {folder}"));
+    }
+
     /// <summary>Takes rights away from the mount (mount_setattr(2)); all other mounts keep theirs.</summary>
     /// <exception cref="LinuxException">The kernel refuses.</exception>
     public void Restrict(MountAttributes attributes)

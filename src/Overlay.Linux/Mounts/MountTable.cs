@@ -55,11 +55,18 @@ public static class MountTable
     /// <summary>Where a folder really is, all symbolic links followed; null where there is no such folder.</summary>
     public static string? Resolve(string folder)
     {
-        int descriptor = Libc.Open(folder, StorageConstants.O_PATH | StorageConstants.O_DIRECTORY | Files.O_CLOEXEC);
-        if (descriptor < 0) return null;
-        using FileDescriptor open = FileDescriptor.Own(descriptor, folder);
-        return new FileInfo($"/proc/self/fd/{descriptor.ToString(CultureInfo.InvariantCulture)}").LinkTarget;
+        using FileDescriptor? open = TryOpenFolder(folder);
+        return open is null ? null : PathOf(open);
     }
+
+    /// <summary>Opens a folder as a place only, all symbolic links followed; null where there is no such folder.</summary>
+    internal static FileDescriptor? TryOpenFolder(string folder)
+    {
+        int descriptor = Libc.Open(folder, StorageConstants.O_PATH | StorageConstants.O_DIRECTORY | Files.O_CLOEXEC);
+        return descriptor < 0 ? null : FileDescriptor.Own(descriptor, folder);
+    }
+
+    internal static string? PathOf(FileDescriptor folder) => new FileInfo($"/proc/self/fd/{folder.Number.ToString(CultureInfo.InvariantCulture)}").LinkTarget;
 
     /// <summary>A line ends with a line feed only: the kernel leaves a carriage return in a path as it is.</summary>
     internal static IReadOnlyList<MountEntry> ParseAll(string text) => [.. text.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(Parse)];
