@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <linux/capability.h>
@@ -99,6 +100,9 @@ static void structs(void)
     FIELD(mount_attr, attr_clr)
     FIELD(mount_attr, propagation)
     FIELD(mount_attr, userns_fd)
+    STRUCT(timespec)
+    FIELD(timespec, tv_sec)
+    FIELD(timespec, tv_nsec)
     STRUCT(pollfd)
     FIELD(pollfd, fd)
     FIELD(pollfd, events)
@@ -259,6 +263,7 @@ static void files_constants(void)
     CONST(EFD_NONBLOCK)
     CONST(EFD_CLOEXEC)
     CONST(POLLIN)
+    CONST(CLOCK_BOOTTIME)
     CONST(UIO_MAXIOV)
     CONST(NS_GET_NSTYPE)
     CONST(CLONE_NEWNET)

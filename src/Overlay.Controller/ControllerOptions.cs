@@ -25,7 +25,14 @@ internal sealed record StoreOptions(string File, IReadOnlyList<Uri> Endpoints, s
 
 /// <param name="Lease">How long a node that says nothing is taken to be alive.</param>
 /// <param name="Grace">How long a node that is gone keeps its blocks.</param>
-internal sealed record NodeLeaseOptions(TimeSpan Lease, TimeSpan Grace);
+internal sealed record NodeLeaseOptions(TimeSpan Lease, TimeSpan Grace)
+{
+    /// <summary>
+    /// Seconds since it last renewed its lease in which a node can be sure of its blocks. They are taken back one lease later, and a thousandth of the grace, by
+    /// which clocks may run apart.
+    /// </summary>
+    public int HoldSeconds => (int)(Lease + (Grace * 0.999)).TotalSeconds;
+}
 
 /// <param name="RequestBytes">Largest request.</param>
 /// <param name="StreamsPerClient">Most watches that one client has at a time.</param>

@@ -9,20 +9,18 @@ namespace Overlay.Controller;
 /// <summary>
 /// Notices nodes whose leases ran out, and takes their blocks back when they stay away. Time is measured by this process since it first saw
 /// the node gone, so that no clock that is set, and no restart, shortens the grace: they can only make it longer. While the store takes no changes no
-/// node can come back, so the grace begins anew when it does again.
+/// node can come back, so the grace begins anew when it does again. Nor does a controller with a shorter grace shorten what a node was told when it registered.
 /// </summary>
 internal sealed class NodeMonitor(IControlStore store, StateCache cache, NodeLeaseOptions options, StoreTroubles troubles, ILogger log)
 {
     private readonly Dictionary<string, (long Generation, long SeenAt)> _lost = [];
-
-    private TimeSpan Patience => options.Grace + options.Lease;
 
     /// <summary>A look at everything; called again and again.</summary>
     public async Task LookAsync(CancellationToken cancellation)
     {
         try
         {
-            if (troubles.Has(StoreTroubles.Change) || _lost.Values.Any(lost => Stopwatch.GetElapsedTime(lost.SeenAt) < Patience)) await TryAsync(cancellation).ConfigureAwait(false);
+            if (troubles.Has(StoreTroubles.Change) || _lost.Any(lost => cache.Node(lost.Key) is { } node && Stopwatch.GetElapsedTime(lost.Value.SeenAt) < PatienceWith(node))) await TryAsync(cancellation).ConfigureAwait(false);
             await LookAtLeasesAsync(cancellation).ConfigureAwait(false);
         }
         catch (StoreException)
@@ -55,23 +53,27 @@ internal sealed class NodeMonitor(IControlStore store, StateCache cache, NodeLea
                 _lost[node.Name] = seen = (node.Generation, Stopwatch.GetTimestamp());
             }
             // Again, where it could not be written down or something came in between.
-            if (node.LostSince is null) await MarkAsync(node.Name, cancellation).ConfigureAwait(false);
+            if (node.LostSince is null) await MarkAsync(node, cancellation).ConfigureAwait(false);
             // The grace and one lease more: the second look that confirms what the first one at the grace's end would say.
-            if (Stopwatch.GetElapsedTime(seen.SeenAt) >= Patience) await ReclaimAsync(node.Name, cancellation).ConfigureAwait(false);
+            if (Stopwatch.GetElapsedTime(seen.SeenAt) >= PatienceWith(node)) await ReclaimAsync(node.Name, cancellation).ConfigureAwait(false);
         }
         foreach (string gone in _lost.Keys.Where(name => cache.Node(name) is null).ToArray()) _lost.Remove(gone);
     }
 
-    private async Task MarkAsync(string name, CancellationToken cancellation)
+    private TimeSpan PatienceWith(NodeDocument node) => GraceOf(node) + options.Lease;
+
+    private TimeSpan GraceOf(NodeDocument node) => TimeSpan.FromSeconds(Math.Max(options.Grace.TotalSeconds, node.GraceSeconds));
+
+    private async Task MarkAsync(NodeDocument node, CancellationToken cancellation)
     {
-        string key = StateKeys.Node(name);
+        string key = StateKeys.Node(node.Name);
         if (cache.Find(key) is not { } entry) return;
         NodeDocument lost = StateDocuments.Node(entry) with { LostSince = DateTimeOffset.UtcNow };
         CommitResult result = await store.CommitAsync(
-            new StoreTransaction().Require(key, entry.Revision).RequireAbsent(StateKeys.NodeAlive(name)).Put(key, StateDocuments.Encode(lost)),
+            new StoreTransaction().Require(key, entry.Revision).RequireAbsent(StateKeys.NodeAlive(node.Name)).Put(key, StateDocuments.Encode(lost)),
             cancellation).ConfigureAwait(false);
         if (result.IsCommitted)
-            log.LogWarning("the lease of node {Node} ran out; it keeps its blocks for {Grace} s", name, options.Grace.TotalSeconds);
+            log.LogWarning("the lease of node {Node} ran out; it keeps its blocks for {Grace} s", node.Name, GraceOf(node).TotalSeconds);
     }
 
     private async Task ReclaimAsync(string name, CancellationToken cancellation)

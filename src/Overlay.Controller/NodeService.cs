@@ -57,6 +57,7 @@ internal sealed class NodeService(
             NodeDocument document = wanted with
             {
                 Lease = lease,
+                GraceSeconds = (int)options.Grace.TotalSeconds,
                 Generation = known?.Attempt == request.Attempt ? known.Generation : Math.Max(known?.Generation ?? 0, request.Generation) + 1,
                 Draining = known?.Draining ?? false,
                 Registered = DateTimeOffset.UtcNow,
@@ -82,6 +83,7 @@ internal sealed class NodeService(
                 Lease = lease,
                 LeaseSeconds = (int)options.Lease.TotalSeconds,
                 Revision = result.Revision,
+                HoldSeconds = options.HoldSeconds,
             };
         }
     }

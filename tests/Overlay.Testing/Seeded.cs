@@ -31,6 +31,21 @@ public static class Seeded
         }
     }
 
+    /// <summary>As <see cref="Check"/>, once, for a property that waits and makes what is random of the seed itself.</summary>
+    /// <exception cref="SeededFailureException">The property threw; the message names the seed.</exception>
+    public static async Task CheckAsync(Func<int, Task> property)
+    {
+        int seed = FirstSeed();
+        try
+        {
+            await property(seed).ConfigureAwait(false);
+        }
+        catch (Exception failure)
+        {
+            throw new SeededFailureException($"Failed with seed {seed}; repeat with {SeedVariable}={seed}. {failure.Message}", failure);
+        }
+    }
+
     private static int FirstSeed()
     {
         string? text = Environment.GetEnvironmentVariable(SeedVariable);

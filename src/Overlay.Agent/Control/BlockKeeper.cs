@@ -20,6 +20,9 @@ internal sealed class BlockKeeper(string node, IReadOnlySet<string>? networks, N
     /// <summary>Blocks that are asked for in one look at a network.</summary>
     private const int MostAtOnce = 8;
 
+    /// <summary>Addresses that an error names.</summary>
+    private const int MostNamed = 5;
+
     /// <summary>Revisions in which blocks were leased that the watch may not have told of yet.</summary>
     private readonly Dictionary<IPNetwork, long> _leasedAt = [];
 
@@ -27,6 +30,7 @@ internal sealed class BlockKeeper(string node, IReadOnlySet<string>? networks, N
     private readonly Dictionary<IPNetwork, long> _returnedAt = [];
 
     private readonly Dictionary<(string Network, AddressFamily Family, IPNetwork? Wanted), (string Problem, long Until)> _refused = [];
+
     /// <summary>Parts of this node's blocks that were lent, with the revisions in which the watch tells so.</summary>
     private readonly Dictionary<IPNetwork, long> _lentAt = [];
 
@@ -46,16 +50,20 @@ internal sealed class BlockKeeper(string node, IReadOnlySet<string>? networks, N
     /// <summary>One look at all networks.</summary>
     /// <param name="nodes">The controller.</param>
     /// <param name="generation">Of the registration in force.</param>
+    /// <param name="settled">Called as soon as no address is handed out of a block that others may have, by what is known; before a controller is asked.</param>
     /// <exception cref="GrpcException">The controller cannot be asked.</exception>
     /// <exception cref="JournalException">The journal cannot be written.</exception>
-    public async Task LookAsync(NodesClient nodes, long generation, CancellationToken cancellation)
+    public async Task LookAsync(NodesClient nodes, long generation, Action settled, CancellationToken cancellation)
     {
         long revision = state.Revision;
         ControlView view = state.Own();
         if (view.Revision == 0) return;
+        NodeAllocator.BlockUse[] lost = [.. Lost(view, revision)];
+        allocator.Suspend([.. lost.Select(block => block.Prefix)]);
         if (!ReferenceEquals(view, _takenOver)) TakeOver(view, revision);
         _takenOver = view;
-        await SettleLostAsync(view, revision, nodes, generation, cancellation).ConfigureAwait(false);
+        settled();
+        await SettleAsync(lost, nodes, generation, cancellation).ConfigureAwait(false);
         bool draining = view.Node(node)?.Draining ?? false;
         foreach (Network network in view.Networks.Where(network => networks?.Contains(network.Name) ?? true))
         {
@@ -109,7 +117,7 @@ internal sealed class BlockKeeper(string node, IReadOnlySet<string>? networks, N
         foreach (Wish old in _fulfilledAt.Where(each => each.Value <= revision).Select(each => each.Key).ToArray()) _fulfilledAt.Remove(old);
         foreach (Wish wish in view.Wishes.Where(wish => wish.Node != node && !_fulfilledAt.ContainsKey(wish)))
         {
-            if (allocator.OfferPart(wish.Network, wish.Ipv6 ? AddressFamily.InterNetworkV6 : AddressFamily.InterNetwork) is not { } part) continue;
+            if (Offer(wish) is not { } part) continue;
             // Should the answer be lost, the next registration's view tells what became of it.
             _takenOver = null;
             try
@@ -129,19 +137,38 @@ internal sealed class BlockKeeper(string node, IReadOnlySet<string>? networks, N
         }
     }
 
-    /// <summary>Blocks that others think are not this node's any more: given up where they are empty, claimed again where they are not.</summary>
+    private IPNetwork? Offer(Wish wish)
+    {
+        try
+        {
+            return allocator.OfferPart(wish.Network, wish.Ipv6 ? AddressFamily.InterNetworkV6 : AddressFamily.InterNetwork);
+        }
+        catch (JournalException)
+        {
+            // What is spared already is to be no more.
+            _takenOver = null;
+            throw;
+        }
+    }
+
+    /// <summary>Blocks that others think are not this node's any more.</summary>
     /// <param name="revision">That <paramref name="view"/> is good for.</param>
-    private async Task SettleLostAsync(ControlView view, long revision, NodesClient nodes, long generation, CancellationToken cancellation)
+    private IEnumerable<NodeAllocator.BlockUse> Lost(ControlView view, long revision)
     {
         HashSet<IPNetwork> held = [.. view.Blocks.Where(block => block.Holder == node).Select(block => IPNetwork.Parse(block.Prefix))];
         foreach (IPNetwork old in _leasedAt.Where(each => each.Value <= revision).Select(each => each.Key).ToArray()) _leasedAt.Remove(old);
-        foreach (NodeAllocator.BlockUse block in allocator.BlocksInUse)
+        return allocator.BlocksInUse.Where(block => !held.Contains(block.Prefix) && !_leasedAt.ContainsKey(block.Prefix));
+    }
+
+    /// <summary>Gives lost blocks up where they are empty, and claims them again where they are not.</summary>
+    private async Task SettleAsync(NodeAllocator.BlockUse[] lost, NodesClient nodes, long generation, CancellationToken cancellation)
+    {
+        foreach (NodeAllocator.BlockUse block in lost)
         {
-            if (held.Contains(block.Prefix) || _leasedAt.ContainsKey(block.Prefix)) continue;
-            allocator.Suspend(block.Prefix);
             if (allocator.RemoveBlock(block.Prefix))
             {
                 lock (_refused) _refused.Remove((block.Network, FamilyOf(block.Prefix), block.Prefix));
+                log.LogWarning("the block {Block} of network {Network} is no more this node's, and nobody uses an address of it", block.Prefix, block.Network);
                 continue;
             }
             await AcquireAsync(block.Network, FamilyOf(block.Prefix), block.Prefix, nodes, generation, cancellation).ConfigureAwait(false);
@@ -187,7 +214,7 @@ internal sealed class BlockKeeper(string node, IReadOnlySet<string>? networks, N
                     Generation = generation,
                 },
                 cancellation).ConfigureAwait(false);
-            IPNetwork prefix = IPNetwork.Parse(leased.Prefix);
+            if (!IPNetwork.TryParse(leased.Prefix, out IPNetwork prefix)) throw new GrpcException(GrpcStatusCode.Internal, $"the block '{leased.Prefix}' that was leased is no prefix");
             _leasedAt[prefix] = leased.Revision;
             _returnedAt.Remove(prefix);
             allocator.AddBlock(network, prefix, Spared(prefix, network, state.Own()));
@@ -198,7 +225,7 @@ internal sealed class BlockKeeper(string node, IReadOnlySet<string>? networks, N
         catch (GrpcException exception) when (exception.Status is GrpcStatusCode.ResourceExhausted or GrpcStatusCode.NotFound
             || (exception.Status == GrpcStatusCode.FailedPrecondition && wanted is not null))
         {
-            string problem = wanted is null ? exception.Message : $"workloads use addresses of {wanted}, which is no more this node's: {exception.Message}";
+            string problem = wanted is null ? exception.Message : Bereft(wanted.Value, exception.Message);
             lock (_refused)
             {
                 bool isNew = !_refused.TryGetValue((network, family, wanted), out var last) || last.Problem != problem;
@@ -207,6 +234,14 @@ internal sealed class BlockKeeper(string node, IReadOnlySet<string>? networks, N
             }
             return false;
         }
+    }
+
+    private string Bereft(IPNetwork block, string reason)
+    {
+        NodeAllocator.Held[] used = [.. allocator.All.Where(each => block.Contains(each.Address))];
+        string some = string.Join(", ", used.Take(MostNamed).Select(each => $"{each.Address} of {each.Owner}"));
+        return $"the block {block} was taken from this node, and {used.Length} of its addresses are in use here ({some}{(used.Length > MostNamed ? ", …" : "")}): {reason}; "
+            + "delete the pods that have them, so that they get others: no other node reaches them";
     }
 
     private static (UInt128 First, UInt128 Last) Range(IPNetwork prefix)

@@ -3,6 +3,7 @@ using Overlay.Agent.Configuration;
 using Overlay.Agent.Planning;
 using Overlay.Agent.Setup;
 using Overlay.Control.Ipam;
+using Overlay.Linux;
 using Overlay.Rpc;
 
 namespace Overlay.Agent.Control;
@@ -36,7 +37,7 @@ internal sealed class ControlAgent : IDisposable
         try
         {
             Directory.CreateDirectory(folder, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
-            Allocator = new NodeAllocator(AllocatorOptions(basis.Options));
+            Allocator = new NodeAllocator(AllocatorOptions(basis.Options), BootTime.Clock);
         }
         catch (Exception exception) when (exception is JournalException or IOException or UnauthorizedAccessException)
         {
@@ -102,6 +103,7 @@ internal sealed class ControlAgent : IDisposable
         var allocator = new NodeAllocatorOptions
         {
             Journal = Path.Combine(options.Control!.State, "addresses.journal"),
+            IsLeased = true,
             LowWater = options.Control.LowWater,
             HighWater = options.Control.HighWater,
         };

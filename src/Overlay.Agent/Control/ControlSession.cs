@@ -1,5 +1,8 @@
+using System.Buffers.Binary;
 using System.Diagnostics;
 using System.Net;
+using System.Security.Cryptography;
+using System.Text;
 using Microsoft.Extensions.Logging;
 using Overlay.Agent.Configuration;
 using Overlay.Control;
@@ -32,6 +35,7 @@ internal sealed class ControlSession(
     private volatile string? _connected;
     private volatile string? _problem;
     private volatile string? _diskProblem;
+    private volatile bool _isInDoubt;
 
     private long _heard = Stopwatch.GetTimestamp();
     private long _revised = Stopwatch.GetTimestamp();
@@ -46,7 +50,7 @@ internal sealed class ControlSession(
     public string? Connected => _connected;
 
     /// <summary>What keeps the node from its controllers, or from more blocks.</summary>
-    public IReadOnlyList<string> Problems => [.. new[] { _problem, _diskProblem }.OfType<string>(), .. _keeper.Refusals];
+    public IReadOnlyList<string> Problems => [.. new[] { _problem, _diskProblem, allocator.Doubt }.OfType<string>(), .. state.Strange, .. _keeper.Refusals];
 
     /// <summary>Looks at the blocks soon. Called by any thread.</summary>
     private void LookAtBlocks() => Volatile.Read(ref _look).TrySetResult();
@@ -65,7 +69,7 @@ internal sealed class ControlSession(
     public async Task RunAsync(CancellationToken end)
     {
         allocator.BlockWanted += LookAtBlocks;
-        int next = 0;
+        int next = FirstOf(node, options.Controllers.Count);
         int failures = 0;
         while (!end.IsCancellationRequested)
         {
@@ -84,6 +88,7 @@ internal sealed class ControlSession(
             catch (Exception exception) when (exception is GrpcException or TlsFileException or IOException)
             {
                 Fail($"controller {controller.Host}:{controller.Port}: {exception.Message}");
+                TellDoubt();
                 // It needs no pause, nor another controller, to register again.
                 if (exception is GrpcException { Status: GrpcStatusCode.FailedPrecondition } && failures++ == 0) continue;
                 next++;
@@ -100,11 +105,18 @@ internal sealed class ControlSession(
         allocator.BlockWanted -= LookAtBlocks;
     }
 
+    /// <summary>The controller that a node tries first; after it come the others in their order. Nodes spread by their names, and each finds the same one again.</summary>
+    /// <param name="controllers">How many there are.</param>
+    internal static int FirstOf(string node, int controllers) =>
+        (int)(BinaryPrimitives.ReadUInt32BigEndian(SHA256.HashData(Encoding.UTF8.GetBytes(node))) % (uint)controllers);
+
     private async Task TalkAsync(DnsEndPoint controller, Action succeeded, CancellationToken again)
     {
         using GrpcChannel channel = GrpcChannel.ToHost(controller.Host, controller.Port, _tls.ForClient());
         var nodes = new NodesClient(channel);
-        RegisterResponse registered = await nodes.RegisterAsync(Request(), again).ConfigureAwait(false);
+        long asked = allocator.Clock.Milliseconds;
+        RegisterResponse registered = await RegisterAsync(nodes, again).ConfigureAwait(false);
+        var tenure = new Tenure(registered, asked);
         try
         {
             registration.Confirm(registered.Generation);
@@ -122,13 +134,28 @@ internal sealed class ControlSession(
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(again);
         Task[] work =
         [
-            RenewAsync(nodes, registered, stop.Token), WatchAsync(nodes, stop.Token), KeepBlocksAsync(nodes, registered, stop.Token),
+            RenewAsync(nodes, tenure, stop.Token), WatchAsync(nodes, tenure, stop.Token), KeepBlocksAsync(nodes, tenure, stop.Token),
         ];
         Task first = await Task.WhenAny(work).ConfigureAwait(false);
         await stop.CancelAsync().ConfigureAwait(false);
         // All of them end by the first one's failure, which is the one to tell.
         await Task.WhenAll(work).ContinueWith(_ => { }, TaskScheduler.Default).ConfigureAwait(false);
         await first.ConfigureAwait(false);
+    }
+
+    /// <exception cref="GrpcException">The controller refuses it, or cannot be reached.</exception>
+    private async Task<RegisterResponse> RegisterAsync(NodesClient nodes, CancellationToken again)
+    {
+        try
+        {
+            return await nodes.RegisterAsync(Request(), again).ConfigureAwait(false);
+        }
+        catch (GrpcException exception) when (exception.Status == GrpcStatusCode.AlreadyExists)
+        {
+            // Whoever has the name has the blocks.
+            ConfirmBlocks(allocator.Clock.Milliseconds, 0);
+            throw;
+        }
     }
 
     private RegisterRequest Request()
@@ -149,27 +176,31 @@ internal sealed class ControlSession(
         return request;
     }
 
-    private async Task RenewAsync(NodesClient nodes, RegisterResponse registered, CancellationToken stop)
+    private async Task RenewAsync(NodesClient nodes, Tenure tenure, CancellationToken stop)
     {
+        RegisterResponse registered = tenure.Registered;
         var request = new RenewRequest { Node = node, Lease = registered.Lease, Generation = registered.Generation };
         while (true)
         {
-            await Task.Delay(TimeSpan.FromSeconds(registered.LeaseSeconds / 3.0), stop).ConfigureAwait(false);
-            await RenewAsync(nodes, request, TimeSpan.FromSeconds(registered.LeaseSeconds), stop).ConfigureAwait(false);
+            await Task.Delay(TimeSpan.FromSeconds(tenure.LeaseSeconds / 3.0), stop).ConfigureAwait(false);
+            tenure.AskedAt = await RenewAsync(nodes, request, TimeSpan.FromSeconds(tenure.LeaseSeconds), stop).ConfigureAwait(false);
             Heard();
+            if (tenure.IsSettled) ConfirmBlocks(tenure.AskedAt, tenure.HoldSeconds);
         }
     }
 
     /// <summary>A controller that is slow to answer is asked again, as long as the lease may live: to register anew costs it more.</summary>
-    private static async Task RenewAsync(NodesClient nodes, RenewRequest request, TimeSpan patience, CancellationToken stop)
+    /// <returns>When it was asked what it answered, by the allocator's clock.</returns>
+    private async Task<long> RenewAsync(NodesClient nodes, RenewRequest request, TimeSpan patience, CancellationToken stop)
     {
         long start = Environment.TickCount64;
         while (true)
         {
             try
             {
+                long asked = allocator.Clock.Milliseconds;
                 await nodes.RenewAsync(request, stop).ConfigureAwait(false);
-                return;
+                return asked;
             }
             catch (GrpcException exception) when (exception.Status == GrpcStatusCode.DeadlineExceeded && Environment.TickCount64 - start < patience.TotalMilliseconds)
             {
@@ -178,13 +209,14 @@ internal sealed class ControlSession(
         }
     }
 
-    private async Task WatchAsync(NodesClient nodes, CancellationToken stop)
+    private async Task WatchAsync(NodesClient nodes, Tenure tenure, CancellationToken stop)
     {
         ControlView own = state.Own();
         await foreach (WatchResponse part in nodes.WatchAsync(new WatchRequest { Node = node, After = state.Revision, Mark = state.Mark }, stop).ConfigureAwait(false))
         {
             Heard();
             if (!state.Take(part)) continue;
+            tenure.IsTold = true;
             Volatile.Write(ref _revised, Stopwatch.GetTimestamp());
             changed();
             if (ReferenceEquals(own, own = state.Own())) continue;
@@ -193,14 +225,15 @@ internal sealed class ControlSession(
         throw new GrpcException(GrpcStatusCode.Unavailable, "the controller ended the watch");
     }
 
-    private async Task KeepBlocksAsync(NodesClient nodes, RegisterResponse registered, CancellationToken stop)
+    private async Task KeepBlocksAsync(NodesClient nodes, Tenure tenure, CancellationToken stop)
     {
+        RegisterResponse registered = tenure.Registered;
         while (true)
         {
             try
             {
-                // What was on disk may be older than what this node did since.
-                if (state.Revision >= registered.Revision) await _keeper.LookAsync(nodes, registered.Generation, stop).ConfigureAwait(false);
+                // What was on disk may be older than what this node did since, or of a history that ended when a backup was restored.
+                if (tenure.IsTold && state.Revision >= registered.Revision) await _keeper.LookAsync(nodes, registered.Generation, Settled, stop).ConfigureAwait(false);
                 if (state.IsSaveDue) state.Save();
                 if (_diskProblem is not null) log.LogInformation("the disk takes what this node keeps again");
                 _diskProblem = null;
@@ -214,6 +247,34 @@ internal sealed class ControlSession(
             stop.ThrowIfCancellationRequested();
             if (look.IsCompleted) Volatile.Write(ref _look, new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously));
         }
+
+        void Settled()
+        {
+            tenure.IsSettled = true;
+            allocator.ConfirmBlocks(tenure.AskedAt, tenure.HoldSeconds);
+            TellDoubt();
+        }
+    }
+
+    private void ConfirmBlocks(long at, int seconds)
+    {
+        try
+        {
+            allocator.ConfirmBlocks(at, seconds);
+        }
+        catch (JournalException exception)
+        {
+            DiskFailed(exception);
+        }
+    }
+
+    /// <summary>Tells once that no more addresses are handed out, and once that they are again.</summary>
+    private void TellDoubt()
+    {
+        string? doubt = allocator.Doubt;
+        if (doubt is not null && !_isInDoubt) log.LogError("{Problem}", doubt);
+        if (doubt is null && _isInDoubt) log.LogInformation("addresses are handed out again: a controller said which blocks are this node's");
+        _isInDoubt = doubt is not null;
     }
 
     /// <summary>What the disk does not take is tried again; the node's registration does not hang on it.</summary>

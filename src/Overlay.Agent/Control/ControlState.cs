@@ -21,6 +21,9 @@ internal sealed class ControlState
     private readonly List<WatchResponse> _parts = [];
     private readonly Dictionary<string, Change> _changes = [];
     private readonly Dictionary<string, Change> _own = [];
+
+    /// <summary>By key, what is wrong with changes that this version does not take. They stay on disk: a later version that starts from there may.</summary>
+    private readonly Dictionary<string, string> _strange = [];
     private ControlView? _view;
     private ControlView? _ownView;
     private long _revision;
@@ -86,6 +89,15 @@ internal sealed class ControlState
         }
     }
 
+    /// <summary>What controllers told that this version does not take, and leaves out.</summary>
+    public IReadOnlyList<string> Strange
+    {
+        get
+        {
+            lock (_lock) return [.. _strange.Values];
+        }
+    }
+
     /// <summary>Takes one message of a watch.</summary>
     /// <returns>True when it was the last of its revision, and something changed.</returns>
     public bool Take(WatchResponse part)
@@ -110,7 +122,7 @@ internal sealed class ControlState
     /// <summary>Everything at one revision.</summary>
     public ControlView View()
     {
-        lock (_lock) return _view ??= new ControlView(_revision, new Dictionary<string, Change>(_changes));
+        lock (_lock) return _view ??= new ControlView(_revision, _changes.Where(each => !_strange.ContainsKey(each.Key)).ToDictionary());
     }
 
     /// <summary>
@@ -154,13 +166,16 @@ internal sealed class ControlState
         {
             _changes.Clear();
             _own.Clear();
+            _strange.Clear();
             _ownView = null;
         }
         foreach (Change change in part.Changes)
         {
-            if (change.ValueCase == Change.ValueOneofCase.None) _changes.Remove(change.Key);
+            if (ToldChange.IsDeletion(change)) _changes.Remove(change.Key);
             else _changes[change.Key] = change;
-            if (IsOwn(change)) _own[change.Key] = change;
+            _strange.Remove(change.Key);
+            if (ToldChange.Problem(change) is { } problem) _strange.Add(change.Key, problem);
+            if (!_strange.ContainsKey(change.Key) && IsOwn(change)) _own[change.Key] = change;
             else if (!_own.Remove(change.Key)) continue;
             _ownView = null;
         }

@@ -21,9 +21,13 @@ internal sealed class RegistrationFile
         _path = Path.Combine(folder, "registration.json");
         try
         {
-            Current = File.Exists(_path)
-                ? JsonSerializer.Deserialize(File.ReadAllBytes(_path), RegistrationJson.Default.Registration)!
-                : new Registration(NewMark(), 0, NewMark());
+            if (File.Exists(_path))
+            {
+                // Nothing is written: a disk that is full keeps no node from starting.
+                Current = JsonSerializer.Deserialize(File.ReadAllBytes(_path), RegistrationJson.Default.Registration)!;
+                return;
+            }
+            Current = new Registration(NewMark(), 0, NewMark());
             // The attempt is known before it is made, so that one without an answer is repeated and not made twice.
             Write(Current);
         }

@@ -33,6 +33,9 @@ internal sealed class PodAddresses(IPodAddressSource source) : IDisposable
     /// <summary>Addresses that can be had now or after their cool-down; the least of the families.</summary>
     public int Free => Families.Select(family => _allocator.Free(_network, family)).DefaultIfEmpty(0).Min();
 
+    /// <inheritdoc cref="NodeAllocator.Doubt"/>
+    public string? Doubt => _allocator.Doubt;
+
     /// <summary>One address a family for an owner.</summary>
     /// <param name="owner">For whom; one that has addresses keeps them.</param>
     /// <param name="wanted">Asked for; at most one a family.</param>
@@ -84,7 +87,12 @@ internal sealed class PodAddresses(IPodAddressSource source) : IDisposable
             Allocation asked = _allocator.AllocateAddress(_network, wanted, owner, before?.Owner);
             if (asked.Address is { } exact) return exact;
             throw new CniException(
-                asked.Status == AllocationStatus.JournalFailed ? CniErrorCode.IoFailure : CniErrorCode.AddressUnavailable,
+                asked.Status switch
+                {
+                    AllocationStatus.JournalFailed => CniErrorCode.IoFailure,
+                    AllocationStatus.Unconfirmed => CniErrorCode.TryAgainLater,
+                    _ => CniErrorCode.AddressUnavailable,
+                },
                 $"the address {wanted} that was asked for cannot be had: {asked.Problem}");
         }
         foreach (string last in before?.Addresses ?? [])
@@ -94,9 +102,12 @@ internal sealed class PodAddresses(IPodAddressSource source) : IDisposable
                 return sticky;
         }
         Allocation any = _allocator.Allocate(_network, family, owner);
-        return any.Address ?? throw (any.Status == AllocationStatus.JournalFailed
-            ? new CniException(CniErrorCode.IoFailure, any.Problem!)
-            : new CniException(CniErrorCode.TryAgainLater, Exhaustion(any.Problem!), Remedy));
+        return any.Address ?? throw (any.Status switch
+        {
+            AllocationStatus.JournalFailed => new CniException(CniErrorCode.IoFailure, any.Problem!),
+            AllocationStatus.Unconfirmed => new CniException(CniErrorCode.TryAgainLater, any.Problem!, Remedy),
+            _ => new CniException(CniErrorCode.TryAgainLater, Exhaustion(any.Problem!), Remedy),
+        });
     }
 
     /// <summary>Names those who hold most.</summary>

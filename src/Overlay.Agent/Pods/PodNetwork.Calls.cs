@@ -171,6 +171,7 @@ internal sealed partial class PodNetwork
         if (_netlink.FindLink(_settings.Device) is not { IsUp: true })
             throw new CniException(CniErrorCode.LimitedConnectivity, $"the overlay's device {_settings.Device} is down: pods reach no other node", $"set it up (ip link set {_settings.Device} up), or see overlayd's log");
         if (_settings.Options.Drain) throw new CniException(CniErrorCode.NotAvailable, "the node is drained", "write 'drain: false' under 'pods:' and reload");
+        if (_addresses.Doubt is { } doubt) throw new CniException(CniErrorCode.NotAvailable, doubt, _addresses.Remedy);
         if (_addresses.Free <= 0) throw new CniException(CniErrorCode.NotAvailable, "no address is free on this node", _addresses.Remedy);
     }
 

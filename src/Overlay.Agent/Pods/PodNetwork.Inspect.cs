@@ -20,6 +20,8 @@ internal sealed partial class PodNetwork
         return new AddressCheckDocument(pods.Length, held.Count,
         [
             .. ContradictionsOf(pods, held),
+            .. Lost(pods),
+            .. new[] { _addresses.Doubt }.OfType<string>(),
             .. pods.SelectMany(pod => ContradictionsOf(pod, links.GetValueOrDefault(pod.HostInterface), ways)),
             .. LeftOvers(pods, links, routes),
             .. _filter.Contradictions(pods.GroupBy(pod => pod.NamespaceId).SelectMany(SourcesOf)),
@@ -40,6 +42,17 @@ internal sealed partial class PodNetwork
             }
         }
         foreach ((IPAddress address, string owner) in owners) yield return $"{address} is held for {owner}, of which there is nothing";
+    }
+
+    /// <summary>Pods whose addresses controllers took from this node.</summary>
+    private IEnumerable<string> Lost(Attachment[] pods)
+    {
+        NodeAllocator.BlockUse[] lost = [.. _addresses.Blocks.Where(block => block.IsLost)];
+        foreach ((Attachment pod, IPAddress address) in pods.SelectMany(pod => pod.Addresses.Select(own => (pod, own.Parsed.Address))))
+        {
+            foreach (NodeAllocator.BlockUse block in lost.Where(block => block.Prefix.Contains(address)))
+                yield return $"{pod.Label} has {address} of the block {block.Prefix}, which is this node's no more: delete it, so that it gets another address";
+        }
     }
 
     private IEnumerable<string> ContradictionsOf(Attachment pod, Link? link, HashSet<(int, IPNetwork)> ways)

@@ -194,12 +194,13 @@ internal sealed class AddressBook(BootClock clock, TimeSpan coolDown, int window
                     if (_blocks.Find(block => block.Prefix.ToString() == record.Block) is { } known)
                     {
                         known.Unusable = AddressRanges.Read(record.Unusable ?? []).ToHashSet();
-                        known.IsReturning = false;
+                        known.IsReturning = known.IsReturnWritten = false;
                     }
                     else _blocks.Add(new HeldBlock(record.Network!, IPNetwork.Parse(record.Block!), AddressRanges.Read(record.Unusable ?? [])));
                     break;
                 case JournalKind.Suspended:
-                    _blocks.Find(block => block.Prefix.ToString() == record.Block)!.IsReturning = true;
+                    HeldBlock suspended = _blocks.Find(block => block.Prefix.ToString() == record.Block)!;
+                    suspended.IsReturning = suspended.IsReturnWritten = true;
                     break;
                 case JournalKind.BlockGone:
                     _blocks.RemoveAll(block => block.Prefix.ToString() == record.Block);
@@ -211,6 +212,9 @@ internal sealed class AddressBook(BootClock clock, TimeSpan coolDown, int window
                 case JournalKind.Booted:
                     bootedAt = record.Boot == clock.Boot ? record.At : null;
                     foreach (HeldBlock block in _blocks) block.Doubtful = block.Window;
+                    break;
+                case JournalKind.Confirmed:
+                    // It is no address's.
                     break;
                 case JournalKind.Allocated:
                     UInt128 address = IpBits.V6OrMapped(IPAddress.Parse(record.Address!));

@@ -24,7 +24,10 @@ internal sealed record JournalRecord(JournalKind Kind)
     /// <summary>Window: addresses of the block, from its start, that may have been handed out.</summary>
     public int UpTo { get; init; }
 
-    /// <summary>Released, Booted: the boot of the host, and milliseconds of its clock.</summary>
+    /// <summary>Confirmed: seconds for which the blocks are this node's from then on.</summary>
+    public int Seconds { get; init; }
+
+    /// <summary>Released, Booted, Confirmed: the boot of the host, and milliseconds of its clock.</summary>
     public string? Boot { get; init; }
 
     public long At { get; init; }
@@ -44,6 +47,9 @@ internal enum JournalKind
 
     /// <summary>From here on everything is of this boot of the host, and nothing of it is missing.</summary>
     Booted,
+
+    /// <summary>When controllers last said that the blocks are this node's.</summary>
+    Confirmed,
 }
 
 [JsonSourceGenerationOptions(DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingDefault)]
@@ -57,7 +63,7 @@ public sealed class JournalException(string message, Exception? cause = null) : 
 /// An append-only file of records, each with its length and the first four bytes of its
 /// SHA-256 before it. An append is in the kernel's hands when it returns, so that
 /// it outlives this process; <see cref="Flush"/> puts everything on the disk, so that it outlives the host. A record cut short at the end
-/// of the file, by a crash of the host, is dropped when the file is opened.
+/// of the file, by a crash of the host, is dropped when the file is opened. <see cref="Append"/> is for one thread at a time, the rest for any.
 /// </summary>
 internal sealed class AllocationJournal : IDisposable
 {
@@ -67,6 +73,10 @@ internal sealed class AllocationJournal : IDisposable
     private const int HeaderLength = 8;
 
     private readonly string _path;
+
+    /// <summary>Held by whoever waits for the disk; taken before the lock of those who append, never after it.</summary>
+    private readonly Lock _disk = new();
+
     private FileStream _file;
 
     /// <summary>What was appended while the next file is written; null: none is.</summary>
@@ -74,6 +84,9 @@ internal sealed class AllocationJournal : IDisposable
 
     /// <summary>The next file, from when it holds all that this one does until it has its name; both are written then.</summary>
     private FileStream? _next;
+
+    /// <summary>A flush failed, after which the kernel may have dropped what it could not write, and says so only once; null: all is there.</summary>
+    private JournalException? _lost;
 
     private AllocationJournal(string path, FileStream file)
     {
@@ -96,6 +109,8 @@ internal sealed class AllocationJournal : IDisposable
             records = Parse(content, path, out int sound);
             file.SetLength(sound);
             file.Position = sound;
+            // What is read here counts as written, and whoever wrote it may not have got so far.
+            file.Flush(flushToDisk: true);
             return new AllocationJournal(path, file);
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
@@ -125,17 +140,16 @@ internal sealed class AllocationJournal : IDisposable
         }
     }
 
-    /// <summary>Returns when everything appended before is on the disk. May be called beside <see cref="Append"/>.</summary>
+    /// <summary>
+    /// Returns when everything appended before is on the disk. Not to be called with the lock of those who append, who would wait for the disk with it.
+    /// </summary>
+    /// <exception cref="JournalException">It is not; nor will it be until <see cref="Replace"/> wrote everything anew.</exception>
     public void Flush()
     {
-        try
+        lock (_disk)
         {
-            RandomAccess.FlushToDisk(_file.SafeFileHandle);
-            if (Volatile.Read(ref _next) is { } next) RandomAccess.FlushToDisk(next.SafeFileHandle);
-        }
-        catch (IOException error)
-        {
-            throw new JournalException($"the journal {_path} cannot be flushed: {error.Message}", error);
+            if (_lost is not null) throw _lost;
+            FlushFile();
         }
     }
 
@@ -144,7 +158,7 @@ internal sealed class AllocationJournal : IDisposable
     /// </summary>
     /// <param name="writing">Held by whoever appends.</param>
     /// <param name="records">Asked once, with the lock held: all that is needed of what was appended until then.</param>
-    /// <exception cref="JournalException">It cannot be rewritten; this file stays.</exception>
+    /// <exception cref="JournalException">It cannot be rewritten; the file that has the name is the one that is written.</exception>
     public void Replace(Lock writing, Func<IReadOnlyCollection<JournalRecord>> records)
     {
         IReadOnlyCollection<JournalRecord> needed;
@@ -160,32 +174,49 @@ internal sealed class AllocationJournal : IDisposable
             next = OpenFile(NextPath);
             foreach (JournalRecord record in needed) next.Write(Encode(record));
             next.Flush(flushToDisk: true);
-            lock (writing)
+            lock (_disk)
             {
-                _meanwhile.WriteTo(next);
-                _meanwhile = null;
-                _next = next;
+                lock (writing)
+                {
+                    _meanwhile.WriteTo(next);
+                    _meanwhile = null;
+                    _next = next;
+                }
+                next.Flush(flushToDisk: true);
+                File.Move(NextPath, _path, overwrite: true);
+                FileStream old;
+                lock (writing)
+                {
+                    old = _file;
+                    (_file, _next) = (next, null);
+                }
+                old.Dispose();
+                // Once more, now that it has its name: journaling file systems write the renaming with it.
+                FlushFile();
+                _lost = null;
             }
-            next.Flush(flushToDisk: true);
-            File.Move(NextPath, _path, overwrite: true);
-            // Once more, now that it has its name: journaling file systems write the renaming with it.
-            next.Flush(flushToDisk: true);
         }
-        catch (IOException error)
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
             lock (writing)
             {
                 _meanwhile = null;
                 _next = null;
             }
-            next?.Dispose();
+            if (next is not null && next != _file) next.Dispose();
             throw new JournalException($"the journal {_path} cannot be rewritten: {error.Message}", error);
         }
-        lock (writing)
+    }
+
+    private void FlushFile()
+    {
+        try
         {
-            FileStream old = _file;
-            (_file, _next) = (next, null);
-            old.Dispose();
+            RandomAccess.FlushToDisk(_file.SafeFileHandle);
+        }
+        catch (IOException error)
+        {
+            throw _lost = new JournalException($"the journal {_path} cannot be flushed: {error.Message}", error);
         }
     }
 

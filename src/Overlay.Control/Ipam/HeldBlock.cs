@@ -42,6 +42,9 @@ internal sealed class HeldBlock
     /// <summary>Whether no more of its addresses are to be handed out, as the block is on its way back.</summary>
     public bool IsReturning { get; set; }
 
+    /// <summary>Whether that is on the disk.</summary>
+    public bool IsReturnWritten { get; set; }
+
     public int Size => _size;
 
     public int InUse { get; set; }

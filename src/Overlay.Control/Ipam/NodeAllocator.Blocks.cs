@@ -12,13 +12,14 @@ public sealed partial class NodeAllocator
 
     /// <summary>A block as this node has it.</summary>
     /// <param name="InUse">Addresses of it that are held.</param>
-    public readonly record struct BlockUse(string Network, IPNetwork Prefix, int Size, int InUse);
+    /// <param name="IsLost">Whether addresses of it are held though it is this node's no more.</param>
+    public readonly record struct BlockUse(string Network, IPNetwork Prefix, int Size, int InUse, bool IsLost);
 
     public IReadOnlyList<BlockUse> BlocksInUse
     {
         get
         {
-            lock (_lock) return [.. _book.Blocks.Select(block => new BlockUse(block.Network, block.Prefix, block.Size, block.InUse))];
+            lock (_lock) return [.. _book.Blocks.Select(block => new BlockUse(block.Network, block.Prefix, block.Size, block.InUse, block is { IsReturning: true, InUse: > 0 }))];
         }
     }
 
@@ -36,11 +37,15 @@ public sealed partial class NodeAllocator
         }
     }
 
-    /// <summary>Takes a block that the controller leased to this node, or learns anew which addresses of it are spared.</summary>
+    /// <summary>
+    /// Takes a block that the controller leased to this node, or learns anew which addresses of it are spared. Addresses can be had of it when this returns.
+    /// </summary>
     /// <param name="unusable">Addresses of it that are excluded, reserved or lent to others.</param>
     /// <param name="isLent">Whether it is a part of another node's block.</param>
+    /// <exception cref="JournalException">The journal cannot be written.</exception>
     public void AddBlock(string network, IPNetwork prefix, IReadOnlyCollection<IPAddress> unusable, bool isLent = false)
     {
+        WrittenWindow first;
         lock (_lock)
         {
             HashSet<UInt128> spared = [.. unusable.Select(IpBits.V6OrMapped)];
@@ -49,20 +54,19 @@ public sealed partial class NodeAllocator
                 held.IsLent = isLent;
                 if (!held.IsReturning && spared.SetEquals(held.Unusable)) return;
                 Write(AddressBook.BlockRecord(held.Network, prefix, spared));
-                held.IsReturning = false;
+                held.IsReturning = held.IsReturnWritten = false;
                 long now = _clock.Milliseconds;
                 foreach (UInt128 address in _book.SetUnusable(held, spared, now)) Write(_book.ReleaseRecord(address, null, now));
                 return;
             }
             var block = new HeldBlock(network, prefix, spared) { IsLent = isLent };
-            int window = Math.Min(WindowStep, block.Size);
             Write(AddressBook.BlockRecord(network, prefix, spared));
-            // A block comes seldom, and its first window is on the disk before its first address is asked for.
-            Write(new JournalRecord(JournalKind.Window) { Block = prefix.ToString(), UpTo = window });
-            _journal.Flush();
-            block.Window = block.WindowAsked = window;
             _book.Add(block);
+            first = WriteWindow(block, WindowStep);
         }
+        // Nothing of it is handed out before its first window is on the disk; what others are given meanwhile does not wait for that.
+        FlushNow();
+        lock (_lock) Count(first);
     }
 
     /// <summary>Addresses that anybody can have at once.</summary>
@@ -88,25 +92,34 @@ public sealed partial class NodeAllocator
     /// <exception cref="JournalException">The journal cannot be written.</exception>
     public IPNetwork? OfferIdleBlock(string network, AddressFamily family, bool all = false)
     {
+        IPNetwork offered;
         lock (_lock)
         {
             HeldBlock? idle = _book.BlocksOf(network, family == AddressFamily.InterNetworkV6).Where(_book.IsIdle)
                 .OrderByDescending(block => block.IsReturning).ThenByDescending(block => block.IsLent).FirstOrDefault();
             // What is borrowed goes back as soon as it can be spared.
             if (idle is null || (!idle.IsReturning && !all && Available(network, family) - idle.Usable < (idle.IsLent ? _options.LowWater : _options.HighWater))) return null;
-            Suspend(idle);
-            return idle.Prefix;
+            idle.IsReturning = true;
+            offered = idle.Prefix;
         }
+        Suspend([offered]);
+        return offered;
     }
 
     /// <summary>
     /// A part of a block that can be lent: none of its addresses is held or cools down, and without it the low-water mark is still reached. It is
     /// spared until the block is added again without it.
     /// </summary>
-    /// <exception cref="JournalException">The journal cannot be written.</exception>
+    /// <exception cref="JournalException">The journal cannot be written; the part may be spared nevertheless.</exception>
     public IPNetwork? OfferPart(string network, AddressFamily family)
     {
-        bool isIPv6 = family == AddressFamily.InterNetworkV6;
+        if (SparePart(network, family == AddressFamily.InterNetworkV6) is not { } part) return null;
+        FlushNow();
+        return part;
+    }
+
+    private IPNetwork? SparePart(string network, bool isIPv6)
+    {
         lock (_lock)
         {
             if (_book.Available(network, isIPv6) - PartSize < _options.LowWater) return null;
@@ -115,7 +128,6 @@ public sealed partial class NodeAllocator
                 if (_book.FreePart(block, PartSize) is not { } first) continue;
                 HashSet<UInt128> spared = [.. block.Unusable, .. Enumerable.Range(first, PartSize).Select(block.At)];
                 Write(AddressBook.BlockRecord(network, block.Prefix, spared));
-                _journal.Flush();
                 _book.SetUnusable(block, spared, _clock.Milliseconds);
                 return new IPNetwork(IpBits.ToAddress(block.At(first)), (isIPv6 ? 128 : 32) - int.Log2(PartSize));
             }
@@ -123,23 +135,27 @@ public sealed partial class NodeAllocator
         }
     }
 
-    /// <summary>Hands out no more addresses of a block until it is added again: it may be another node's.</summary>
-    /// <exception cref="JournalException">The journal cannot be written.</exception>
-    public void Suspend(IPNetwork prefix)
+    /// <summary>
+    /// Hands out no more addresses of blocks until they are added again: they may be another node's. That is so at once, also where it cannot be written, and
+    /// on the disk when this returns: a host that crashes hands out none of them afterwards either.
+    /// </summary>
+    /// <exception cref="JournalException">The journal cannot be written; the next call tries again.</exception>
+    public void Suspend(IReadOnlyCollection<IPNetwork> prefixes)
     {
+        var suspended = new List<HeldBlock>();
         lock (_lock)
         {
-            if (_book.Find(prefix) is { } block) Suspend(block);
+            foreach (IPNetwork prefix in prefixes)
+            {
+                if (_book.Find(prefix) is not { } block) continue;
+                block.IsReturning = true;
+                if (!block.IsReturnWritten) suspended.Add(block);
+            }
+            foreach (HeldBlock block in suspended) Write(new JournalRecord(JournalKind.Suspended) { Block = block.Prefix.ToString() });
         }
-    }
-
-    /// <summary>On the disk before anybody else can have the block: a host that crashes hands out none of it afterwards either.</summary>
-    private void Suspend(HeldBlock block)
-    {
-        if (block.IsReturning) return;
-        Write(new JournalRecord(JournalKind.Suspended) { Block = block.Prefix.ToString() });
-        _journal.Flush();
-        block.IsReturning = true;
+        if (suspended.Count == 0) return;
+        FlushNow();
+        lock (_lock) suspended.ForEach(block => block.IsReturnWritten = block.IsReturning);
     }
 
     /// <summary>Forgets a block that is not this node's any more.</summary>

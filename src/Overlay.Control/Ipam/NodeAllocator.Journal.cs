@@ -16,6 +16,9 @@ public sealed partial class NodeAllocator
     private bool _dirty;
     private volatile JournalException? _failure;
 
+    /// <summary>A window in the journal that counts when the journal is on the disk.</summary>
+    private readonly record struct WrittenWindow(HeldBlock Block, int UpTo);
+
     private long Length
     {
         get
@@ -44,27 +47,60 @@ public sealed partial class NodeAllocator
         }
     }
 
-    /// <summary>Where addresses are asked for faster than windows are written, whoever asks waits for the disk.</summary>
-    /// <exception cref="JournalException">The window cannot be written.</exception>
-    private (HeldBlock Block, UInt128 Address)? TakeBeyondWindow(string network, bool isIPv6, string owner)
+    /// <summary>Writes the window that a burst is about to need; null where no block has more.</summary>
+    /// <exception cref="JournalException">It cannot be written.</exception>
+    private WrittenWindow? WriteNextWindow(string network, bool isIPv6)
     {
         foreach (HeldBlock block in _book.BlocksOf(network, isIPv6))
         {
             // A whole window may be spared.
-            if (block.IsReturning || block.UsableFrom(block.Window) is not { } next) continue;
-            Extend(block, next + WindowStep);
-            return _book.Take(network, isIPv6, owner, () => _wake.Set());
+            if (!block.IsReturning && block.UsableFrom(block.Window) is { } next) return WriteWindow(block, next + WindowStep);
         }
         return null;
     }
 
-    private void Extend(HeldBlock block, int upTo)
+    private WrittenWindow WriteWindow(HeldBlock block, int upTo)
     {
-        block.WindowAsked = Math.Min(Math.Max(upTo, block.WindowAsked), block.Size);
-        Write(new JournalRecord(JournalKind.Window) { Block = block.Prefix.ToString(), UpTo = block.WindowAsked });
-        _journal.Flush();
-        block.Window = block.WindowAsked;
+        int asked = Math.Min(Math.Max(upTo, block.WindowAsked), block.Size);
+        Write(new JournalRecord(JournalKind.Window) { Block = block.Prefix.ToString(), UpTo = asked });
+        block.WindowAsked = asked;
+        return new WrittenWindow(block, asked);
     }
+
+    /// <summary>Waits until what was written is on the disk. Not to be called with the lock held.</summary>
+    /// <exception cref="JournalException">It cannot be; everything is written anew in the background.</exception>
+    private void FlushNow()
+    {
+        if (_lock.IsHeldByCurrentThread) throw new InvalidOperationException("whoever allocates would wait for the disk too");
+        try
+        {
+            _journal.Flush();
+        }
+        catch (JournalException error)
+        {
+            _failure = error;
+            _wake.Set();
+            throw;
+        }
+    }
+
+    /// <summary>Has a window count, once it is on the disk.</summary>
+    /// <returns>Null when it does.</returns>
+    private Allocation? Settle(WrittenWindow written)
+    {
+        try
+        {
+            FlushNow();
+        }
+        catch (JournalException error)
+        {
+            return new Allocation(AllocationStatus.JournalFailed, null, error.Message);
+        }
+        lock (_lock) Count(written);
+        return null;
+    }
+
+    private static void Count(WrittenWindow written) => written.Block.Window = Math.Max(written.Block.Window, written.UpTo);
 
     private void Flush()
     {
@@ -82,25 +118,24 @@ public sealed partial class NodeAllocator
         try
         {
             // A flush that failed may have dropped what it could not write: everything is written anew.
-            if (_failure is not null || Length > CompactAt) _journal.Replace(_lock, () => [.. _book.Records()]);
-            var windows = new List<HeldBlock>();
+            if (_failure is not null || Length > CompactAt) _journal.Replace(_lock, Records);
+            var windows = new List<WrittenWindow>();
             lock (_lock)
             {
                 foreach (HeldBlock block in _book.Blocks)
                 {
                     if (block.Window >= block.Size || block.Window - block.Next >= WindowStep / 2) continue;
-                    block.WindowAsked = Math.Min(block.Window + WindowStep, block.Size);
-                    Write(new JournalRecord(JournalKind.Window) { Block = block.Prefix.ToString(), UpTo = block.WindowAsked });
-                    windows.Add(block);
+                    // One that is written already counts with this flush too.
+                    windows.Add(block.WindowAsked > block.Window ? new WrittenWindow(block, block.WindowAsked) : WriteWindow(block, block.Window + WindowStep));
                 }
-                if (!_dirty && _failure is null) return;
+                if (!_dirty && windows.Count == 0 && _failure is null) return;
                 _dirty = false;
             }
             _journal.Flush();
             lock (_lock)
             {
                 _failure = null;
-                foreach (HeldBlock block in windows) block.Window = block.WindowAsked;
+                windows.ForEach(Count);
             }
         }
         catch (JournalException error)

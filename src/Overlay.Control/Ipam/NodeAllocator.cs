@@ -8,7 +8,7 @@ namespace Overlay.Control.Ipam;
 /// Hands out the addresses of this node's blocks, from memory. Used by any thread.
 /// </summary>
 /// <remarks>
-/// No allocation waits for the disk, but where a burst or a certain address goes beyond the window below, or while a block comes or goes; and still no
+/// No allocation waits for the disk, but one that goes beyond the window below, by a burst or for a certain address; nobody else waits with it. And still no
 /// crash makes it hand out an address twice:
 /// <list type="bullet">
 /// <item>An allocation is written to the journal before it is answered. It is then in the kernel's hands, so a crash of this process loses
@@ -17,6 +17,9 @@ namespace Overlay.Control.Ipam;
 /// <em>window</em> that is on the disk already, extended in the background ahead of need. After a boot, every address inside a window that
 /// the journal does not show as allocated counts as just released: it cools down. Addresses beyond the window are certainly new.</item>
 /// <item>A released address cools down on a clock that runs from the boot and that nobody sets.</item>
+/// <item>Blocks are changed in three steps: in memory and in the journal with the lock held, in such a way that nothing of what is not on the disk is handed out
+/// yet; then the disk is waited for without the lock; then what waited for it counts.</item>
+/// <item>Leased blocks go to others when controllers hear nothing of this node for long. Sooner than that it hands out no more of them.</item>
 /// </list>
 /// </remarks>
 public sealed partial class NodeAllocator : IDisposable
@@ -38,6 +41,7 @@ public sealed partial class NodeAllocator : IDisposable
         (_options, _clock) = (options, clock);
         _journal = AllocationJournal.Open(options.Journal, out List<JournalRecord> records);
         _book = new AddressBook(_clock, options.CoolDown, WindowStep);
+        _confirmed = FindConfirmation(records);
         if (_book.Replay(records)) MarkBoot();
         _flusher = new Thread(Flush) { Name = "ipam-journal", IsBackground = true };
         _flusher.Start();
@@ -63,34 +67,47 @@ public sealed partial class NodeAllocator : IDisposable
     private Allocation AllocateAny(string network, AddressFamily family, string owner)
     {
         bool isIPv6 = family == AddressFamily.InterNetworkV6;
-        lock (_lock)
+        while (true)
         {
-            if (_book.AddressOf(network, isIPv6, owner) is { } has) return new(AllocationStatus.Unchanged, IpBits.ToAddress(has), null);
-            if (_failure is { } failed) return new(AllocationStatus.JournalFailed, null, failed.Message);
-            (HeldBlock Block, UInt128 Address)? taken = _book.Take(network, isIPv6, owner, () => _wake.Set());
-            try
+            WrittenWindow beyond;
+            lock (_lock)
             {
-                taken ??= TakeBeyondWindow(network, isIPv6, owner);
-                if (taken is not var (block, address))
-                    return new(
-                        AllocationStatus.Exhausted, null,
-                        $"no address of network '{network}' is free on this node: {_book.BlocksOf(network, isIPv6).Count()} blocks are in use or cool down");
-                Write(new JournalRecord(JournalKind.Allocated) { Address = IpBits.ToAddress(address).ToString(), Network = network, Owner = owner });
-                _book.Hold(block, address, owner);
-                return new(AllocationStatus.Allocated, IpBits.ToAddress(address), null);
+                if (_book.AddressOf(network, isIPv6, owner) is { } has) return new(AllocationStatus.Unchanged, IpBits.ToAddress(has), null);
+                if (_failure is { } failed) return new(AllocationStatus.JournalFailed, null, failed.Message);
+                if (DoubtOf(_book.BlocksOf(network, isIPv6)) is { } doubt) return new(AllocationStatus.Unconfirmed, null, doubt);
+                (HeldBlock Block, UInt128 Address)? taken = _book.Take(network, isIPv6, owner, () => _wake.Set());
+                try
+                {
+                    if (taken is var (block, address))
+                    {
+                        Write(new JournalRecord(JournalKind.Allocated) { Address = IpBits.ToAddress(address).ToString(), Network = network, Owner = owner });
+                        _book.Hold(block, address, owner);
+                        return new(AllocationStatus.Allocated, IpBits.ToAddress(address), null);
+                    }
+                    if (WriteNextWindow(network, isIPv6) is not { } window)
+                        return new(
+                            AllocationStatus.Exhausted, null,
+                            $"no address of network '{network}' is free on this node: {_book.BlocksOf(network, isIPv6).Count()} blocks are in use or cool down");
+                    beyond = window;
+                }
+                catch (JournalException error)
+                {
+                    if (taken is var (free, unheld)) _book.Cool(free, unheld, null, _clock.Milliseconds);
+                    return new(AllocationStatus.JournalFailed, null, error.Message);
+                }
             }
-            catch (JournalException error)
-            {
-                if (taken is var (free, unheld)) _book.Cool(free, unheld, null, _clock.Milliseconds);
-                return new(AllocationStatus.JournalFailed, null, error.Message);
-            }
+            // Whoever outruns the disk waits for it alone, and looks again.
+            if (Settle(beyond) is { } problem) return problem;
         }
     }
 
     /// <summary>One certain address for an owner.</summary>
     /// <param name="lastOwner">Who may have been its last owner and counts as the same: it need not cool down then.</param>
     public Allocation AllocateAddress(string network, IPAddress address, string owner, string? lastOwner) =>
-        Told(AllocateCertain(network, address, owner, lastOwner), network, address.AddressFamily);
+        Told(AllocateCertain(network, address, owner, lastOwner, isThere: false), network, address.AddressFamily);
+
+    /// <summary>Holds an address that is in use already, so that nobody gets it; nothing is done where it is none of this node's.</summary>
+    public void Keep(string network, IPAddress address, string owner) => AllocateCertain(network, address, owner, null, isThere: true);
 
     private Allocation Told(Allocation allocation, string network, AddressFamily family)
     {
@@ -98,29 +115,41 @@ public sealed partial class NodeAllocator : IDisposable
         return allocation;
     }
 
-    private Allocation AllocateCertain(string network, IPAddress address, string owner, string? lastOwner)
+    private Allocation AllocateCertain(string network, IPAddress address, string owner, string? lastOwner, bool isThere)
     {
         UInt128 bits = IpBits.V6OrMapped(address);
-        lock (_lock)
+        while (true)
         {
-            if (_book.AddressOf(network, address.AddressFamily == AddressFamily.InterNetworkV6, owner) is { } has)
-                return has == bits ? new(AllocationStatus.Unchanged, address, null) : new(AllocationStatus.Taken, null, $"{owner} has {IpBits.ToAddress(has)}");
-            if (_failure is { } failed) return new(AllocationStatus.JournalFailed, null, failed.Message);
-            if (_book.Find(network, bits) is not { IsReturning: false } block || !block.IsUsable(bits))
-                return new(AllocationStatus.NotHere, null, $"{address} is none of the addresses that this node hands out");
-            if (_book.Leases.TryGetValue(bits, out AddressBook.Lease? lease)) return new(AllocationStatus.Taken, null, $"{address} is held by {lease.Owner}");
-            try
+            WrittenWindow beyond;
+            lock (_lock)
             {
-                if (block.IndexOf(bits) >= block.Window) Extend(block, block.IndexOf(bits) + 1);
-                if (!_book.Take(block, bits, lastOwner)) return new(AllocationStatus.Taken, null, $"{address} was another's a moment ago and cools down");
-                Write(new JournalRecord(JournalKind.Allocated) { Address = address.ToString(), Network = network, Owner = owner });
+                if (_book.AddressOf(network, address.AddressFamily == AddressFamily.InterNetworkV6, owner) is { } has)
+                    return has == bits ? new(AllocationStatus.Unchanged, address, null) : new(AllocationStatus.Taken, null, $"{owner} has {IpBits.ToAddress(has)}");
+                if (_failure is { } failed) return new(AllocationStatus.JournalFailed, null, failed.Message);
+                if (_book.Find(network, bits) is not { IsReturning: false } block || !block.IsUsable(bits))
+                    return new(AllocationStatus.NotHere, null, $"{address} is none of the addresses that this node hands out");
+                if (!isThere && DoubtOf([block]) is { } doubt) return new(AllocationStatus.Unconfirmed, null, doubt);
+                if (_book.Leases.TryGetValue(bits, out AddressBook.Lease? lease)) return new(AllocationStatus.Taken, null, $"{address} is held by {lease.Owner}");
+                bool isTaken = false;
+                try
+                {
+                    if (block.IndexOf(bits) < block.Window)
+                    {
+                        isTaken = _book.Take(block, bits, lastOwner);
+                        if (!isTaken) return new(AllocationStatus.Taken, null, $"{address} was another's a moment ago and cools down");
+                        Write(new JournalRecord(JournalKind.Allocated) { Address = address.ToString(), Network = network, Owner = owner });
+                        _book.Hold(block, bits, owner);
+                        return new(AllocationStatus.Allocated, address, null);
+                    }
+                    beyond = WriteWindow(block, block.IndexOf(bits) + 1);
+                }
+                catch (JournalException error)
+                {
+                    if (isTaken) _book.Cool(block, bits, null, _clock.Milliseconds);
+                    return new(AllocationStatus.JournalFailed, null, error.Message);
+                }
             }
-            catch (JournalException error)
-            {
-                return new(AllocationStatus.JournalFailed, null, error.Message);
-            }
-            _book.Hold(block, bits, owner);
-            return new(AllocationStatus.Allocated, address, null);
+            if (Settle(beyond) is { } problem) return problem;
         }
     }
 

@@ -8,6 +8,12 @@ public sealed record NodeAllocatorOptions
     /// <summary>How long a released address is given to nobody but its last owner.</summary>
     public TimeSpan CoolDown { get; init; } = TimeSpan.FromSeconds(30);
 
+    /// <summary>
+    /// Whether the blocks are leased, so that others get them when controllers do not hear of this node: addresses are then handed out only as long
+    /// as <see cref="NodeAllocator.ConfirmBlocks"/> says.
+    /// </summary>
+    public bool IsLeased { get; init; }
+
     /// <summary>Free addresses of a network and family under which another block is wanted.</summary>
     public int LowWater { get; init; } = 32;
 
@@ -30,6 +36,9 @@ public enum AllocationStatus
 
     /// <summary>The journal cannot be written.</summary>
     JournalFailed,
+
+    /// <summary>The blocks may be another node's by now.</summary>
+    Unconfirmed,
 
     /// <summary>The address asked for is in no block of this node, or is spared.</summary>
     NotHere,

@@ -45,6 +45,9 @@ public sealed record NodeDocument(
     /// <summary>The store's lease of the last registration; 0: it was not written down.</summary>
     public long Lease { get; init; }
 
+    /// <summary>For how long it was told that it keeps its blocks once it is lost.</summary>
+    public int GraceSeconds { get; init; }
+
     /// <summary>Whether it gets no more blocks.</summary>
     public bool Draining { get; init; }
 

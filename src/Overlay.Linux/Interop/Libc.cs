@@ -89,6 +89,9 @@ internal static unsafe partial class Libc
     [LibraryImport(Library, EntryPoint = "if_nametoindex", StringMarshalling = StringMarshalling.Utf8)]
     public static partial uint InterfaceNameToIndex(string name);
 
+    [LibraryImport(Library, EntryPoint = "clock_gettime")]
+    public static partial int GetTime(int clock, Timespec* time);
+
     [LibraryImport(Library, EntryPoint = "capget")]
     public static partial int CapabilityGet(UserCapHeader* header, UserCapData* data);
 }

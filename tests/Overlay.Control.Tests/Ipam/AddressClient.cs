@@ -9,10 +9,9 @@ namespace Overlay.Control.Tests.Ipam;
 /// <summary>A node that leases blocks, hands out their addresses, takes them back and returns the blocks, and dies in between.</summary>
 /// <param name="holders">Who has which address, of all nodes.</param>
 internal sealed class AddressClient(
-    IControlStore store, string node, string journal, ConcurrentDictionary<IPAddress, string> holders, Random random, int seed) : IDisposable
+    IControlStore store, string node, string journal, ConcurrentDictionary<IPAddress, string> holders, Random random, int rounds = 6) : IDisposable
 {
     private const string Network = "pods";
-    private const int Rounds = 6;
 
     private readonly string _journal = journal;
     private readonly Dictionary<string, IPAddress> _held = [];
@@ -23,7 +22,7 @@ internal sealed class AddressClient(
     /// <returns>How many addresses it handed out.</returns>
     public async Task<int> RunAsync(CancellationToken cancellation)
     {
-        for (int round = 0; round < Rounds; round++)
+        for (int round = 0; round < rounds; round++)
         {
             for (int left = random.Next(1, 80); left > 0; left--)
             {
@@ -47,7 +46,7 @@ internal sealed class AddressClient(
             Allocation taken = _allocator.Allocate(Network, AddressFamily.InterNetwork, owner);
             if (taken.Address is { } address)
             {
-                Assert.True(holders.TryAdd(address, owner), $"seed {seed}: {owner} was given {address}, which {holders.GetValueOrDefault(address)} has");
+                Assert.True(holders.TryAdd(address, owner), $"{owner} was given {address}, which {holders.GetValueOrDefault(address)} has");
                 _held.Add(owner, address);
                 return;
             }
@@ -55,7 +54,7 @@ internal sealed class AddressClient(
             try
             {
                 BlockLease lease = await _leases.LeaseAsync(Network, node, AddressFamily.InterNetwork, cancellation);
-                Assert.True(lease.Status == BlockLeaseStatus.Leased, $"seed {seed}: {lease.Problem}");
+                Assert.True(lease.Status == BlockLeaseStatus.Leased, lease.Problem);
                 _allocator.AddBlock(Network, lease.Block!.Value, []);
             }
             catch (StoreException)
@@ -68,7 +67,7 @@ internal sealed class AddressClient(
     private void GiveBack(string owner)
     {
         _held.Remove(owner, out IPAddress? address);
-        Assert.True(holders.TryRemove(KeyValuePair.Create(address!, owner)), $"seed {seed}: {address} is no more {owner}'s");
+        Assert.True(holders.TryRemove(KeyValuePair.Create(address!, owner)), $"{address} is no more {owner}'s");
         Assert.Equal(1, _allocator.Release(Network, owner));
     }
 
@@ -92,7 +91,7 @@ internal sealed class AddressClient(
     {
         HashSet<IPNetwork> held = [.. (await _leases.HeldAsync(Network, node, cancellation)).Select(block => IPNetwork.Parse(block.Prefix))];
         foreach (IPNetwork block in held) _allocator.AddBlock(Network, block, []);
-        foreach (IPNetwork gone in _allocator.Blocks.Where(block => !held.Contains(block))) Assert.True(_allocator.RemoveBlock(gone), $"seed {seed}: {gone} is in use and not {node}'s");
+        foreach (IPNetwork gone in _allocator.Blocks.Where(block => !held.Contains(block))) Assert.True(_allocator.RemoveBlock(gone), $"{gone} is in use and not {node}'s");
     }
 
     /// <summary>As after a crash of the process: what was written is there.</summary>

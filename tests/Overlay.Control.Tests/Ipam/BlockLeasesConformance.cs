@@ -6,6 +6,7 @@ using Overlay.Control.Model;
 using Overlay.Control.State;
 using Overlay.Control.Stores;
 using Overlay.Control.Tests.Stores;
+using Overlay.Testing;
 
 namespace Overlay.Control.Tests.Ipam;
 
@@ -69,9 +70,8 @@ public abstract class BlockLeasesConformance(StoreLab lab)
     /// node was told it holds, it holds, until it is told that it was returned.
     /// </summary>
     [Fact]
-    public async Task LeaseAsync_FiftyNodesAtOnceWithCrashesAtCommits_NoBlockIsLeasedTwiceAndNoneIsLost()
+    public Task LeaseAsync_FiftyNodesAtOnceWithCrashesAtCommits_NoBlockIsLeasedTwiceAndNoneIsLost() => Seeded.CheckAsync(async seed =>
     {
-        int seed = Random.Shared.Next();
         using var deadline = new CancellationTokenSource(Deadline);
         await using IControlStore first = lab.Open();
         await using IControlStore second = lab.Open();
@@ -88,18 +88,17 @@ public abstract class BlockLeasesConformance(StoreLab lab)
         for (int i = 0; i < nodes.Length; i++)
         {
             HashSet<IPNetwork> stored = [.. holders.Where(each => each.Value == nodes[i]).Select(each => each.Key)];
-            Assert.True(stored.SetEquals(held[i]), $"seed {seed}: {nodes[i]} holds {string.Join(' ', held[i])}, the store says {string.Join(' ', stored)}");
+            Assert.True(stored.SetEquals(held[i]), $"{nodes[i]} holds {string.Join(' ', held[i])}, the store says {string.Join(' ', stored)}");
         }
-    }
+    });
 
     /// <summary>
     /// Fifty nodes hand out and take back addresses at once, of blocks that they lease and return through controllers that die before or after commits; the
     /// nodes die too, and start again from their journals. No address is anybody's while it is another's, and in the end none is lost.
     /// </summary>
     [Fact]
-    public async Task Addresses_FiftyNodesAtOnceWithCrashesOfNodesAndControllers_AreNeverTwoOwnersAndNoneIsLost()
+    public Task Addresses_FiftyNodesAtOnceWithCrashesOfNodesAndControllers_AreNeverTwoOwnersAndNoneIsLost() => Seeded.CheckAsync(async seed =>
     {
-        int seed = Random.Shared.Next();
         using var deadline = new CancellationTokenSource(Deadline);
         await using IControlStore first = lab.Open();
         await using IControlStore second = lab.Open();
@@ -112,7 +111,7 @@ public abstract class BlockLeasesConformance(StoreLab lab)
 
         int[] handedOut = await Task.WhenAll(nodes.Select((node, i) => Task.Run(async () =>
         {
-            using var client = new AddressClient(new CrashingStore(stores[i % 2], new Random(seed + i)), node, $"{folder}/{node}", holders, new Random(seed - i), seed);
+            using var client = new AddressClient(new CrashingStore(stores[i % 2], new Random(seed + i)), node, $"{folder}/{node}", holders, new Random(seed - i));
             return await client.RunAsync(deadline.Token);
         })));
 
@@ -120,9 +119,41 @@ public abstract class BlockLeasesConformance(StoreLab lab)
         Assert.Empty(holders);
         Assert.All(range.Entries.Select(StateDocuments.Block), block => Assert.Null(block.Holder));
         Assert.Contains(range.Entries.Select(StateDocuments.Block), block => block.History.Select(tenure => tenure.Node).Distinct().Count() > 1);
-        Assert.True(handedOut.Sum() > 50 * 6, $"seed {seed}: only {handedOut.Sum()} addresses were handed out");
+        Assert.True(handedOut.Sum() > 50 * 6, $"only {handedOut.Sum()} addresses were handed out");
         Directory.Delete(folder, recursive: true);
-    }
+    });
+
+    /// <summary>
+    /// The same life of a node again and again, with a controller that dies at its first commit, then at its second, and so on to the last; before the commit, and behind it.
+    /// </summary>
+    [Fact]
+    public Task Addresses_ControllerThatDiesAtEachCommitInTurn_AreNeverTwoOwnersAndNoneIsLost() => Seeded.CheckAsync(async seed =>
+    {
+        using var deadline = new CancellationTokenSource(Deadline);
+        await using IControlStore store = lab.Open();
+        await SetUpAsync(store, "10.2.0.0/23", [], ["n"], deadline.Token);
+        string folder = Directory.CreateTempSubdirectory("ovt-addresses-").FullName;
+        int commits = await LiveAsync(-1, false);
+        for (int at = 0; at < commits; at++)
+        {
+            Assert.True(await LiveAsync(at, false) > at);
+            Assert.True(await LiveAsync(at, true) > at);
+        }
+        Assert.True(commits >= 4, $"there were only {commits} commits");
+        Directory.Delete(folder, recursive: true);
+
+        async Task<int> LiveAsync(int at, bool isDone)
+        {
+            var holders = new ConcurrentDictionary<IPAddress, string>();
+            var dying = new DyingStore(store, at, isDone);
+            using var client = new AddressClient(dying, "n", $"{folder}/{at}-{isDone}", holders, new Random(seed), rounds: 2);
+            await client.RunAsync(deadline.Token);
+            StoreRange range = (await store.ReadAsync(StateKeys.Blocks("pods"), null, deadline.Token))!;
+            Assert.Empty(holders);
+            Assert.All(range.Entries.Select(StateDocuments.Block), block => Assert.Null(block.Holder));
+            return dying.Commits;
+        }
+    });
 
     [Fact]
     public async Task LendAsync_PartOfABlockToANodeThatWishesForOne_IsTheBorrowersUntilItGivesItBack()

@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using System.Net;
 using System.Net.Sockets;
 using Overlay.Control.Ipam;
+using Overlay.Testing;
 
 namespace Overlay.Control.Tests.Ipam;
 
@@ -13,10 +14,8 @@ public sealed class CrashSequenceTests : NodeAllocatorLab
     /// flushed and begin another boot. Nobody may get an address that another has, or had within the cool-down; and in the end every address can be had.
     /// </summary>
     [Fact]
-    public void Allocate_AnySequenceWithCrashes_GivesNoAddressTwiceAndLosesNone()
+    public void Allocate_AnySequenceWithCrashes_GivesNoAddressTwiceAndLosesNone() => Seeded.Check(1, random =>
     {
-        int seed = Random.Shared.Next();
-        var random = new Random(seed);
         var held = new Dictionary<IPAddress, string>();
         var released = new Dictionary<IPAddress, (TimeSpan At, string Owner)>();
         TimeSpan now = TimeSpan.Zero;
@@ -33,10 +32,10 @@ public sealed class CrashSequenceTests : NodeAllocatorLab
                 string owner = $"o{owners++}";
                 Allocation next = allocator.Allocate(Network, AddressFamily.InterNetwork, owner);
                 if (next.Address is not { } address) continue;
-                Assert.True(!held.TryGetValue(address, out string? other), $"seed {seed}, step {step}: {address} is {other}'s");
+                Assert.True(!held.TryGetValue(address, out string? other), $"step {step}: {address} is {other}'s");
                 Assert.True(
                     !released.TryGetValue(address, out (TimeSpan At, string Owner) last) || now - last.At >= TimeSpan.FromSeconds(30),
-                    $"seed {seed}, step {step}: {address} did not cool down");
+                    $"step {step}: {address} did not cool down");
                 held.Add(address, owner);
             }
             else if (what < 90 && held.Count > 0)
@@ -72,12 +71,12 @@ public sealed class CrashSequenceTests : NodeAllocatorLab
         int free = 0;
         while (AllocateWhenExtended(allocator, $"last-{free}").Address is { } address)
         {
-            Assert.True(held.TryAdd(address, ""), $"seed {seed}: {address} is {held.GetValueOrDefault(address)}'s");
+            Assert.True(held.TryAdd(address, ""), $"{address} is {held.GetValueOrDefault(address)}'s");
             free++;
         }
-        Assert.True(held.Count == 128, $"seed {seed}: {128 - held.Count} addresses are lost after {boots} boots");
+        Assert.True(held.Count == 128, $"{128 - held.Count} addresses are lost after {boots} boots");
         allocator.Dispose();
-    }
+    });
 
     /// <summary>Cuts the journal somewhere behind the last record that was surely flushed: those of blocks and windows are before they count.</summary>
     private void LoseWhatWasNotFlushed(Random random)

@@ -40,6 +40,26 @@ internal sealed class CrashingStore(IControlStore inner, Random random) : Wrappe
     }
 }
 
+/// <summary>A store whose process dies at one certain commit.</summary>
+/// <param name="at">Its number, from 0.</param>
+/// <param name="isDone">Whether it is made, and only its answer lost.</param>
+internal sealed class DyingStore(IControlStore inner, int at, bool isDone) : WrappedStore(inner)
+{
+    /// <summary>Those that were begun.</summary>
+    public int Commits { get; private set; }
+
+    public override async Task<CommitResult> CommitAsync(StoreTransaction transaction, CancellationToken cancellation)
+    {
+        bool dies = Commits++ == at;
+        if (!dies || isDone)
+        {
+            CommitResult result = await base.CommitAsync(transaction, cancellation);
+            if (!dies) return result;
+        }
+        throw new StoreException($"died {(isDone ? "after" : "before")} the commit", isOutcomeUnknown: true);
+    }
+}
+
 /// <summary>Counts how often all blocks of a network are read.</summary>
 internal sealed class CountingStore(IControlStore inner) : WrappedStore(inner)
 {

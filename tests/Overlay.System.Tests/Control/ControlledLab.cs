@@ -14,15 +14,17 @@ internal sealed class ControlledLab : IAsyncDisposable
     private readonly List<RunningProcess> _processes = [];
     private NetworkNamespace _switch = null!;
     private RunningProcess _controller = null!;
+    private int _graceSeconds;
 
     public string Folder => _directory.FullName;
 
     public NetworkNamespace ControllerHost { get; private set; } = null!;
 
     /// <summary>The controller with a network, which takes nodes for lost after two seconds.</summary>
-    public static async Task<ControlledLab> StartAsync()
+    /// <param name="graceSeconds">For how long more such nodes keep their blocks.</param>
+    public static async Task<ControlledLab> StartAsync(int graceSeconds = 3600)
     {
-        var lab = new ControlledLab();
+        var lab = new ControlledLab { _graceSeconds = graceSeconds };
         lab._switch = await lab.AddNamespaceAsync("switch");
         await lab._switch.IpAsync("link add bridge0 type bridge", "link set bridge0 up");
         lab.ControllerHost = await lab.AddHostAsync(100);
@@ -41,7 +43,7 @@ internal sealed class ControlledLab : IAsyncDisposable
             listen: 192.0.2.100:7443
             socket: {{Folder}}/controller.sock
             tls: { certificate: {{Folder}}/pki/controller-ctl.pem, key: {{Folder}}/pki/controller-ctl.key, authority: {{Folder}}/pki/ca.pem }
-            nodes: { leaseSeconds: 2, graceSeconds: 3600 }
+            nodes: { leaseSeconds: 2, graceSeconds: {{_graceSeconds}} }
             """);
         _controller = ControllerHost.Start([Repository.Controller, "--config", file]);
         _processes.Add(_controller);
@@ -70,7 +72,8 @@ internal sealed class ControlledLab : IAsyncDisposable
     /// <summary>Starts overlayd, which is ready as soon as it forwards, whatever it knows.</summary>
     /// <param name="state">Name of the folder of what outlives it.</param>
     /// <param name="more">Further lines: of the section 'control:', and after it.</param>
-    public async Task<RunningProcess> StartNodeAsync(NetworkNamespace host, string node, string state, string more = "")
+    /// <param name="clock">How far the wall clock of the daemon is from the host's, as libfaketime takes it; empty: it is the host's.</param>
+    public async Task<RunningProcess> StartNodeAsync(NetworkNamespace host, string node, string state, string more = "", string clock = "")
     {
         string certificate = $"{Folder}/pki/node-{node}.pem";
         if (!File.Exists(certificate)) await OverlayAsync("pki", "node", node, "--dir", $"{Folder}/pki");
@@ -88,7 +91,13 @@ internal sealed class ControlledLab : IAsyncDisposable
               state: {{Folder}}/{{state}}
             {{more}}
             """);
-        RunningProcess daemon = host.Start([Repository.Daemon, "--config", file]);
+        Dictionary<string, string>? environment = clock.Length == 0 ? null : new()
+        {
+            ["LD_PRELOAD"] = Directory.GetDirectories("/usr/lib", "*-linux-gnu").Select(folder => $"{folder}/faketime/libfaketime.so.1").First(File.Exists),
+            ["FAKETIME"] = clock,
+            ["FAKETIME_DONT_FAKE_MONOTONIC"] = "1",
+        };
+        RunningProcess daemon = host.Start([Repository.Daemon, "--config", file], environment);
         _processes.Add(daemon);
         await daemon.WaitForTextAsync("msg=\"ready", Deadline);
         return daemon;

@@ -175,9 +175,7 @@ public sealed class ControlledPodsTests : IAsyncLifetime
     /// <summary>A pod on a node; until a first block is leased the runtime is told to try again.</summary>
     private async Task<(TestPod Pod, CniOutcome Result)> AddAsync(string node, string container, string arguments = "", JsonObject? configuration = null)
     {
-        NetworkNamespace space = await NetworkNamespace.CreateAsync(container);
-        await space.IpAsync("link set lo up");
-        var pod = new TestPod(space, container);
+        TestPod pod = await TestPod.CreateAsync(container);
         _pods.Add(pod);
         CniOutcome result = null!;
         await ControlledLab.UntilAsync(async () => (result = await CallAsync(node, "ADD", pod, configuration, arguments)).Code is not 11, $"an address on {node}");

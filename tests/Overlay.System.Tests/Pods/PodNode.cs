@@ -29,6 +29,13 @@ internal sealed class TestPod(NetworkNamespace space, string containerId) : IAsy
 
     public string Path => $"/run/netns/{space.Name}";
 
+    public static async Task<TestPod> CreateAsync(string containerId)
+    {
+        NetworkNamespace space = await NetworkNamespace.CreateAsync(containerId);
+        await space.IpAsync("link set lo up");
+        return new TestPod(space, containerId);
+    }
+
     public async ValueTask DisposeAsync()
     {
         if (_isGone) return;

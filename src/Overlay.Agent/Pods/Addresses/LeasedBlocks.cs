@@ -21,7 +21,7 @@ internal sealed class LeasedBlocks : IPodAddressSource
     {
         _control = control;
         Network = network;
-        foreach (IPAddress address in spared) Allocator.AllocateAddress(network, address, $"unknown/{address}", null);
+        foreach (IPAddress address in spared) Allocator.Keep(network, address, $"unknown/{address}");
     }
 
     public NodeAllocator Allocator => _control.Allocator;
