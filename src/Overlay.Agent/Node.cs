@@ -29,6 +29,7 @@ internal sealed class Node : IDisposable
     private EgressWatch? _egressWatch;
     private readonly HashSet<string> _settingRefusals = [];
     private readonly DeviceWatch _watch;
+    private readonly MarkRules _marks;
     private readonly SnapshotSlot _snapshot;
     private PathProber? _paths;
     private volatile UnderlayQueues _underlay;
@@ -43,6 +44,7 @@ internal sealed class Node : IDisposable
         _underlay = underlay;
         _log = log;
         _watch = new DeviceWatch(_netlink, log);
+        _marks = new MarkRules(log);
         int queues = underlay.Queues.Count;
         Counters = [.. Enumerable.Range(0, queues).Select(_ => new QueueCounterSet(plan.Segments.Count))];
         Observers = [.. Enumerable.Range(0, queues + 1).Select(_ => new PacketObserver(plan.Options.Capture.Ring))];
@@ -266,6 +268,7 @@ internal sealed class Node : IDisposable
     public void VerifyDevices()
     {
         foreach (SegmentPlan segment in _plan.Segments) _watch.Verify(segment);
+        _marks.Verify();
         foreach (Segment segment in Snapshot.Segments) segment.Bridge?.Sweep();
     }
 
@@ -273,6 +276,7 @@ internal sealed class Node : IDisposable
     {
         StopWorkers();
         ReleasePorts();
+        _marks.Dispose();
         _devices.ForEach(device => device.Dispose());
         _underlay.Dispose();
         new KernelRoutes(_netlink).Release(_plan);
@@ -354,6 +358,7 @@ internal sealed class Node : IDisposable
             states.Add((now, configurator.Wanted(segment, now.InterfaceIndex)));
             configurator.Grow(now, states[^1].To);
         }
+        _marks.Apply(plan.Segments, undo);
         new KernelRoutes(_netlink).Apply(plan, undo);
         foreach ((DeviceState from, DeviceState to) in states) configurator.Shrink(from, to);
     }

@@ -17,6 +17,12 @@ public readonly ref struct VxlanHeader
     /// <summary>Largest VXLAN network identifier: 24 bits.</summary>
     public const uint MaxVni = 0xffffff;
 
+    /// <summary>Bits of <see cref="GroupPolicy"/> that mean something: don't learn, policy applied and the group policy ID.</summary>
+    public const uint GroupPolicyMask = DontLearn | 0x08_ffff;
+
+    /// <summary>The D flag in <see cref="GroupPolicy"/>: the receiver must not learn the source of the frame.</summary>
+    public const uint DontLearn = 0x40_0000;
+
     private const byte VniFlag = 0x08;
     private const byte GroupPolicyFlag = 0x80;
 
@@ -34,6 +40,12 @@ public readonly ref struct VxlanHeader
 
     /// <summary>Group policy ID of the sender; without <see cref="HasGroupPolicy"/> reserved bits.</summary>
     public ushort GroupPolicyId => BinaryPrimitives.ReadUInt16BigEndian(_header[2..]);
+
+    /// <summary>
+    /// Octets 1 to 3 of a header with <see cref="HasGroupPolicy"/>, reserved bits cleared: the flags D and A and the group policy ID, laid out as
+    /// Linux keeps them in a packet's mark. Without it 0.
+    /// </summary>
+    public uint GroupPolicy => HasGroupPolicy ? BinaryPrimitives.ReadUInt32BigEndian(_header) & GroupPolicyMask : 0;
 
     /// <summary>VXLAN network identifier, 24 bits.</summary>
     public uint Vni => BinaryPrimitives.ReadUInt32BigEndian(_header[4..]) >> 8;
@@ -64,10 +76,16 @@ public readonly ref struct VxlanHeader
     /// <summary>Writes the 8 bytes of the header with the Group-Based Policy extension.</summary>
     /// <param name="datagram">At least 8 bytes.</param>
     /// <param name="vni">24 bits.</param>
-    /// <param name="groupPolicyId">Of the sender.</param>
-    public static void Write(Span<byte> datagram, uint vni, ushort groupPolicyId)
+    /// <param name="groupPolicy">As <see cref="GroupPolicy"/>; other bits than <see cref="GroupPolicyMask"/> are not written.</param>
+    public static void Write(Span<byte> datagram, uint vni, uint groupPolicy)
     {
-        BinaryPrimitives.WriteUInt32BigEndian(datagram, (uint)(VniFlag | GroupPolicyFlag) << 24 | groupPolicyId);
+        WriteGroupPolicy(datagram, groupPolicy);
         BinaryPrimitives.WriteUInt32BigEndian(datagram[4..], vni << 8);
     }
+
+    /// <summary>Gives a header the Group-Based Policy extension.</summary>
+    /// <param name="datagram">At least the first 4 bytes of the header.</param>
+    /// <param name="groupPolicy">As for <see cref="Write(Span{byte}, uint, uint)"/>.</param>
+    public static void WriteGroupPolicy(Span<byte> datagram, uint groupPolicy) =>
+        BinaryPrimitives.WriteUInt32BigEndian(datagram, (uint)(VniFlag | GroupPolicyFlag) << 24 | (groupPolicy & GroupPolicyMask));
 }

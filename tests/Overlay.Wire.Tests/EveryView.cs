@@ -139,7 +139,7 @@ internal static class EveryView
     private static ulong Read(NeighborMessage view) =>
         Bit(view.IsSolicitation) + (ulong)view.Flags + (ulong)view.Target + Bit(view.HasLinkLayerAddress) + view.LinkLayerAddress[0];
 
-    private static ulong Read(VxlanHeader view) => view.Flags + Bit(view.HasVni) + Bit(view.HasGroupPolicy) + view.GroupPolicyId + (ulong)view.Vni + Ends(view.Payload);
+    private static ulong Read(VxlanHeader view) => view.Flags + Bit(view.HasVni) + Bit(view.HasGroupPolicy) + view.GroupPolicyId + view.GroupPolicy + (ulong)view.Vni + Ends(view.Payload);
 
     private static ulong Read(VxlanGpeHeader view) => view.Flags + (ulong)view.Vni + view.ProtocolType + Ends(view.Payload);
 

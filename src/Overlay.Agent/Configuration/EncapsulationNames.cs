@@ -19,6 +19,7 @@ internal static class EncapsulationNames
         if (tunnel.IsBareIp && !tunnel.IsIpInIp) words.Add("bare IP");
         if (tunnel.GeneveOptions.Length > 0) words.Add($"{tunnel.GeneveOptions.Length} bytes of options");
         if (tunnel.GroupPolicy is { } policy) words.Add($"group policy {policy}");
+        if (tunnel.MarksGroupPolicy) words.Add("group policy by mark");
         if (tunnel.KeepsVlanTags) words.Add("VLAN tags kept");
         return string.Join(", ", words);
     }

@@ -182,14 +182,20 @@ internal sealed record SegmentOptions(
 
 /// <param name="BareIp">Geneve: IP packets travel without an inner Ethernet header.</param>
 /// <param name="KeepsVlanTags">Inner VLAN tags are sent and accepted.</param>
-/// <param name="GroupPolicy">VXLAN: group policy ID to send; null: none.</param>
+/// <param name="GroupPolicy">VXLAN: group policy ID to send; -1: that of each packet, which is its mark on this host; null: none.</param>
 /// <param name="GeneveOptions">In the order in which they are sent.</param>
 internal sealed record SegmentTunnelOptions(
     Located<Encapsulation> Encapsulation,
     Located<bool> BareIp,
     Located<bool> KeepsVlanTags,
     Located<int>? GroupPolicy,
-    IReadOnlyList<GeneveOptionOptions> GeneveOptions);
+    IReadOnlyList<GeneveOptionOptions> GeneveOptions)
+{
+    public bool MarksGroupPolicy => GroupPolicy is { Value: < 0 };
+
+    /// <summary>The value of the key <c>groupPolicy</c>, as it is written.</summary>
+    public string GroupPolicyText => MarksGroupPolicy ? "mark" : $"{GroupPolicy}";
+}
 
 /// <summary>A Geneve option to send (RFC 8926, 3.5).</summary>
 internal sealed record GeneveOptionOptions(Located<int> Class, Located<int> Type, Located<byte[]> Data);

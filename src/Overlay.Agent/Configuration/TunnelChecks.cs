@@ -13,6 +13,13 @@ internal sealed class TunnelChecks(OverlaydOptions options, ConfigurationProblem
         CheckIpInIp();
         CheckChecksums();
         foreach (SegmentOptions segment in options.Segments) CheckSegment(segment.Name, segment.Tunnel);
+        foreach (SegmentOptions segment in options.Segments.Where(segment => segment is { Bridging: not null, Tunnel.MarksGroupPolicy: true }))
+        {
+            problems.Add(
+                segment.Tunnel.GroupPolicy!.Value.Line,
+                $"groupPolicy mark of segment '{segment.Name}' is for routed ones: frames of a bridge have no room for the mark beside their MAC addresses",
+                "write 'kind: routed', or a number to send");
+        }
     }
 
     private void CheckNoPort()
@@ -120,7 +127,7 @@ internal sealed class TunnelChecks(OverlaydOptions options, ConfigurationProblem
         if (tunnel.Encapsulation.Value == Encapsulation.IpInIp)
         {
             if (tunnel.GroupPolicy is { } policy)
-                problems.Add(policy.Line, $"groupPolicy {policy} of segment '{name}' is VXLAN's, and the segment's encapsulation is ipip", "leave it out");
+                problems.Add(policy.Line, $"groupPolicy {tunnel.GroupPolicyText} of segment '{name}' is VXLAN's, and the segment's encapsulation is ipip", "leave it out");
             if (tunnel.GeneveOptions is [var option, ..])
                 problems.Add(option.Class.Line, $"options of segment '{name}' are Geneve's, and the segment's encapsulation is ipip", "leave them out");
             if (tunnel.KeepsVlanTags)
@@ -129,7 +136,7 @@ internal sealed class TunnelChecks(OverlaydOptions options, ConfigurationProblem
         else if (tunnel.Encapsulation.Value == Encapsulation.Geneve)
         {
             if (tunnel.GroupPolicy is { } own)
-                problems.Add(own.Line, $"groupPolicy {own} of segment '{name}' is VXLAN's, and the segment's encapsulation is geneve", "leave it out");
+                problems.Add(own.Line, $"groupPolicy {tunnel.GroupPolicyText} of segment '{name}' is VXLAN's, and the segment's encapsulation is geneve", "leave it out");
         }
         else
         {

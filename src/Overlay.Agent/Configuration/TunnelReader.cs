@@ -71,7 +71,7 @@ internal static class TunnelReader
             section.OrDefault("encapsulation", encapsulation.Value, Encapsulations),
             section.OrDefault("payload", false, ConfigurationValues.OneOf(("ethernet", false), ("ip", true))),
             section.OrDefault("vlan", false, ConfigurationValues.OneOf(("strip", false), ("keep", true))),
-            section.Optional("groupPolicy", ConfigurationValues.Integer(0, ushort.MaxValue)),
+            section.Optional<int>("groupPolicy", ConfigurationValues.GroupPolicy),
             options);
     }
 }

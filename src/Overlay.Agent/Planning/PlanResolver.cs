@@ -222,7 +222,8 @@ internal sealed partial class PlanResolver(
             Encapsulation = tunnel.Encapsulation,
             IsBareIp = tunnel.BareIp,
             KeepsVlanTags = tunnel.KeepsVlanTags,
-            GroupPolicy = (ushort?)tunnel.GroupPolicy?.Value,
+            GroupPolicy = tunnel.MarksGroupPolicy ? null : (ushort?)tunnel.GroupPolicy?.Value,
+            MarksGroupPolicy = tunnel.MarksGroupPolicy,
             GeneveOptions = written[..length],
             EncapsulationLimit = tunnel.Encapsulation.Value == Encapsulation.IpInIp ? (byte?)common.NestedTunnels : null,
         };

@@ -51,6 +51,14 @@ public static class ConfigurationValues
     public static ValueParser<T?> NoneOr<T>(ValueParser<T> parse)
         where T : struct => WordOr("none", parse);
 
+    /// <summary>A group policy ID, or -1 for <c>mark</c>: that of each packet.</summary>
+    public static Refusal? GroupPolicy(string text, out int value)
+    {
+        value = -1;
+        if (text == "mark") return null;
+        return Integer(0, ushort.MaxValue)(text, out value) is { } refused ? refused with { Remedy = $"{refused.Remedy}, or mark" } : null;
+    }
+
     private static ValueParser<T?> WordOr<T>(string word, ValueParser<T> parse)
         where T : struct => (string text, out T? value) =>
     {

@@ -105,6 +105,9 @@ public sealed class Bridge
         return true;
     }
 
+    /// <summary>False when a source address is a fixed one of another location.</summary>
+    public bool MayComeFrom(ulong mac, int location) => !_static.TryGetValue(mac, out int given) || given == location;
+
     /// <summary>True where frames to a destination are not relayed.</summary>
     public bool IsReserved(ulong destination) => MacBits.IsReserved(destination) && (!ForwardsReserved || MacBits.IsPause(destination));
 

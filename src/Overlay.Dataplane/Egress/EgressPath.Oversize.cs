@@ -126,7 +126,9 @@ public sealed partial class EgressPath
 
     private void Tell(ReadOnlySpan<byte> frame, in InnerPacket packet, in IcmpError error, GatherBatch answers, QueueCounters counters)
     {
-        if (_errors.TryAnswer(frame, packet, error, answers)) counters.IcmpErrors++;
+        // A source that holds a mark is nobody's address.
+        MacAddress sender = _segment is { MarksGroupPolicy: true } ? _segment.DeviceMac : new MacAddress(frame[MacAddress.Length..]);
+        if (_errors.TryAnswer(frame, packet, error, sender, answers)) counters.IcmpErrors++;
     }
 
     private static bool HasDontFragment(ReadOnlySpan<byte> frame, in InnerPacket packet)

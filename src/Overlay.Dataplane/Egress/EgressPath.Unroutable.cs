@@ -14,7 +14,7 @@ public sealed partial class EgressPath
         ReadOnlySpan<byte> bytes, in InnerPacket packet, int value, int segments, long innerBytes, GatherBatch answers, QueueCounters counters)
     {
         (DropReason reason, IcmpError? error) = Refusal(value);
-        if (error is { } told && _errors.TryAnswer(bytes, packet, told, answers)) counters.IcmpErrors++;
+        if (error is { } told) Tell(bytes, packet, told, answers, counters);
         return Drop(reason, segments, innerBytes, counters);
     }
 

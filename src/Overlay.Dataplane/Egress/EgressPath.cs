@@ -234,9 +234,11 @@ public sealed partial class EgressPath
     {
         int network = frame.Offset + packet.NetworkOffset;
         int start = network - length;
+        uint mark = segment.MarksGroupPolicy ? MarkedSource.Read(memory.Span(frame.Offset, EthernetFrame.MinHeaderLength)) & VxlanHeader.GroupPolicyMask : 0;
         segment.Templates[route].CopyTo(memory.Span(start, length));
         // Of IP-in-IP in front of the packet, where the device's frame has the same.
         BinaryPrimitives.WriteUInt16BigEndian(memory.Span(network + segment.EtherTypeOffset, sizeof(ushort)), packet.EtherType);
+        if (mark != 0) VxlanHeader.WriteGroupPolicy(memory.Span(start, VxlanHeader.Length), mark);
         return start;
     }
 

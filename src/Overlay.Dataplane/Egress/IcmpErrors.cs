@@ -41,9 +41,10 @@ internal sealed class IcmpErrors
     /// <param name="frame">The whole frame, from its Ethernet header, before anything in it is rewritten.</param>
     /// <param name="packet">The IP packet in it.</param>
     /// <param name="error">What to say.</param>
+    /// <param name="sender">Whom to tell.</param>
     /// <param name="answers">Where the error goes; its bytes are valid until <paramref name="answers"/> is empty again.</param>
     /// <returns>True when it was written.</returns>
-    public bool TryAnswer(ReadOnlySpan<byte> frame, in InnerPacket packet, in IcmpError error, GatherBatch answers)
+    public bool TryAnswer(ReadOnlySpan<byte> frame, in InnerPacket packet, in IcmpError error, MacAddress sender, GatherBatch answers)
     {
         if (answers.Count == 0) _used = 0;
         if (_used == Slots || !answers.Fits(1) || new MacAddress(frame).IsGroup) return false;
@@ -53,7 +54,7 @@ internal sealed class IcmpErrors
         Span<byte> answer = _memory.Span(offset, SlotLength);
         EthernetFrame.TryParse(frame, out EthernetFrame ethernet);
         // With the VLAN tags that the packet has.
-        ethernet.Source.CopyTo(answer);
+        sender.CopyTo(answer);
         ethernet.Destination.CopyTo(answer[MacAddress.Length..]);
         frame[(2 * MacAddress.Length)..packet.NetworkOffset].CopyTo(answer[(2 * MacAddress.Length)..]);
         Span<byte> ip = answer[packet.NetworkOffset..];

@@ -155,6 +155,12 @@ public sealed class Segment(
     /// <summary>All ones where VLAN tags are kept, else zero.</summary>
     public int VlanMask { get; } = tunnel.KeepsVlanTags ? -1 : 0;
 
+    /// <summary><see cref="TunnelFormat.MarksGroupPolicy"/>.</summary>
+    public bool MarksGroupPolicy { get; } = tunnel.MarksGroupPolicy;
+
+    /// <summary>Bits of a received group policy that are obeyed.</summary>
+    public uint GroupPolicyMask { get; } = tunnel.UsesGroupPolicy ? VxlanHeader.GroupPolicyMask : 0;
+
     /// <summary>Most VLAN tags that a received frame may have.</summary>
     public int MaxVlanTags { get; } = tunnel.KeepsVlanTags ? EthernetFrame.MaxVlanTags : 0;
 

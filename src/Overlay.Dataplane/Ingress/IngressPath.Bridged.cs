@@ -52,7 +52,8 @@ public sealed partial class IngressPath
             else if (MacBits.Source(memory.Span(frameOffset, frameLength)) != admitted
                 || !port.Coalescer.TryContinue(memory, frameOffset, frameLength, run.TrafficClass))
                 packets = AdmitBridged(
-                    memory, frameOffset, frameLength, length, run.TrafficClass, segment, bridge, peer, location, now, port, sizes, ref admitted, ref bytes);
+                    memory, frameOffset, frameLength, length, run.TrafficClass, segment, bridge, peer, location, now, port, sizes,
+                    learns: (tunnel.GroupPolicy & segment.GroupPolicyMask & VxlanHeader.DontLearn) == 0, ref admitted, ref bytes);
             port.Counters.IngressIn.Add(packets, bytes, 0);
             traffic.Add(packets, bytes, port.Coalescer.SuperPackets - before);
             if (_refusal is { } reason) peer.Traffic.Dropped(queue, reason)++;
@@ -62,10 +63,11 @@ public sealed partial class IngressPath
         return offset;
     }
 
+    /// <param name="learns">False where the sender asks that the source be not learned (draft-smith-vxlan-group-policy, 2.1).</param>
     /// <returns>Packets that the frame stands for.</returns>
     private int AdmitBridged(
         PacketMemory memory, int offset, int length, int datagramLength, byte outerTrafficClass, Segment segment, Bridge bridge, Peer peer, int location,
-        long now, IngressPort port, in SegmentSizes sizes, ref ulong admitted, ref long bytes)
+        long now, IngressPort port, in SegmentSizes sizes, bool learns, ref ulong admitted, ref long bytes)
     {
         Span<byte> frame = memory.Span(offset, length);
         if (InnerPacket.TryParseFrame(frame, out InnerPacket packet) != WireStatus.Ok) return Drop(port.Counters, DropReason.IngressInnerMalformed);
@@ -84,11 +86,14 @@ public sealed partial class IngressPath
         if (bridge.IsReserved(MacBits.Destination(frame))) return Drop(port.Counters, DropReason.IngressReservedMac);
         if (source != admitted)
         {
-            if (!bridge.TryLearn(source, location, now, out LearnOutcome outcome)) return Drop(port.Counters, DropReason.IngressSpoofedMac);
+            LearnOutcome outcome = LearnOutcome.Known;
+            if (learns ? !bridge.TryLearn(source, location, now, out outcome) : !bridge.MayComeFrom(source, location))
+                return Drop(port.Counters, DropReason.IngressSpoofedMac);
             port.Counters.Count(outcome);
-            admitted = source;
+            // What was not learned is looked at again: the next frame may be one to learn from.
+            if (learns) admitted = source;
         }
-        if (!bridge.ObserveNeighbour(frame, packet, unfinished: false, now)) port.Counters.NeighboursNotLearned++;
+        if (learns && !bridge.ObserveNeighbour(frame, packet, unfinished: false, now)) port.Counters.NeighboursNotLearned++;
         int packets = port.Coalescer.Add(memory, offset, length, packet, sizes);
         bytes += (packets - 1) * (long)packet.HeadersEnd;
         return packets;

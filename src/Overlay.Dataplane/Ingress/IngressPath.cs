@@ -126,6 +126,8 @@ public sealed partial class IngressPath(int queue)
             {
                 counters = port.Counters;
                 long before = port.Coalescer.SuperPackets;
+                if (segment.MarksGroupPolicy && tunnel.BareEtherType == 0 && frameLength >= EthernetFrame.MinHeaderLength)
+                    MarkedSource.Write(memory.Span(frameOffset, frameLength), tunnel.GroupPolicy);
                 if (!TEncapsulation.KnowsOptions(datagram, segment))
                     Drop(port.Counters, DropReason.IngressCriticalOption);
                 // A run may have been begun by another peer, whose sources are not this one's.

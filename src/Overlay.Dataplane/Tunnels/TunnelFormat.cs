@@ -35,6 +35,15 @@ public sealed class TunnelFormat
     /// <summary>VXLAN only: group policy ID (draft-smith-vxlan-group-policy, 2.1); null: the extension is not used.</summary>
     public ushort? GroupPolicy { get; init; }
 
+    /// <summary>
+    /// VXLAN in routed segments only: each packet has a group policy of its own, which the host sees and sets as the packet's mark: see
+    /// <see cref="MarkedSource"/>. Not with <see cref="GroupPolicy"/>.
+    /// </summary>
+    public bool MarksGroupPolicy { get; init; }
+
+    /// <summary>The flags of a received group policy are obeyed.</summary>
+    public bool UsesGroupPolicy => GroupPolicy is not null || MarksGroupPolicy;
+
     /// <summary>Inner VLAN tags are sent and accepted. Not with <see cref="IsBareIp"/>.</summary>
     public bool KeepsVlanTags { get; init; }
 

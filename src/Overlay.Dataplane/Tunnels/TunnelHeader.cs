@@ -5,6 +5,9 @@ internal struct TunnelHeader
 {
     public uint Vni;
 
+    /// <summary>VXLAN: <see cref="Wire.VxlanHeader.GroupPolicy"/>.</summary>
+    public uint GroupPolicy;
+
     /// <summary>EtherType of a bare IP packet; 0 where an Ethernet frame follows.</summary>
     public ushort BareEtherType;
 

@@ -5,7 +5,7 @@ using Overlay.Wire;
 
 namespace Overlay.Dataplane.Tunnels;
 
-/// <summary>RFC 7348, 5: without the I flag dropped, all reserved bits ignored, those of the group policy extension among them.</summary>
+/// <summary>RFC 7348, 5: without the I flag dropped, all reserved bits ignored.</summary>
 internal readonly struct Vxlan : IEncapsulation
 {
     /// <inheritdoc/>
@@ -18,6 +18,7 @@ internal readonly struct Vxlan : IEncapsulation
         refusal = DropReason.IngressMalformed;
         if (VxlanHeader.TryParse(datagram, out VxlanHeader vxlan) != WireStatus.Ok || !vxlan.HasVni) return false;
         header.Vni = vxlan.Vni;
+        header.GroupPolicy = vxlan.GroupPolicy;
         return true;
     }
 

@@ -9,6 +9,7 @@ internal static class NetfilterConstants
 
     public const byte NFPROTO_INET = 1;
     public const byte NFPROTO_IPV4 = 2;
+    public const byte NFPROTO_NETDEV = 5;
     public const byte NFPROTO_BRIDGE = 7;
     public const byte NFPROTO_IPV6 = 10;
 
@@ -35,6 +36,7 @@ internal static class NetfilterConstants
     public const ushort NFTA_CHAIN_TYPE = 7;
     public const ushort NFTA_HOOK_HOOKNUM = 1;
     public const ushort NFTA_HOOK_PRIORITY = 2;
+    public const ushort NFTA_HOOK_DEV = 3;
     public const ushort NFTA_RULE_TABLE = 1;
     public const ushort NFTA_RULE_CHAIN = 2;
     public const ushort NFTA_RULE_HANDLE = 3;
@@ -56,6 +58,7 @@ internal static class NetfilterConstants
     public const ushort NFTA_VERDICT_CODE = 1;
     public const ushort NFTA_META_DREG = 1;
     public const ushort NFTA_META_KEY = 2;
+    public const ushort NFTA_META_SREG = 3;
     public const ushort NFTA_CMP_SREG = 1;
     public const ushort NFTA_CMP_OP = 2;
     public const ushort NFTA_CMP_DATA = 3;
@@ -63,11 +66,17 @@ internal static class NetfilterConstants
     public const ushort NFTA_PAYLOAD_BASE = 2;
     public const ushort NFTA_PAYLOAD_OFFSET = 3;
     public const ushort NFTA_PAYLOAD_LEN = 4;
+    public const ushort NFTA_PAYLOAD_SREG = 5;
     public const ushort NFTA_BITWISE_SREG = 1;
     public const ushort NFTA_BITWISE_DREG = 2;
     public const ushort NFTA_BITWISE_LEN = 3;
     public const ushort NFTA_BITWISE_MASK = 4;
     public const ushort NFTA_BITWISE_XOR = 5;
+    public const ushort NFTA_BYTEORDER_SREG = 1;
+    public const ushort NFTA_BYTEORDER_DREG = 2;
+    public const ushort NFTA_BYTEORDER_OP = 3;
+    public const ushort NFTA_BYTEORDER_LEN = 4;
+    public const ushort NFTA_BYTEORDER_SIZE = 5;
     public const ushort NFTA_LOOKUP_SET = 1;
     public const ushort NFTA_LOOKUP_SREG = 2;
     public const ushort NFTA_LOOKUP_SET_ID = 4;
@@ -77,6 +86,12 @@ internal static class NetfilterConstants
 
     public const uint NF_INET_PRE_ROUTING = 0;
     public const uint NF_INET_POST_ROUTING = 4;
+
+    /// <summary>Ours, that tells the numbers that follow from those before.</summary>
+    public const uint DeviceHooks = 128;
+
+    public const uint NF_NETDEV_INGRESS = 0;
+    public const uint NF_NETDEV_EGRESS = 1;
     public const uint NF_DROP = 0;
     public const uint NF_ACCEPT = 1;
     public const uint NFT_REG_VERDICT = 0;
@@ -84,10 +99,14 @@ internal static class NetfilterConstants
     public const uint NFT_REG_2 = 2;
     public const uint NFT_REG32_01 = 9;
     public const uint NFT_META_PROTOCOL = 1;
+    public const uint NFT_META_MARK = 3;
     public const uint NFT_META_IIFNAME = 6;
     public const uint NFT_META_OIFNAME = 7;
     public const uint NFT_META_NFPROTO = 15;
     public const uint NFT_CMP_EQ = 0;
+    public const uint NFT_BYTEORDER_NTOH = 0;
+    public const uint NFT_BYTEORDER_HTON = 1;
+    public const uint NFT_PAYLOAD_LL_HEADER = 0;
     public const uint NFT_PAYLOAD_NETWORK_HEADER = 1;
     public const uint NFT_LOOKUP_F_INV = 1;
 }

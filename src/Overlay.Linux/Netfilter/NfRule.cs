@@ -9,6 +9,7 @@ namespace Overlay.Linux.Netfilter;
 /// <summary>A rule of a chain: what a packet must be, then what becomes of it. Built in the order in which it is to be tested.</summary>
 public sealed class NfRule
 {
+    private const int EthernetSourceOffset = 6;
     private const byte Ipv4SourceOffset = 12;
     private const byte Ipv4DestinationOffset = 16;
     private const byte Ipv6SourceOffset = 8;
@@ -43,6 +44,37 @@ public sealed class NfRule
     /// <summary>The same for the sender of an ARP packet for IPv4 over Ethernet (RFC 826).</summary>
     public NfRule ArpSenderNotIn(string set, uint id) => AddressNotIn(set, false, id, 14);
 
+    /// <summary>Its Ethernet source starts so.</summary>
+    public NfRule FromMac(ReadOnlySpan<byte> prefix) => Load(EthernetSourceOffset, prefix.Length, NFT_REG_1, NFT_PAYLOAD_LL_HEADER).Equal(prefix.ToArray());
+
+    /// <summary>Gives it the mark that the last 24 bits of its Ethernet source are.</summary>
+    public NfRule MarkFromMac() => Load(EthernetSourceOffset + 2, sizeof(uint), NFT_REG_1, NFT_PAYLOAD_LL_HEADER)
+        .ByteOrder(NFT_BYTEORDER_NTOH)
+        .Bitwise(BitConverter.GetBytes(0x00ff_ffffu), new byte[sizeof(uint)])
+        .Add("meta", (ref NetlinkRequest request) =>
+        {
+            request.AddBigEndian(NFTA_META_KEY, NFT_META_MARK);
+            request.AddBigEndian(NFTA_META_SREG, NFT_REG_1);
+        });
+
+    /// <summary>Gives it an Ethernet source of three octets and 24 bits of its mark.</summary>
+    /// <param name="prefix">The three octets.</param>
+    /// <param name="mask">Bits of the mark that are written, of the lower 24.</param>
+    public NfRule MacFromMark(ReadOnlySpan<byte> prefix, uint mask)
+    {
+        byte[] start = prefix[..2].ToArray();
+        uint third = (uint)prefix[2] << 24;
+        return Add("immediate", (ref NetlinkRequest request) =>
+        {
+            request.AddBigEndian(NFTA_IMMEDIATE_DREG, NFT_REG_1);
+            Data(ref request, NFTA_IMMEDIATE_DATA, start);
+        }).Store(EthernetSourceOffset, start.Length)
+            .Meta(NFT_META_MARK)
+            .Bitwise(BitConverter.GetBytes(mask & 0xff_ffff), BitConverter.GetBytes(third))
+            .ByteOrder(NFT_BYTEORDER_HTON)
+            .Store(EthernetSourceOffset + start.Length, sizeof(uint));
+    }
+
     public NfRule Counted() => Add("counter", (ref NetlinkRequest _) => { });
 
     /// <summary>No later rule of this chain is asked.</summary>
@@ -67,15 +99,28 @@ public sealed class NfRule
         byte[] address = prefix.BaseAddress.GetAddressBytes();
         byte[] mask = new byte[address.Length];
         for (int bit = 0; bit < prefix.PrefixLength; bit++) mask[bit / 8] |= (byte)(0x80 >> (bit % 8));
-        return Load(isIPv6 ? ipv6Offset : ipv4Offset, address.Length, NFT_REG_1).Add("bitwise", (ref NetlinkRequest request) =>
-        {
-            request.AddBigEndian(NFTA_BITWISE_SREG, NFT_REG_1);
-            request.AddBigEndian(NFTA_BITWISE_DREG, NFT_REG_1);
-            request.AddBigEndian(NFTA_BITWISE_LEN, (uint)mask.Length);
-            Data(ref request, NFTA_BITWISE_MASK, mask);
-            Data(ref request, NFTA_BITWISE_XOR, new byte[mask.Length]);
-        }).Equal(address);
+        return Load(isIPv6 ? ipv6Offset : ipv4Offset, address.Length, NFT_REG_1).Bitwise(mask, new byte[mask.Length]).Equal(address);
     }
+
+    /// <summary>The first register and a mask, and the other bits.</summary>
+    private NfRule Bitwise(byte[] mask, byte[] bits) => Add("bitwise", (ref NetlinkRequest request) =>
+    {
+        request.AddBigEndian(NFTA_BITWISE_SREG, NFT_REG_1);
+        request.AddBigEndian(NFTA_BITWISE_DREG, NFT_REG_1);
+        request.AddBigEndian(NFTA_BITWISE_LEN, (uint)mask.Length);
+        Data(ref request, NFTA_BITWISE_MASK, mask);
+        Data(ref request, NFTA_BITWISE_XOR, bits);
+    });
+
+    /// <summary>Four bytes of the first register, from the network's order to the host's or back.</summary>
+    private NfRule ByteOrder(uint operation) => Add("byteorder", (ref NetlinkRequest request) =>
+    {
+        request.AddBigEndian(NFTA_BYTEORDER_SREG, NFT_REG_1);
+        request.AddBigEndian(NFTA_BYTEORDER_DREG, NFT_REG_1);
+        request.AddBigEndian(NFTA_BYTEORDER_OP, operation);
+        request.AddBigEndian(NFTA_BYTEORDER_LEN, sizeof(uint));
+        request.AddBigEndian(NFTA_BYTEORDER_SIZE, sizeof(uint));
+    });
 
     private NfRule AddressNotIn(string set, bool isIPv6, uint id, int offset) =>
         // The two halves of the key stand in adjacent registers.
@@ -93,10 +138,18 @@ public sealed class NfRule
         request.AddBigEndian(NFTA_META_DREG, register);
     });
 
-    private NfRule Load(int offset, int length, uint register) => Add("payload", (ref NetlinkRequest request) =>
+    private NfRule Store(int offset, int length) => Add("payload", (ref NetlinkRequest request) =>
+    {
+        request.AddBigEndian(NFTA_PAYLOAD_SREG, NFT_REG_1);
+        request.AddBigEndian(NFTA_PAYLOAD_BASE, NFT_PAYLOAD_LL_HEADER);
+        request.AddBigEndian(NFTA_PAYLOAD_OFFSET, (uint)offset);
+        request.AddBigEndian(NFTA_PAYLOAD_LEN, (uint)length);
+    });
+
+    private NfRule Load(int offset, int length, uint register, uint start = NFT_PAYLOAD_NETWORK_HEADER) => Add("payload", (ref NetlinkRequest request) =>
     {
         request.AddBigEndian(NFTA_PAYLOAD_DREG, register);
-        request.AddBigEndian(NFTA_PAYLOAD_BASE, NFT_PAYLOAD_NETWORK_HEADER);
+        request.AddBigEndian(NFTA_PAYLOAD_BASE, start);
         request.AddBigEndian(NFTA_PAYLOAD_OFFSET, (uint)offset);
         request.AddBigEndian(NFTA_PAYLOAD_LEN, (uint)length);
     });

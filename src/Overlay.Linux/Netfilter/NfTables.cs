@@ -131,5 +131,6 @@ public sealed class NfTables : IDisposable
 public enum NfFamily : byte
 {
     Inet = NFPROTO_INET,
+    Netdev = NFPROTO_NETDEV,
     Bridge = NFPROTO_BRIDGE,
 }

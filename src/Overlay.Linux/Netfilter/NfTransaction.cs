@@ -8,14 +8,22 @@ namespace Overlay.Linux.Netfilter;
 
 /// <summary>A base chain: where packets enter a table.</summary>
 /// <param name="Type"><c>filter</c> or <c>nat</c>.</param>
-/// <param name="Hook">NF_INET_*; a bridge's have the same numbers.</param>
+/// <param name="Hook">NF_INET_*, of which a bridge's have the same numbers, or NF_NETDEV_*.</param>
 /// <param name="Priority">Lower comes first: -300 is before connection tracking, 100 where sources are translated.</param>
-public readonly record struct NfChain(string Name, string Type, NfHook Hook, int Priority);
+public readonly record struct NfChain(string Name, string Type, NfHook Hook, int Priority)
+{
+    /// <summary>In a table of the netdev family: whose packets.</summary>
+    public string? Device { get; init; }
+}
 
 public enum NfHook : byte
 {
     Prerouting = (byte)NF_INET_PRE_ROUTING,
     Postrouting = (byte)NF_INET_POST_ROUTING,
+
+    /// <summary>The first one of a device, whose numbers begin anew.</summary>
+    DeviceIngress = (byte)(DeviceHooks + NF_NETDEV_INGRESS),
+    DeviceEgress = (byte)(DeviceHooks + NF_NETDEV_EGRESS),
 }
 
 /// <summary>What changes of one table, all of it at one instant.</summary>
@@ -57,8 +65,9 @@ public sealed class NfTransaction(NfFamily family, string table)
         request.Add(NFTA_CHAIN_TABLE, Table);
         request.Add(NFTA_CHAIN_NAME, chain.Name);
         int hook = request.BeginNest(NFTA_CHAIN_HOOK);
-        request.AddBigEndian(NFTA_HOOK_HOOKNUM, (uint)chain.Hook);
+        request.AddBigEndian(NFTA_HOOK_HOOKNUM, chain.Device is null ? (uint)chain.Hook : (uint)chain.Hook - DeviceHooks);
         request.AddBigEndian(NFTA_HOOK_PRIORITY, (uint)chain.Priority);
+        if (chain.Device is { } device) request.Add(NFTA_HOOK_DEV, device);
         request.EndNest(hook);
         request.Add(NFTA_CHAIN_TYPE, chain.Type);
     });

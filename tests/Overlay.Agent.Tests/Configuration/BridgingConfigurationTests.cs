@@ -41,6 +41,7 @@ public sealed class BridgingConfigurationTests
     [Theory]
     [InlineData("    bridge: br0", "    bridge: overlay0", 8, "bridge 'overlay0' of segment 'lan' is the segment's own device")]
     [InlineData("    bridge: br0", "    learning: false", 9, "'learnNeighbours' of segment 'lan' has no meaning without learning")]
+    [InlineData("    bridge: br0", "    groupPolicy: mark", 8, "groupPolicy mark of segment 'lan' is for routed ones")]
     [InlineData("reservedGroups: forward", "reservedGroups: yes", 10, "'yes' is not known; write drop or forward")]
     [InlineData("flood: [node-b]", "flood: [node-c]", 11, "flood of segment 'lan' names the peer 'node-c', which is not listed; did you mean 'node-b'?")]
     [InlineData("kind: bridged", "kind: routed", 9, "'learnNeighbours' of segment 'lan' is for bridged segments")]

@@ -130,7 +130,8 @@ public sealed class TunnelConfigurationTests
     [InlineData("    options: [ { class: 1, type: 1, data: \"001122\" } ]", "'001122' has 3 octets; write a multiple of 4")]
     [InlineData("    options: [ { class: 1, type: 1, data: xy } ]", "'xy' is not hexadecimal; write two digits an octet")]
     [InlineData("    options: [ { class: 1 } ]", "an option has no 'type'; write 'type: 0x80'")]
-    [InlineData("    groupPolicy: 65536", "'65536' is no whole number from 0 to 65535")]
+    [InlineData("    groupPolicy: 65536", "'65536' is no whole number from 0 to 65535; write a decimal number from 0 to 65535, or mark")]
+    [InlineData("    groupPolicy: -1", "'-1' is no whole number from 0 to 65535")]
     [InlineData("    vlan: yes", "'yes' is not known; write strip or keep")]
     [InlineData("    encapsulation: gre", "'gre' is not known; write vxlan or geneve or ipip")]
     public void Parse_BadSegment_IsRefusedWithLineAndRemedy(string line, string expected) =>
@@ -138,6 +139,7 @@ public sealed class TunnelConfigurationTests
 
     [Theory]
     [InlineData("groupPolicy: 1", "groupPolicy 1 of segment 'pods' is VXLAN's, and the segment's encapsulation is geneve; leave it out")]
+    [InlineData("groupPolicy: mark", "groupPolicy mark of segment 'pods' is VXLAN's, and the segment's encapsulation is geneve; leave it out")]
     [InlineData("payload: ip\n    vlan: keep", "vlan keep of segment 'pods' needs an Ethernet header, and the payload is ip; write 'vlan: strip'")]
     public void Parse_BadGeneveSegment_IsRefused(string lines, string expected)
     {

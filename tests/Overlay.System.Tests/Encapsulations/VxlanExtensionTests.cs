@@ -1,3 +1,4 @@
+using System.Globalization;
 using Overlay.SystemTests.Lab;
 using Overlay.SystemTests.Setups;
 
@@ -41,6 +42,63 @@ public sealed class VxlanExtensionTests
         IReadOnlyList<CapturedDatagram> sent = await RunWithKernelAsync(new LabOptions(), tunnel);
 
         Assert.All(sent, datagram => Assert.Equal(513, datagram.GroupPolicy));
+    }
+
+    /// <summary>
+    /// The kernel's device puts marks of packets into the header and back. A host that is pinged answers with the mark of the question, which
+    /// thus went both ways; of TCP super-packets each host counts those that come without the other's mark.
+    /// </summary>
+    [Theory]
+    [InlineData(UnderlayFamily.Ipv4)]
+    [InlineData(UnderlayFamily.Ipv6)]
+    public async Task Vxlan_GroupPolicyByMark_IsTheMarkOfThePacketAtBothEnds(UnderlayFamily family)
+    {
+        const string policyOfA = "0x00480201", policyOfB = "0x0000ffff";
+        var tunnel = new TunnelOptions { SegmentLines = ["groupPolicy: mark"], KernelWords = "gbp", KernelChecksums = true };
+        await using LabNetwork network = await LabNetwork.CreateAsync(new LabOptions { Family = family });
+        await network.StartKernelVxlanAsync(network.B, tunnel);
+        await network.StartDaemonAsync(network.A, tunnel);
+        foreach (LabNode node in network.Nodes)
+        {
+            await node.Host.SysctlAsync("net.ipv4.fwmark_reflect=1", "net.ipv6.fwmark_reflect=1");
+            (string own, string others) = node == network.A ? (policyOfA, policyOfB) : (policyOfB, policyOfA);
+            string device = node == network.A ? "overlay0" : "flannel.1";
+            await node.Host.CheckAsync("nft", $$"""
+                table inet marks {
+                    counter asked { }
+                    counter came { }
+                    counter strange { }
+                    chain input { type filter hook input priority 0; iifname "{{device}}" meta mark 0x0201 counter name asked; }
+                    chain pods { type filter hook prerouting priority -300; iifname "pod0" meta mark set {{own}}; }
+                    chain forward {
+                        type filter hook forward priority 0;
+                        iifname "{{device}}" meta mark {{others}} counter name came;
+                        iifname "{{device}}" meta mark != {{others}} counter name strange;
+                    }
+                }
+                """);
+        }
+
+        foreach (string target in new[] { network.A.Tunnel4, network.A.Tunnel6 })
+            await network.B.Host.CheckAsync("ping", "-c", "3", "-i", "0.01", "-W", "5", "-m", "513", "-I", target.Contains(':') ? network.B.Tunnel6 : network.B.Tunnel4, target);
+        await VerifiedTraffic.ExchangeAsync(network.A, network.B, network.Options);
+
+        foreach (LabNode node in network.Nodes)
+        {
+            Assert.Equal(6, await CountedAsync(node, "asked"));
+            Assert.InRange(await CountedAsync(node, "came"), 1, long.MaxValue);
+            Assert.Equal(0, await CountedAsync(node, "strange"));
+        }
+        await network.A.Host.CheckAsync("nft", "flush", "ruleset");
+        await Eventually.TrueAsync(
+            async () => (await network.A.Host.CheckAsync("nft", "list", "ruleset")).Contains("overlay-marks-overlay0", StringComparison.Ordinal),
+            TimeSpan.FromSeconds(30), "the rules are back");
+    }
+
+    private static async Task<long> CountedAsync(LabNode node, string counter)
+    {
+        string[] words = (await node.Host.CheckAsync("nft", "list", "counter", "inet", "marks", counter)).Split([' ', '\n', '\t'], StringSplitOptions.RemoveEmptyEntries);
+        return long.Parse(words[Array.IndexOf(words, "packets") + 1], CultureInfo.InvariantCulture);
     }
 
     [Theory]
