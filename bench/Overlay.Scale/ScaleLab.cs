@@ -10,11 +10,12 @@ using Overlay.Rpc.Security;
 namespace Overlay.Scale;
 
 /// <summary>
-/// One real controller, and nodes that talk to it as overlayd does, each by its own connection, certificate and journal. Only what a
+/// Real controllers, and nodes that talk to them as overlayd does, each by its own connection, certificate and journal. Only what a
 /// node keeps is in memory instead of on a disk of its own.
 /// </summary>
 /// <param name="etcd">Whether the store is an etcd with one member, and not SQLite.</param>
-internal sealed class ScaleLab(string controller, int nodes, bool etcd) : IAsyncDisposable
+/// <param name="controllers">On one store, with a like number of nodes each.</param>
+internal sealed class ScaleLab(string controller, int nodes, bool etcd, int controllers) : IAsyncDisposable
 {
     public const int AddressesEach = 110;
 
@@ -26,6 +27,7 @@ internal sealed class ScaleLab(string controller, int nodes, bool etcd) : IAsync
     private readonly string _memory = Directory.CreateDirectory($"/dev/shm/ovt-scale-{Environment.ProcessId}-{nodes}").FullName;
     private readonly List<ScaleNode> _nodes = [];
     private readonly List<Process> _processes = [];
+    private Process? _etcd;
 
     public async Task StartAsync()
     {
@@ -33,27 +35,38 @@ internal sealed class ScaleLab(string controller, int nodes, bool etcd) : IAsync
         await File.WriteAllTextAsync($"{_memory}/ca.pem", authority.CertificatePem).ConfigureAwait(false);
         using var signer = CertificateAuthority.Open(authority.CertificatePem, authority.KeyPem);
         Issue(signer, "controller", new CertificateIdentity(CertificateRole.Controller, "controller"), ["127.0.0.1"]);
-        int port = FreePort();
         int etcdPort = FreePort();
-        if (etcd) _processes.Add(EtcdProcess.Start(_folder, etcdPort, FreePort()));
+        if (etcd) _etcd = EtcdProcess.Start(_folder, etcdPort, FreePort());
         string store = etcd ? $"{{ kind: etcd, endpoints: [http://127.0.0.1:{etcdPort.ToString(CultureInfo.InvariantCulture)}] }}" : $"{{ kind: sqlite, file: {_folder}/control.db }}";
-        await File.WriteAllTextAsync(
-            $"{_folder}/controller.yaml",
-            $$"""
-            store: {{store}}
-            listen: 127.0.0.1:{{port.ToString(CultureInfo.InvariantCulture)}}
-            socket: {{_folder}}/controller.sock
-            tls: { certificate: {{_memory}}/controller.pem, key: {{_memory}}/controller.key, authority: {{_memory}}/ca.pem }
-            """).ConfigureAwait(false);
-        Process process = Process.Start(new ProcessStartInfo(controller, ["--config", $"{_folder}/controller.yaml"]) { RedirectStandardError = true })!;
-        _ = Task.Run(() => process.StandardError.ReadToEndAsync());
-        _processes.Add(process);
-        await RetryAsync().ConfigureAwait(false);
+        int[] ports = [.. Enumerable.Range(0, controllers).Select(_ => FreePort())];
+        for (int i = 0; i < controllers; i++)
+        {
+            string file = string.Create(CultureInfo.InvariantCulture, $"{_folder}/controller-{i}.yaml");
+            await File.WriteAllTextAsync(
+                file,
+                $$"""
+                store: {{store}}
+                listen: 127.0.0.1:{{ports[i].ToString(CultureInfo.InvariantCulture)}}
+                socket: {{_folder}}/controller-{{i.ToString(CultureInfo.InvariantCulture)}}.sock
+                tls: { certificate: {{_memory}}/controller.pem, key: {{_memory}}/controller.key, authority: {{_memory}}/ca.pem }
+                """).ConfigureAwait(false);
+            Process process = Process.Start(new ProcessStartInfo(controller, ["--config", file]) { RedirectStandardError = true })!;
+            _ = Task.Run(() => process.StandardError.ReadToEndAsync());
+            _processes.Add(process);
+        }
+        var network = new CreateNetworkRequest { Network = new Network { Name = "pods", Vni = 42, Pools = { new Pool { Prefix = "10.0.0.0/12" } } } };
+        await RetryAsync(() => AdministerAsync<CreateNetworkRequest, ChangeResponse>("CreateNetwork", network)).ConfigureAwait(false);
+        for (int i = 1; i < controllers; i++)
+        {
+            int another = i;
+            await RetryAsync(() => AdministerAsync<CheckRequest, CheckResponse>("Check", new CheckRequest(), another)).ConfigureAwait(false);
+        }
         for (int i = 0; i < nodes; i++)
         {
             string name = string.Create(CultureInfo.InvariantCulture, $"node-{i}");
             Issue(signer, name, new CertificateIdentity(CertificateRole.Node, name), []);
-            _nodes.Add(new ScaleNode(name, i, port, _memory));
+            // Its own controller first.
+            _nodes.Add(new ScaleNode(name, i, [.. ports.Skip(i % controllers), .. ports.Take(i % controllers)], _memory));
         }
     }
 
@@ -100,31 +113,20 @@ internal sealed class ScaleLab(string controller, int nodes, bool etcd) : IAsync
         return (addresses.Length, addresses.Distinct().Count());
     }
 
-    /// <summary>Seconds of CPU that the controller has used.</summary>
-    public double ControllerCpu()
-    {
-        _processes[^1].Refresh();
-        return _processes[^1].TotalProcessorTime.TotalSeconds;
-    }
+    /// <summary>Seconds of CPU that the controllers have used.</summary>
+    public double ControllerCpu() => _processes.Sum(process => Use(process).Cpu);
 
-    public double ControllerMegabytes()
-    {
-        _processes[^1].Refresh();
-        return _processes[^1].WorkingSet64 / 1048576.0;
-    }
+    /// <summary>Memory of each controller.</summary>
+    public double ControllerMegabytes() => _processes.Average(process => Use(process).Megabytes);
 
     /// <summary>Memory in megabytes and seconds of CPU of etcd; null: there is none.</summary>
-    public (double Megabytes, double Cpu)? EtcdUse()
-    {
-        if (!etcd) return null;
-        _processes[0].Refresh();
-        return (_processes[0].WorkingSet64 / 1048576.0, _processes[0].TotalProcessorTime.TotalSeconds);
-    }
+    public (double Megabytes, double Cpu)? EtcdUse() => _etcd is null ? null : Use(_etcd);
 
     public async ValueTask DisposeAsync()
     {
         await Task.WhenAll(_nodes.Select(node => node.DisposeAsync().AsTask())).ConfigureAwait(false);
-        foreach (Process process in Enumerable.Reverse(_processes))
+        if (_etcd is not null) _processes.Add(_etcd);
+        foreach (Process process in _processes)
         {
             process.Kill();
             await process.WaitForExitAsync().ConfigureAwait(false);
@@ -134,18 +136,23 @@ internal sealed class ScaleLab(string controller, int nodes, bool etcd) : IAsync
         Directory.Delete(_memory, recursive: true);
     }
 
+    private static (double Megabytes, double Cpu) Use(Process process)
+    {
+        process.Refresh();
+        return (process.WorkingSet64 / 1048576.0, process.TotalProcessorTime.TotalSeconds);
+    }
+
     private async Task<long> RevisionAsync() =>
         (await AdministerAsync<ShowPoolsRequest, ShowPoolsResponse>("ShowPools", new ShowPoolsRequest()).ConfigureAwait(false)).Revision;
 
-    private async Task RetryAsync()
+    private static async Task RetryAsync(Func<Task> call)
     {
-        var network = new CreateNetworkRequest { Network = new Network { Name = "pods", Vni = 42, Pools = { new Pool { Prefix = "10.0.0.0/12" } } } };
         long start = Stopwatch.GetTimestamp();
         while (true)
         {
             try
             {
-                await AdministerAsync<CreateNetworkRequest, ChangeResponse>("CreateNetwork", network).ConfigureAwait(false);
+                await call().ConfigureAwait(false);
                 return;
             }
             catch (GrpcException exception) when (exception.Status == GrpcStatusCode.Unavailable && Stopwatch.GetElapsedTime(start) < TimeSpan.FromSeconds(60))
@@ -155,11 +162,11 @@ internal sealed class ScaleLab(string controller, int nodes, bool etcd) : IAsync
         }
     }
 
-    private async Task<TResponse> AdministerAsync<TRequest, TResponse>(string method, TRequest request)
+    private async Task<TResponse> AdministerAsync<TRequest, TResponse>(string method, TRequest request, int at = 0)
         where TRequest : class, Google.Protobuf.IMessage<TRequest>, new()
         where TResponse : class, Google.Protobuf.IMessage<TResponse>, new()
     {
-        using GrpcChannel channel = GrpcChannel.ToSocket($"{_folder}/controller.sock");
+        using GrpcChannel channel = GrpcChannel.ToSocket(string.Create(CultureInfo.InvariantCulture, $"{_folder}/controller-{at}.sock"));
         return await channel.CallAsync(new GrpcMethod<TRequest, TResponse>(Administration, method), request, TimeSpan.FromSeconds(30)).ConfigureAwait(false);
     }
 

@@ -21,12 +21,12 @@ internal sealed class ScaleNode : IAsyncDisposable
     private long _changedAt;
     private Task _running = Task.CompletedTask;
 
-    public ScaleNode(string name, int number, int port, string folder)
+    public ScaleNode(string name, int number, int[] ports, string folder)
     {
         _name = name;
         string own = Directory.CreateDirectory($"{folder}/{name}").FullName;
         var options = new ControlOptions(
-            0, [new(new DnsEndPoint("127.0.0.1", port), 0)], new($"{folder}/{name}.pem", 0), new($"{folder}/{name}.key", 0), new($"{folder}/ca.pem", 0), new(own, 0), null, [], null);
+            0, [.. ports.Select(port => new Located<DnsEndPoint>(new DnsEndPoint("127.0.0.1", port), 0))], new($"{folder}/{name}.pem", 0), new($"{folder}/{name}.key", 0), new($"{folder}/ca.pem", 0), new(own, 0), null, [], null);
         _state = new ControlState(own, name);
         _allocator = new NodeAllocator(new NodeAllocatorOptions { Journal = $"{own}/addresses.journal" });
         _session = new ControlSession(name, options, new RegistrationFile(own), _state, _allocator, Changed, NullLogger.Instance);

@@ -11,7 +11,7 @@ namespace Overlay.Controller.Tests;
 /// <summary>Nodes and networks that have more than goes into one transaction.</summary>
 public sealed class RemovalTests
 {
-    private const int Blocks = 130;
+    private const int Blocks = 110;
 
     [Theory]
     [InlineData("sqlite")]
