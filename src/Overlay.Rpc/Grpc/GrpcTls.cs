@@ -16,6 +16,9 @@ internal static class GrpcTls
 {
     private static readonly TimeSpan HandshakeTimeout = TimeSpan.FromSeconds(10);
 
+    /// <summary>What is written at a time goes into as few records as TLS has for it (16 KB each), and not into one a page of memory.</summary>
+    private static readonly StreamPipeWriterOptions Writing = new(minimumBufferSize: 32 << 10);
+
     public static void Use(ListenOptions listen, Func<SslServerAuthenticationOptions> options, ILogger log) =>
         listen.Use(next => connection => ServeAsync(connection, next, options(), log));
 
@@ -41,7 +44,7 @@ internal static class GrpcTls
             }
             using X509Certificate2? certificate = stream.RemoteCertificate is { } remote ? new X509Certificate2(remote) : null;
             if (certificate is not null) connection.Features.Set(new ClientCertificateFeature(certificate));
-            connection.Transport = new TlsTransport(PipeReader.Create(stream), PipeWriter.Create(stream));
+            connection.Transport = new TlsTransport(PipeReader.Create(stream), PipeWriter.Create(stream, Writing));
             try
             {
                 await next(connection).ConfigureAwait(false);

@@ -14,11 +14,7 @@ public static class CertificateCheck
         if (certificate is null) return "no certificate was shown; give one that 'overlay pki' made";
         string who = CertificateIdentity.Read(certificate)?.ToString() ?? $"'{certificate.Subject}'";
         // The chain is looked at apart from its times, so that each has its own words.
-        using var chain = new X509Chain();
-        chain.ChainPolicy.TrustMode = X509ChainTrustMode.CustomRootTrust;
-        chain.ChainPolicy.CustomTrustStore.AddRange(authorities);
-        chain.ChainPolicy.RevocationMode = X509RevocationMode.NoCheck;
-        chain.ChainPolicy.VerificationFlags = X509VerificationFlags.IgnoreNotTimeValid;
+        using var chain = new X509Chain { ChainPolicy = Policy(authorities) };
         if (!chain.Build(certificate))
         {
             string reasons = string.Join(", ", chain.ChainStatus.Select(status => status.Status.ToString()).Distinct());
@@ -31,6 +27,20 @@ public static class CertificateCheck
             if (now < element.Certificate.NotBefore) return $"{whose} is not valid before {Time(element.Certificate.NotBefore)}; look at both clocks";
         }
         return null;
+    }
+
+    /// <summary>Chains end at these authorities, whatever the time; nothing is looked up elsewhere, not even where a certificate says.</summary>
+    internal static X509ChainPolicy Policy(X509Certificate2Collection authorities)
+    {
+        var policy = new X509ChainPolicy
+        {
+            TrustMode = X509ChainTrustMode.CustomRootTrust,
+            RevocationMode = X509RevocationMode.NoCheck,
+            VerificationFlags = X509VerificationFlags.IgnoreNotTimeValid,
+            DisableCertificateDownloads = true,
+        };
+        policy.CustomTrustStore.AddRange(authorities);
+        return policy;
     }
 
     private static string Time(DateTime time) => time.ToUniversalTime().ToString("yyyy-MM-dd HH:mm:ss'Z'", System.Globalization.CultureInfo.InvariantCulture);

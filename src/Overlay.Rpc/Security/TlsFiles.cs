@@ -53,6 +53,8 @@ public sealed class TlsFiles(string certificate, string key, string authority)
     public SslServerAuthenticationOptions ForServer() => new()
     {
         ServerCertificateContext = Current.Shown,
+        // Or each connection has all authorities of the host searched.
+        CertificateChainPolicy = CertificateCheck.Policy(Current.Authorities),
         ClientCertificateRequired = true,
         // Each connection proves anew what it holds.
         AllowTlsResume = false,
@@ -68,6 +70,7 @@ public sealed class TlsFiles(string certificate, string key, string authority)
         return new SslClientAuthenticationOptions
         {
             ClientCertificateContext = material.Shown,
+            CertificateChainPolicy = CertificateCheck.Policy(material.Authorities),
             EnabledSslProtocols = SslProtocols.Tls12 | SslProtocols.Tls13,
             RemoteCertificateValidationCallback = (_, remote, _, errors) =>
             {

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Text.Json;
+using Overlay.Rpc.Security;
 using Overlay.SystemTests.Lab;
 
 namespace Overlay.SystemTests.Control;
@@ -102,6 +103,20 @@ internal sealed class ControlledLab : IAsyncDisposable
         await daemon.WaitForTextAsync("msg=\"ready", Deadline);
         return daemon;
     }
+
+    /// <summary>Makes a node's certificate that is good for so long, for when it is started.</summary>
+    public void IssueNode(string node, TimeSpan life)
+    {
+        using var authority = CertificateAuthority.Open(File.ReadAllText($"{Folder}/pki/ca.pem"), File.ReadAllText($"{Folder}/pki/ca.key"));
+        IssuedCertificate made = authority.Issue(new CertificateIdentity(CertificateRole.Node, node), [], DateTimeOffset.UtcNow, life);
+        File.WriteAllText($"{Folder}/pki/node-{node}.key", made.KeyPem);
+        File.WriteAllText($"{Folder}/pki/node-{node}.pem", made.CertificatePem);
+    }
+
+    /// <summary>Runs <c>overlay pki</c> on the lab's authority, whose files controller and nodes use in place.</summary>
+    public Task<string> PkiAsync(params string[] arguments) => OverlayAsync(["pki", .. arguments, "--dir", $"{Folder}/pki"]);
+
+    public Task WaitForControllerTextAsync(string text) => _controller.WaitForTextAsync(text, Deadline);
 
     public async Task<JsonElement> StatusAsync(string state)
     {

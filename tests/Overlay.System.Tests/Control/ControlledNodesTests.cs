@@ -1,3 +1,6 @@
+using System.Globalization;
+using System.Text.Json;
+using System.Text.RegularExpressions;
 using Overlay.SystemTests.Lab;
 
 namespace Overlay.SystemTests.Control;
@@ -75,10 +78,44 @@ public sealed class ControlledNodesTests : IAsyncLifetime
         await _b.IpAsync("address delete 192.0.2.2/24 dev underlay0", "address add 192.0.2.77/24 dev underlay0");
 
         string counts = (await flow).Output;
-        int received = int.Parse(counts[..counts.IndexOf(" received", StringComparison.Ordinal)].Split(' ')[^1], System.Globalization.CultureInfo.InvariantCulture);
+        int received = int.Parse(counts[..counts.IndexOf(" received", StringComparison.Ordinal)].Split(' ')[^1], CultureInfo.InvariantCulture);
         Assert.True(received >= 60, $"more than a second of a ping each 50 ms was lost: {counts}");
         Assert.Equal("192.0.2.77:4789", (await _lab.StatusAsync("a")).GetProperty("peers")[0].GetProperty("endpoint").GetString());
-        Assert.Contains("generation", await _lab.AdministerAsync("node", "show", "node-b"), StringComparison.Ordinal);
+        using JsonDocument nodes = JsonDocument.Parse(await _lab.AdministerAsync("node", "list", "--json"));
+        Assert.Equal(["node-a", "node-b"], nodes.RootElement.GetProperty("nodes").EnumerateArray().Select(node => node.GetProperty("name").GetString()));
+    }
+
+    /// <summary>First by a certificate that expires, then by an authority that is changed for all.</summary>
+    [Fact]
+    public async Task Certificates_ExpiredAndRotated_NodesAreCutOffWithAReasonAndComeBackAndTrafficGoesOn()
+    {
+        NetworkNamespace third = await _lab.AddHostAsync(3);
+        _lab.IssueNode("node-c", TimeSpan.FromSeconds(12));
+        RunningProcess node = await _lab.StartNodeAsync(third, "node-c", "c");
+        string a = await ControlledLab.AddressAsync(_a, "ovl42");
+        string c = await ControlledLab.AddressAsync(third, "ovl42");
+        await ControlledLab.ReachesAsync(third, c, a);
+        using RunningProcess flow = third.Start(["ping", "-n", "-q", "-i", "0.05", "-W", "1", "-I", c, a]);
+
+        await node.WaitForTextAsync("controller 192.0.2.100:7443: the certificate of node 'node-c' expired on ", ControlledLab.Deadline);
+        await _lab.WaitForControllerTextAsync("refused /overlay.control.v1.Nodes/Watch: the certificate of node 'node-c' expired on ");
+        await ControlledLab.UntilAsync(async () => (await _lab.AdministerAsync("node", "list")).Contains("lost", StringComparison.Ordinal), "the node is taken for lost");
+        await _lab.PkiAsync("rotate");
+        await _lab.PkiAsync("controller", "ctl", "--host", "192.0.2.100");
+        foreach (string name in new[] { "node-a", "node-b", "node-c" }) await _lab.PkiAsync("node", name);
+        await ControlledLab.UntilAsync(async () => !(await _lab.AdministerAsync("node", "list")).Contains("lost", StringComparison.Ordinal), "the node is back");
+        await _lab.PkiAsync("rotate", "--finish");
+        // Its connection is by a certificate of the authority that was given up.
+        await _daemonA.WaitForTextAsync("not among the trusted authorities", ControlledLab.Deadline);
+        await _lab.AdministerAsync("network", "create", "late", "--vni", "43", "--pool", "10.245.0.0/16");
+        await ControlledLab.ReachesAsync(third, await ControlledLab.AddressAsync(third, "ovl43"), await ControlledLab.AddressAsync(_a, "ovl43"));
+        await ControlledLab.UntilAsync(async () => !(await _lab.AdministerAsync("node", "list")).Contains("lost", StringComparison.Ordinal), "all nodes are back");
+
+        flow.Signal(Libc.SignalInterrupt);
+        Assert.Equal(0, await flow.WaitForExitAsync(ControlledLab.Deadline));
+        Match counts = Regex.Match(flow.Output, "([0-9]+) packets transmitted, ([0-9]+) received");
+        int lost = int.Parse(counts.Groups[1].Value, CultureInfo.InvariantCulture) - int.Parse(counts.Groups[2].Value, CultureInfo.InvariantCulture);
+        Assert.True(lost <= 1, $"more than what was under way in the end was lost: {flow.Output}");
     }
 
     [Fact]
