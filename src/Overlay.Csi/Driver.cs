@@ -73,7 +73,8 @@ internal sealed class Driver(CsiOptions options, ILoggerFactory logs)
         // One that was left by a driver that was killed tells the kubelet of a driver that is not ready.
         if (options.RegistrationFolder is { } plugins) UnixSocketFile.RemoveStale(Registration.SocketPath(plugins, options.Name));
         await using GrpcServer server = await GrpcServer.ListenAsync(options.Socket, routes, logs).ConfigureAwait(false);
-        await using LocalHttpServer? http = await LocalHttpServer.StartAsync(options, identity, new VolumesReporter(options, store, pools, stats), metrics, logs).ConfigureAwait(false);
+        await using var http = new LocalHttpServer(identity, new VolumesReporter(options, store, pools, stats), metrics);
+        await http.StartAsync(options, logs).ConfigureAwait(false);
         foreach (PoolMount mount in mounts) mount.Open();
         var reconciler = new Reconciler(store, pools, steps);
         reconciler.Thaw();
