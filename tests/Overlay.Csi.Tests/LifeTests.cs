@@ -215,10 +215,12 @@ public sealed class LifeTests(DriverProcess driver) : IClassFixture<DriverProces
     {
         VolumeCapability capability = Calls.Mount("ext4", Mode.SingleNodeWriter, "noexec", "nosuid,noatime", "commit=30");
         string volume = await driver.CreateIdAsync(Calls.Request("flags", Calls.Mount("ext4"), 32));
-        foreach (string flag in new[] { "loop=/dev/loop0", "journal_path=/etc/shadow", "unheard-of" })
+        foreach (string flag in new[] { "loop=/dev/loop0", "device=/dev/loop0", "noatime,logdev=/dev/loop0", "journal_path=/etc/shadow", "offset=4096", "bind", "remount", "=x" })
         {
-            await Calls.RefusedAsync(GrpcStatusCode.InvalidArgument, driver.StageAsync(volume, Calls.Mount("ext4", Mode.SingleNodeWriter, flag)));
+            GrpcException refused = await Calls.RefusedAsync(GrpcStatusCode.InvalidArgument, driver.StageAsync(volume, Calls.Mount("ext4", Mode.SingleNodeWriter, flag)));
+            Assert.Contains("it would mount something else", refused.Message, StringComparison.Ordinal);
         }
+        await Calls.RefusedAsync(GrpcStatusCode.InvalidArgument, driver.StageAsync(volume, Calls.Mount("ext4", Mode.SingleNodeWriter, "unheard-of")));
         string target = await driver.UseAsync(volume, capability);
 
         string options = driver.Check("findmnt", "--noheadings", "--output", "OPTIONS", target).Output;

@@ -85,11 +85,12 @@ async function volumes() {
   await owes(NOT_FOUND, 'CreateVolume', claim('of-none', fromVolume('vol-none')), 'of a volume that is not there');
   const usual = await create('no-capacity', { capacity_range: null });
   same('CreateVolume: without a size there is one', true, usual.capacity_bytes > 0);
-  const odd = ['n'.repeat(128), 'é'.repeat(64), '../../etc/passwd', 'a/b', '.', '..', '-rf', 'a\nb', 'a\0b', '\u001b[31mred', '"quoted"', '%s{0}', ' ', '日本語😀'];
+  const odd = ['n'.repeat(128), 'é'.repeat(64), '../../etc/passwd', 'a/b', '.', '..', '-rf', 'a\nb', '"quoted"', '%s{0}', ' ', '日本語😀'];
   const made = [];
   for (const name of odd) made.push(await create(name));
   same('CreateVolume: each name is a volume of its own', odd.length, new Set(made.map(volume => volume.volume_id)).size);
   same('CreateVolume: identifiers are names of files', true, made.every(volume => /^[a-z0-9-]{1,128}$/.test(volume.volume_id)));
+  for (const name of ['a\0b', '\u001b[31mred', 'c1\u0085']) await owes(INVALID_ARGUMENT, 'CreateVolume', claim(name), 'a control character in the name');
   const first = await create('claim'), again = await create('claim');
   same('CreateVolume: twice is once', first, again);
   same('CreateVolume: within a wider range it is the same', first, await create('claim', { capacity_range: { required_bytes: 16 * MiB, limit_bytes: 64 * MiB } }));
