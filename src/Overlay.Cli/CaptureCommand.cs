@@ -13,7 +13,7 @@ internal static class CaptureCommand
     private const int CopyBytes = 128 << 10;
 
     /// <summary>EPIPE, which .NET keeps in <see cref="Exception.HResult"/>.</summary>
-    private const int BrokenPipe = 32;
+    public const int BrokenPipe = 32;
 
     /// <summary>How long the daemon may take to complete a file.</summary>
     private static readonly TimeSpan EndDeadline = TimeSpan.FromSeconds(5);
@@ -34,7 +34,12 @@ internal static class CaptureCommand
     };
 
     /// <summary>Standard output that tells when nobody reads it any more, which that of the console does not.</summary>
-    public static Stream OpenOutput() => new FileStream(new SafeFileHandle(1, ownsHandle: false), FileAccess.Write, bufferSize: 0);
+    public static Stream OpenOutput()
+    {
+        var stream = new FileStream(new SafeFileHandle(1, ownsHandle: false), FileAccess.Write, bufferSize: 0);
+        // In a file it would write at places of its own, and whoever writes there next over it.
+        return stream.CanSeek ? Console.OpenStandardOutput() : stream;
+    }
 
     /// <param name="openOutput">Where lines and, for <c>-w -</c>, the file go; throws when nobody reads.</param>
     public static Command Create(Func<Stream> openOutput, TextWriter errors)
@@ -47,8 +52,8 @@ internal static class CaptureCommand
         var dropped = new Option<bool>("--dropped") { Description = "Only packets that were dropped; the comment says why." };
         var at = new Option<string?>("--at") { Description = "Only inner packets (segments' devices) or only outer ones (underlay).", HelpName = "inner|outer" };
         at.AcceptOnlyFromAmong("inner", "outer");
-        var count = new Option<int?>("--count") { Description = "End after so many packets.", HelpName = "N" };
-        var snap = new Option<int?>("--snaplen") { Description = "Keep so many bytes of a packet at most.", HelpName = "BYTES" };
+        var count = new Option<int?>("--count") { Description = "End after so many packets.", HelpName = "N", CustomParser = Numbers.Between(1, int.MaxValue) };
+        var snap = new Option<int?>("--snaplen") { Description = "Keep so many bytes of a packet at most.", HelpName = "BYTES", CustomParser = Numbers.Between(64, 262_144) };
         var segmented = new Option<bool>("--segmented") { Description = "Show super-packets as the packets that they stand for." };
         var ring = new Option<bool>("--ring") { Description = "Print the latest packets, and those dropped, that the daemon always keeps." };
         var file = new Option<string?>("-w", "--write") { Description = "Write a pcapng file instead of lines; - is standard output.", HelpName = "FILE" };
@@ -131,13 +136,13 @@ internal static class CaptureCommand
         }
         catch (Exception exception) when (exception is HttpIOException or CaptureFormatException)
         {
-            await errors.WriteLineAsync($"overlay: overlayd at {socket} ended amid the capture, which lacks its end ({exception.Message}); see its log").ConfigureAwait(false);
+            await errors.WriteLineAsync($"overlay: overlayd at {socket} ended amid the capture, which lacks its end; see its log").ConfigureAwait(false);
             return 1;
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
             string where = file is null or "-" ? "standard output" : file;
-            await errors.WriteLineAsync($"overlay: the capture cannot be written to {where}: {exception.Message}; give -w a path that can be written and has room").ConfigureAwait(false);
+            await errors.WriteLineAsync($"overlay: the capture cannot be written to {where}: {Refusal.Cause(exception)}; give -w a path that can be written and has room").ConfigureAwait(false);
             return 1;
         }
     }

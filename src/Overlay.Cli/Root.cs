@@ -11,8 +11,9 @@ namespace Overlay.Cli;
 /// <summary><c>overlay</c>: all that it is told on the command line.</summary>
 internal static class Root
 {
-    public static RootCommand Create(TextWriter output, TextWriter errors) =>
-        new("Shows what overlayd on this node does, explains what becomes of packets, and administers the network with overlay-controller.")
+    public static RootCommand Create(TextWriter output, TextWriter errors)
+    {
+        var root = new RootCommand("Shows what overlayd on this node does, explains what becomes of packets, and administers the network with overlay-controller.")
         {
             StatusCommand.Create(output, errors),
             TopCommand.Create(output, errors),
@@ -35,4 +36,7 @@ internal static class Root
             CompletionCommand.Create(output),
             ManCommand.Create(output),
         };
+        Numbers.SetParsers(root);
+        return root;
+    }
 }

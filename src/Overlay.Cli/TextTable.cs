@@ -15,6 +15,9 @@ internal sealed class TextTable(params TextTable.Column[] columns)
     /// <summary>No text is broken narrower, for a word of an address or two should fit.</summary>
     private const int LeastWidth = 10;
 
+    /// <summary>Text is broken narrower only where no other column may go.</summary>
+    private const int ReadableWidth = 16;
+
     private readonly List<string[]> _rows = [];
 
     /// <param name="Heading">Printed over the column.</param>
@@ -57,7 +60,7 @@ internal sealed class TextTable(params TextTable.Column[] columns)
         }
         foreach (string[] row in _rows.Prepend(headings)) WriteRow(row, shown, widths, output);
         if (shown.Count < columns.Length && namesMissing)
-            output.WriteLine($"{Indent}no room for {string.Join(", ", headings.Where((_, index) => !shown.Contains(index)))}: widen the terminal, or use --json");
+            output.WriteLine($"{Indent}no room for {string.Join(", ", headings.Where((_, index) => !shown.Contains(index)))}; see --json");
     }
 
     private static int Total(List<int> shown, int[] widths) => Indent.Length + shown.Sum(column => widths[column]) + (Gap.Length * (shown.Count - 1));
@@ -89,7 +92,7 @@ internal sealed class TextTable(params TextTable.Column[] columns)
 
     /// <summary>Numbers are never broken, only what stands above them.</summary>
     private int Words(Column column, int index) =>
-        _rows.Select(row => column.IsNumber ? row[index].Length : Longest(row[index])).Append(Longest(column.Heading)).Max();
+        _rows.Select(row => column.IsNumber ? row[index].Length : Math.Max(Longest(row[index]), Math.Min(row[index].Length, ReadableWidth))).Append(Longest(column.Heading)).Max();
 
     private static int Longest(string text) => text.Split(' ').Max(word => word.Length);
 

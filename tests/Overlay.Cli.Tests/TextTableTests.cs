@@ -76,7 +76,7 @@ public sealed class TextTableTests
         table.Write(narrower, namesMissing: false);
         table.Write(piped);
 
-        Assert.Equal("  NAME      SENT  BY\n  node-b  12,345  probes\n  no room for MAC: widen the terminal, or use --json\n", output.ToString());
+        Assert.Equal("  NAME      SENT  BY\n  node-b  12,345  probes\n  no room for MAC; see --json\n", output.ToString());
         Assert.Equal("  NAME      SENT\n  node-b  12,345\n", narrower.ToString());
         Assert.Equal("  NAME    MAC                  SENT  BY\n  node-b  02:00:00:00:00:01  12,345  probes\n", piped.ToString());
     }

@@ -64,8 +64,8 @@ public sealed class TopFrameTests
     }
 
     [Theory]
-    [InlineData(75, false, false)]
-    [InlineData(80, false, true)]
+    [InlineData(80, false, false)]
+    [InlineData(84, false, true)]
     [InlineData(200, true, true)]
     public void Write_OnATerminal_LeavesWholeColumnsOutAndCutsNoValue(int width, bool hasEndpoint, bool hasRoundTrip)
     {

@@ -34,6 +34,10 @@ public sealed class LocalApiTests
         Assert.Equal([snapshot.SnapshotId], status.Snapshots);
         Assert.Null(status.Abnormal);
         Assert.Matches("pvc-1 +images +ext4 +32.0 MiB .* 1 +shop/web-0 +sound", ProgramRun.Check(program, "volumes", "--socket", driver.Api, "--agent", $"{driver.Folder}/none.sock").Output);
+        // head(1) ends it, as whoever watches does.
+        ProgramRun watched = ProgramRun.Start("sh", "-c", $"timeout 60 '{program}' volumes --watch 0.1 --socket '{driver.Api}' --agent '{driver.Folder}/none.sock' | grep -m 3 pvc-1");
+        Assert.Equal(3, watched.Lines.Length);
+        Assert.All(watched.Lines, line => Assert.Matches("^  pvc-1 +images +ext4 +32.0 MiB ", line));
         Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(driver.Api));
         Assert.Contains("start overlay-csi", ProgramRun.Start(program, "volumes", "--socket", $"{driver.Folder}/none.sock").Errors, StringComparison.Ordinal);
 

@@ -4,6 +4,7 @@ using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
 using System.Text.Json;
+using Overlay.Cli.Shell;
 using Overlay.Cli.Terminals;
 
 namespace Overlay.Cli.Conformance;
@@ -133,7 +134,7 @@ internal static class ConformanceCommand
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
             progress.End();
-            await errors.WriteLineAsync($"overlay: {html}: {exception.Message}; give --html a path that can be written").ConfigureAwait(false);
+            await errors.WriteLineAsync($"overlay: {html}: {Refusal.Cause(exception)}; give --html a path that can be written").ConfigureAwait(false);
             return 1;
         }
     }

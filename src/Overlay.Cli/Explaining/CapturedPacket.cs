@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.RegularExpressions;
+using Overlay.Cli.Shell;
 using Overlay.Wire.Capture;
 
 namespace Overlay.Cli.Explaining;
@@ -45,7 +46,7 @@ internal static partial class CapturedPacket
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or CaptureFormatException)
         {
-            errors.WriteLine($"overlay: {path}: {exception.Message}; give a capture file, pcap or pcapng");
+            errors.WriteLine($"overlay: {path}: {Refusal.Cause(exception)}; give a capture file, pcap or pcapng");
         }
         return false;
     }

@@ -6,6 +6,9 @@ namespace Overlay.Cli.Shell;
 /// <summary>What is said of a command line that cannot be understood.</summary>
 internal static class Refusal
 {
+    /// <summary>Why something could not be done, to be followed by what to do.</summary>
+    public static string Cause(Exception exception) => exception.Message.TrimEnd('.');
+
     /// <summary>Where to read how the command is used: behind what is wrong with it.</summary>
     public static void WriteRemedy(ParseResult parsed, TextWriter errors)
     {

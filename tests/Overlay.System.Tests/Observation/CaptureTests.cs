@@ -194,7 +194,7 @@ public sealed class CaptureTests(ObservedPair pair) : IClassFixture<ObservedPair
     [InlineData("there is no segment 'nowhere'", "--segment", "nowhere")]
     [InlineData("'10.1' is no address or prefix", "--host", "10.1/99")]
     [InlineData("--proto 'tpc' is not known", "--proto", "tpc")]
-    [InlineData("snapLength '3' is no number from 64", "--snaplen", "3")]
+    [InlineData("'3' is no number from 64 to 262144 for --snaplen", "--snaplen", "3")]
     public async Task Capture_FilterThatCannotBe_IsRefused(string problem, params string[] arguments)
     {
         CommandResult result = await ObservedPair.OverlayAsync(pair.DaemonB, ["capture", .. arguments]);
