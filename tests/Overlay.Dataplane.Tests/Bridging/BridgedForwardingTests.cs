@@ -1,4 +1,5 @@
 using Overlay.Dataplane.Counters;
+using Overlay.Dataplane.Tests.Ingress;
 using Overlay.Dataplane.Tunnels;
 using Overlay.Testing;
 using Overlay.Wire;
@@ -65,6 +66,38 @@ public sealed class BridgedForwardingTests
 
         Assert.Empty(lab.Underlay.Sent);
         Assert.Equal(3, lab.Device.Written.Count);
+    }
+
+    /// <summary>What joins a super-packet is not looked at twice, unless it comes from elsewhere.</summary>
+    [Fact]
+    public void Forward_SegmentOfAnotherPeerInTheNameOfAFixedMac_IsRefusedThoughItContinuesTheFlow()
+    {
+        MacAddress host = BridgeFrames.Host(9);
+        var lab = new BridgeLab(new BridgeLabOptions { Fixed = [(host, 0)] });
+        var first = new PlainPacket { Payload = new byte[100] };
+        byte[] sound = BridgeFrames.Addressed(first.Build(), BridgeFrames.Host(1), host);
+        byte[] forged = BridgeFrames.Addressed(first.Next(new byte[100]).Build(), BridgeFrames.Host(1), host);
+        lab.Underlay.Deliver(lab.Peers[0].Endpoint, IngressNode.Tunnel(sound));
+        lab.Underlay.Deliver(lab.Peers[1].Endpoint, IngressNode.Tunnel(forged));
+        lab.RunIngress();
+
+        Assert.Equal(sound, Assert.Single(lab.Device.Written).Bytes);
+        Assert.Equal(1, lab.Drops(DropReason.IngressSpoofedMac));
+        lab.CheckBalance();
+    }
+
+    [Fact]
+    public void Forward_FramesThatAreNotIp_LeaveByPortsOfTheirAddresses()
+    {
+        var lab = new BridgeLab(new BridgeLabOptions { Flood = [1] });
+        for (int turn = 0; turn < 2; turn++)
+        {
+            for (byte host = 0; host < 32; host++) lab.FromDevice(BridgeFrames.Plain(MacAddress.Broadcast, BridgeFrames.Host(host)));
+        }
+
+        int[] ports = [.. lab.Underlay.Sent.Select(sent => (int)sent.Train.SourcePortIndex)];
+        Assert.Equal(ports[..32], ports[32..]);
+        Assert.InRange(ports.Distinct().Count(), 24, 32);
     }
 
     [Fact]

@@ -17,6 +17,15 @@ public sealed class MacTableTests
     }
 
     [Fact]
+    public void Learn_ElsewhereAfterAgeing_IsNoMove()
+    {
+        var table = new MacTable(16);
+        table.Learn(7, 1, 0, Ageing);
+        Assert.Equal(LearnOutcome.Known, table.Learn(7, 2, Ageing + 1, Ageing));
+        Assert.Equal(2, table.Find(7, Ageing + 1, Ageing));
+    }
+
+    [Fact]
     public void Find_AfterAgeing_IsUnknown()
     {
         var table = new MacTable(16);

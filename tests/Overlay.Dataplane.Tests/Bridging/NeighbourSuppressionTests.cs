@@ -1,5 +1,6 @@
 using Overlay.Dataplane.Bridging;
 using Overlay.Dataplane.Counters;
+using Overlay.Dataplane.Tunnels;
 using Overlay.Testing;
 using Overlay.Wire;
 
@@ -67,6 +68,18 @@ public sealed class NeighbourSuppressionTests
         AssertFlooded(lab);
         lab.Bridge.Sweep();
         Assert.DoesNotContain(lab.Bridge.ListNeighbours(), each => each.Neighbour.Mac == Remote);
+    }
+
+    /// <summary>An address in one VLAN is none in another.</summary>
+    [Fact]
+    public void Learn_FromATaggedFrame_IsNotDone()
+    {
+        var lab = new BridgeLab(new BridgeLabOptions { LearnsNeighbours = true, Format = new TunnelFormat { KeepsVlanTags = true } });
+        byte[] untagged = BridgeFrames.Arp(ArpOperation.Reply, Remote, RemoteV4, AskerV4);
+        lab.FromPeer(1, [.. untagged[..12], 0x81, 0, 0, 5, .. untagged[12..]]);
+
+        Assert.Single(lab.Device.Written);
+        Assert.Empty(lab.Bridge.ListNeighbours());
     }
 
     [Fact]

@@ -120,11 +120,26 @@ public sealed class PathMessageTests
         Assert.Equal((0, 0), node.Peers[0].Path.TakeOffers());
     }
 
-    private static byte[] Build(IngressNode node, PathMessageKind kind, int outerSize, bool ipv6)
+    /// <summary>Without a port or a control bit, only its source tells a message of the peer's from a packet that crosses the tunnel.</summary>
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Process_IpInIpMessage_IsThePeersOnlyFromItsOwnEnd(bool isFromItsEnd)
+    {
+        var node = new IngressNode(new MacAddress(PlainPacket.DeviceMac), new TunnelFormat { Encapsulation = Encapsulation.IpInIp });
+        UInt128 source = isFromItsEnd ? IngressNode.PeerV4.Address : IpBits.Mapped(0x0a_00_00_05);
+        byte[] probe = Build(node, PathMessageKind.Probe, 600, ipv6: false, source);
+        node.Underlay.DeliverIpInIp(IngressNode.PeerV4, probe, IpProtocols.Ipv4InIp);
+        node.Run();
+
+        Assert.Equal((isFromItsEnd, isFromItsEnd ? 0 : 1), (node.Paths.TryTake(out _), node.Device.Written.Count));
+    }
+
+    private static byte[] Build(IngressNode node, PathMessageKind kind, int outerSize, bool ipv6, UInt128 local = default)
     {
         var frames = new PathFrames(new SendBatch(4, 8), trafficClass: 0);
         Peer peer = node.Peers[ipv6 ? 1 : 0];
-        Assert.True(frames.TryAdd(peer, node.Snapshot.Segments[0], 0, kind, outerSize, echo: 1, Token, sourcePort: 0));
+        Assert.True(frames.TryAdd(peer, node.Snapshot.Segments[0], local, kind, outerSize, echo: 1, Token, sourcePort: 0));
         var sent = new MemoryUnderlay();
         sent.Send(frames.Batch);
         return Assert.Single(sent.Sent).Bytes;

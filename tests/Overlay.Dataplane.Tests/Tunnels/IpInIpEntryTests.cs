@@ -47,6 +47,15 @@ public sealed class IpInIpEntryTests
     }
 
     [Fact]
+    public void Process_PacketsOfAFlowWithDifferentLimits_LeaveWithTheirOwn()
+    {
+        var lab = new EgressLab(format: Format());
+        foreach (byte limit in (byte[])[5, 5, 9]) lab.Deliver(Limited(Ipv6Peer, limit));
+        lab.Run();
+        Assert.Equal([(2, 4), (1, 8)], lab.Underlay.Sent.Select(sent => (sent.Train.Packets, (int)sent.Train.EncapsulationLimit)));
+    }
+
+    [Fact]
     public void Process_LimitOfZeroOverIpv6_IsRefusedWithAParameterProblemAtTheLimit()
     {
         var lab = new EgressLab(format: Format(4));
