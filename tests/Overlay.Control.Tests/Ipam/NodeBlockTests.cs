@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Net;
 using System.Net.Sockets;
 using Overlay.Control.Ipam;
@@ -107,6 +108,47 @@ public sealed class NodeBlockTests : NodeAllocatorLab
         allocator.AddBlock(Network, IPNetwork.Parse("10.244.1.0/24"), [.. Enumerable.Range(0, 100).Select(i => IPAddress.Parse($"10.244.1.{i}"))]);
 
         Assert.Equal(IPAddress.Parse("10.244.1.100"), allocator.Allocate(Network, AddressFamily.InterNetwork, "a").Address);
+    }
+
+    /// <summary>Nobody who allocates waits for the disk on which blocks come and go, and none of a block that is on its way back is handed out.</summary>
+    [Fact]
+    public void Allocate_ByManyThreadsWhileBlocksComeAndGo_GivesNoAddressTwiceAndNoneOfABlockThatIsAway()
+    {
+        var holders = new ConcurrentDictionary<IPAddress, string>();
+        var away = new ConcurrentDictionary<IPNetwork, bool>();
+        var wrong = new ConcurrentQueue<string>();
+        IPNetwork[] blocks = [.. Enumerable.Range(0, 16).Select(i => IPNetwork.Parse($"10.244.1.{i * 16}/28"))];
+        using var allocator = new NodeAllocator(new NodeAllocatorOptions { Journal = Journal, CoolDown = TimeSpan.Zero });
+        foreach (IPNetwork block in blocks[..4]) allocator.AddBlock(Network, block, []);
+        int handedOut = 0;
+        Thread[] pods = [.. Enumerable.Range(0, 8).Select(i => new Thread(() => Run(i)))];
+        Array.ForEach(pods, thread => thread.Start());
+        for (int i = 0; pods.Any(thread => thread.IsAlive); i++)
+        {
+            away.TryRemove(blocks[i % 16], out _);
+            allocator.AddBlock(Network, blocks[i % 16], []);
+            if (allocator.Blocks.Count <= 4 || allocator.OfferIdleBlock(Network, AddressFamily.InterNetwork, all: true) is not { } idle) continue;
+            away[idle] = true;
+            Assert.True(allocator.RemoveBlock(idle));
+        }
+
+        Assert.Empty(wrong);
+        Assert.Empty(allocator.All);
+        Assert.True(handedOut > 1000, $"only {handedOut} were handed out");
+
+        void Run(int number)
+        {
+            for (int i = 0; i < 500; i++)
+            {
+                string owner = $"{number}-{i}";
+                if (allocator.Allocate(Network, AddressFamily.InterNetwork, owner).Address is not { } address) continue;
+                if (!holders.TryAdd(address, owner)) wrong.Enqueue($"{address} of {owner} is {holders.GetValueOrDefault(address)}'s");
+                if (away.Keys.Any(block => block.Contains(address))) wrong.Enqueue($"{address} of {owner} is of a block that is away");
+                Interlocked.Increment(ref handedOut);
+                holders.TryRemove(address, out _);
+                allocator.Release(Network, owner);
+            }
+        }
     }
 
     [Fact]
