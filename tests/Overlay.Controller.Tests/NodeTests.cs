@@ -189,28 +189,6 @@ public sealed class NodeTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task Controller_StoppedWhileNodesWatch_EndsTheirStreamsAndLogsNoError()
-    {
-        using var deadline = new CancellationTokenSource(ControllerLab.Patience);
-        GrpcChannel[] channels = [.. Enumerable.Range(0, 8).Select(i => _lab.OpenNode($"n{i}"))];
-        IAsyncEnumerator<WatchResponse>[] open = [.. channels.Select((channel, i) => ControllerLab.Watch(channel, $"n{i}", 0, deadline.Token).GetAsyncEnumerator(deadline.Token))];
-        foreach (IAsyncEnumerator<WatchResponse> each in open) Assert.True(await each.MoveNextAsync());
-
-        Assert.Equal(0, await _lab.TerminateAsync());
-
-        foreach (IAsyncEnumerator<WatchResponse> each in open)
-        {
-            GrpcException ended = await Assert.ThrowsAsync<GrpcException>(async () => await each.MoveNextAsync());
-            Assert.Equal(GrpcStatusCode.Unavailable, ended.Status);
-            await each.DisposeAsync();
-        }
-        foreach (GrpcChannel channel in channels) channel.Dispose();
-        await _lab.WaitForLogAsync("msg=\"stopping\"");
-        Assert.DoesNotContain("level=error", _lab.Log, StringComparison.Ordinal);
-        Assert.DoesNotContain("Exception", _lab.Log, StringComparison.Ordinal);
-    }
-
-    [Fact]
     public async Task Register_RequestLargerThanAllowed_IsRefused()
     {
         using GrpcChannel channel = _lab.OpenNode("a");
