@@ -51,7 +51,7 @@ internal sealed class Run(RunPlan plan, Action<string> begun)
         string from = plan.Node is null ? "from here as well" : $"from this node, {plan.Node.Address}";
         string note = plan.Underlay is null
             ? "the underlay was not measured: run 'overlay conformance serve' outside pods on the other node, and give --underlay with its address"
-            : $"overlay to {plan.Peers[0].Address}, underlay to {plan.Underlay.Address} {from}; medians of {plan.Rounds} rounds in turn";
+            : $"overlay to {plan.Peers[0].Address}, underlay to {plan.Underlay.Address} {from}; {(plan.Rounds == 1 ? "of one round" : $"medians of {plan.Rounds} rounds in turn")}";
         return (
             [
                 new("round trip, 64 bytes, median", "µs", there.LatencyMicroseconds, beneath?.LatencyMicroseconds),
