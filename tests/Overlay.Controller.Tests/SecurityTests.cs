@@ -138,7 +138,7 @@ public sealed class SecurityTests : IAsyncLifetime
     public async Task Watch_CertificateNoLongerGood_IsCutWithTheReasonOnBothSides(string how, string reason)
     {
         using var deadline = new CancellationTokenSource(ControllerLab.Patience);
-        _lab.Issue("b", new CertificateIdentity(CertificateRole.Node, "b"), [], life: how == "expired" ? TimeSpan.FromSeconds(5) : null);
+        _lab.Issue("b", new CertificateIdentity(CertificateRole.Node, "b"), [], life: how == "expired" ? TimeSpan.FromSeconds(10) : null);
         using GrpcChannel channel = _lab.Open("b");
         IAsyncEnumerator<WatchResponse> watch = ControllerLab.Watch(channel, "b", 0, deadline.Token).GetAsyncEnumerator(deadline.Token);
         Assert.True(await watch.MoveNextAsync());
