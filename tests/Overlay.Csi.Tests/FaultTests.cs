@@ -55,6 +55,32 @@ public sealed class FaultTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task ResizeProgram_ThatIsCutShort_IsMadeGoodByTheNextStaging()
+    {
+        string volume = await _driver.CreateIdAsync(Calls.Request("cut-short", Ext4, 32));
+        File.WriteAllText(_driver.In($"{await _driver.UseAsync(volume, Ext4)}/file"), "kept");
+        await _driver.ReleaseAsync(volume);
+        await _driver.ExpandAsync(volume, 96 * Calls.MiB);
+        // What a resize2fs that is killed leaves: e2fsck does not repair it unasked.
+        string resize = $"{_driver.Programs}/resize2fs";
+        WriteScript(resize, "debugfs -w -R 'set_inode_field <7> block[0] 4294967295' $1; exit 1");
+        await Calls.RefusedAsync(GrpcStatusCode.Internal, _driver.StageAsync(volume, Ext4));
+        File.Delete(resize);
+        Assert.Equal(4, ProgramRun.Start("e2fsck", ["-f", "-n", $"{_driver.Pool}/{volume}.img"]).ExitCode);
+        await _driver.KillAsync();
+        await _driver.RunAsync();
+
+        string target = await _driver.UseAsync(volume, Ext4);
+
+        Assert.Equal("kept", File.ReadAllText(_driver.In($"{target}/file")));
+        Assert.True((await _driver.StatsAsync(volume, target)).Usage[0].Total > 64 * Calls.MiB);
+        await _driver.ReleaseAsync(volume);
+        Assert.Equal(0, ProgramRun.Start("e2fsck", ["-f", "-n", $"{_driver.Pool}/{volume}.img"]).ExitCode);
+        Assert.Contains("\"isGrowing\": false", File.ReadAllText($"{_driver.State}/{volume}.json"), StringComparison.Ordinal);
+        await _driver.DeleteAsync(volume);
+    }
+
+    [Fact]
     public async Task Calls_FiftyAtOnceThatConflict_LeaveOneSoundVolume()
     {
         string volume = await _driver.CreateIdAsync(Calls.Request("conflict", Ext4, 32));

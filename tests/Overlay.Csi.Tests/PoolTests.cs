@@ -128,10 +128,23 @@ public sealed class PoolTests
 
             Assert.Contains($"{precious} holds an ext4", driver.Log, StringComparison.Ordinal);
             Assert.Equal(before, ProgramRun.Check("sha256sum", precious).Output);
-            // A mark of an unknown device is none either.
-            File.WriteAllText($"{driver.State}/pools/disk.formatting", "this device is being formatted\n");
+            // What is finished is not made anew, although it has the UUID that the mark tells.
+            string uuid = File.ReadAllText($"{driver.State}/pools/disk.formatting"), folder = $"{driver.State}/pools/disk";
+            ProgramRun.Check("mkfs.xfs", "-q", "-f", "-L", "overlay-pool", "-m", $"uuid={uuid}", precious);
+            await driver.RunAsync();
+            File.WriteAllText(driver.In($"{folder}/file"), "kept");
+            await driver.TerminateAsync();
+            await driver.RunAsync();
+            Assert.Equal("kept", File.ReadAllText(driver.In($"{folder}/file")));
+            await driver.TerminateAsync();
+            // What is not finished is, under its mark only.
+            ProgramRun.Check("sh", "-c", $"printf '\\1' | dd of={precious} bs=1 seek=126 conv=notrunc,fsync status=none");
+            File.WriteAllText($"{driver.State}/pools/disk.formatting", Guid.NewGuid().ToString());
             Assert.False(await driver.TryRunAsync());
-            Assert.Equal(before, ProgramRun.Check("sha256sum", precious).Output);
+            File.WriteAllText($"{driver.State}/pools/disk.formatting", uuid);
+            await driver.RunAsync();
+            Assert.False(File.Exists(driver.In($"{folder}/file")));
+            await driver.TerminateAsync();
         }
         finally
         {

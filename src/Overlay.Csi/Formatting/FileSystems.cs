@@ -41,11 +41,14 @@ internal sealed class FileSystems(ToolRunner tools)
     }
 
     /// <summary>Repairs what can be without losing anything. xfs and btrfs do so when they are mounted.</summary>
+    /// <param name="fully">Whether also one that says that it is sound is looked through.</param>
+    /// <param name="wasCutShort">Whether <see cref="GrowOffline"/> was: what it leaves is more than is repaired unasked.</param>
     /// <exception cref="GrpcException">FAILED_PRECONDITION: errors are left.</exception>
-    public void Check(string type, string device, bool fully)
+    public void Check(string type, string device, bool fully, bool wasCutShort)
     {
         if (type != "ext4") return;
-        ToolResult result = fully ? tools.Run("e2fsck", "-f", "-p", device) : tools.Run("e2fsck", "-p", device);
+        string[] options = wasCutShort ? ["-f", "-y"] : fully ? ["-f", "-p"] : ["-p"];
+        ToolResult result = tools.Run("e2fsck", [.. options, device]);
         if (result.ExitCode < FsckErrorsLeft) return;
         throw new GrpcException(
             GrpcStatusCode.FailedPrecondition,

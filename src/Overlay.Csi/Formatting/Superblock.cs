@@ -8,7 +8,8 @@ namespace Overlay.Csi.Formatting;
 /// <param name="Type"><c>ext4</c>, <c>xfs</c> or <c>btrfs</c>.</param>
 /// <param name="Bytes">How much of the device it uses.</param>
 /// <param name="Label">Name that it was given; may be empty.</param>
-internal sealed record Superblock(string Type, string Uuid, long Bytes, string Label)
+/// <param name="IsFinished">Whether the program that makes it came to its end; an xfs tells (<c>sb_inprogress</c>), and the kernel mounts none that did not.</param>
+internal sealed record Superblock(string Type, string Uuid, long Bytes, string Label, bool IsFinished = true)
 {
     private const int Ext4Offset = 1024;
     private const int BtrfsOffset = 65536;
@@ -28,7 +29,8 @@ internal sealed record Superblock(string Type, string Uuid, long Bytes, string L
             "xfs",
             UuidAt(block[32..]),
             BinaryPrimitives.ReadUInt32BigEndian(block[4..]) * (long)BinaryPrimitives.ReadUInt64BigEndian(block[8..]),
-            TextAt(block.Slice(108, 12)))
+            TextAt(block.Slice(108, 12)),
+            IsFinished: block[126] == 0)
         : null;
 
     private static Superblock? ReadExt4(ReadOnlySpan<byte> block)

@@ -164,16 +164,20 @@ internal sealed class ImageStaging(VolumeStore store, PoolSet pools, MountOwners
             store.Put(record);
         }
         Superblock superblock = formatter.Verify(record, loop.Descriptor);
-        bool grows = !readOnly && !isNew && superblock.Bytes + FileSystemSlack(record.Kind) < record.ImageBytes;
+        bool wasCutShort = record.Format!.IsGrowing;
+        bool grows = !readOnly && !isNew && (wasCutShort || superblock.Bytes + FileSystemSlack(record.Kind) < record.ImageBytes);
         if (!readOnly && !isNew)
         {
             steps.Next(record.Id, "check");
-            fileSystems.Check(record.Kind, device, fully: grows);
+            fileSystems.Check(record.Kind, device, fully: grows, wasCutShort);
         }
         if (grows && record.Kind == "ext4")
         {
+            record = MarkGrowing(record, isGrowing: true);
             steps.Next(record.Id, "grow");
             fileSystems.GrowOffline(device);
+            ImageFile.Sync(loop.Descriptor);
+            record = MarkGrowing(record, isGrowing: false);
         }
         List<KeyValuePair<string, string?>> all = [.. options.FileSystem, .. Implied(record, readOnly)];
         steps.Next(record.Id, "mount");
@@ -189,6 +193,14 @@ internal sealed class ImageStaging(VolumeStore store, PoolSet pools, MountOwners
             fileSystems.GrowOnline(record.Kind, device, path);
         }
         steps.Next(record.Id, "staged");
+    }
+
+    private VolumeRecord MarkGrowing(VolumeRecord record, bool isGrowing)
+    {
+        record = record with { Format = record.Format! with { IsGrowing = isGrowing } };
+        steps.Next(record.Id, isGrowing ? "mark growing" : "mark grown");
+        store.Put(record);
+        return record;
     }
 
     /// <summary>What a file system may leave unused at the end of its device: parts of an allocation group, or of a chunk.</summary>

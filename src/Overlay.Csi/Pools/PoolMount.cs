@@ -99,15 +99,15 @@ internal sealed class PoolMount(PoolOptions options, ToolRunner tools, Steps ste
     }
 
     /// <summary>
-    /// Only a device on which every byte is zero. A mark tells a later process that this one began, on which device, and with which UUID: nothing was
-    /// ever mounted from it then. Another device that has come in its place is none that was begun.
+    /// Only a device on which every byte is zero, or one whose xfs this driver began and did not finish: a mark tells its UUID. What is finished, or has
+    /// come in the place of the device that was begun, is never overwritten.
     /// </summary>
     private void FormatDevice(FileDescriptor device)
     {
-        string path = $"{options.Folder}.formatting";
-        FormattingMark? begun = FormattingMark.Read(path);
-        bool wasCutShort = begun is not null && begun.IsOf(device, tools);
-        if (!wasCutShort && Superblock.Read(device) is { Type: "xfs", Label: Label }) return;
+        string mark = $"{options.Folder}.formatting";
+        Superblock? present = Superblock.Read(device);
+        bool wasCutShort = present is { Type: "xfs", IsFinished: false } && File.Exists(mark) && File.ReadAllText(mark) == present.Uuid;
+        if (!wasCutShort && present is { Type: "xfs", Label: Label }) return;
         if (!wasCutShort && Signatures.Find(device, tools) is { } found)
         {
             throw Refuse($"{options.Source} holds {found}", "name a device that is blank (blkdiscard --zeroout blanks one), or an xfs with the label " + Label);
@@ -116,13 +116,13 @@ internal sealed class PoolMount(PoolOptions options, ToolRunner tools, Steps ste
         {
             // Only to see that nobody else has it.
         }
-        FormattingMark mark = wasCutShort ? begun! : FormattingMark.Of(device);
+        string uuid = Guid.NewGuid().ToString();
         steps.Next(options.Name, "mark formatting");
-        mark.Write(path);
+        DurableFile.Write(mark, System.Text.Encoding.ASCII.GetBytes(uuid));
         steps.Next(options.Name, "format pool");
-        tools.Check("mkfs.xfs", [.. Shape, "-m", $"uuid={mark.Uuid}", "-f", options.Source]);
+        tools.Check("mkfs.xfs", [.. Shape, "-m", $"uuid={uuid}", "-f", options.Source]);
         ImageFile.Sync(device);
-        DurableFile.Delete(path);
+        DurableFile.Delete(mark);
     }
 
     private void CheckLabel(FileDescriptor image)

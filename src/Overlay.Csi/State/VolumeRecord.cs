@@ -30,7 +30,8 @@ internal enum FormatPhase
 /// <param name="Type">Such as <c>ext4</c>.</param>
 /// <param name="Uuid">That its superblock has, or will have.</param>
 /// <param name="IsCopy">Whether another volume or snapshot has a file system of the same UUID.</param>
-internal sealed record FormatRecord(FormatPhase Phase, string Type, string Uuid, bool IsCopy = false);
+/// <param name="IsGrowing">Whether a program grows it that must not be cut short, or was: its metadata then may have to be repaired.</param>
+internal sealed record FormatRecord(FormatPhase Phase, string Type, string Uuid, bool IsCopy = false, bool IsGrowing = false);
 
 /// <summary>That a volume may be staged: written before the first step, removed after the last. What is so, the kernel tells.</summary>
 /// <param name="Path">Where.</param>
