@@ -153,6 +153,8 @@ public sealed class ControlledPodsTests : IAsyncLifetime
         await _a.IpAsync($"link del {host}");
         _daemonA = await StartNodeAsync(_a, "a", leakSeconds: 600);
         CommandResult found = await CheckAsync();
+        // Until it knows of the network that its pods are in, the daemon refuses to look.
+        await ControlledLab.UntilAsync(async () => found.Output.Length > 0 || (found = await CheckAsync()).Output.Length > 0, "an answer of the daemon that was restarted");
 
         Assert.Equal(1, found.ExitCode);
         foreach (string address in result.Addresses) Assert.Contains($"{address} is held for overlay/{lost.ContainerId}/eth0, of which there is nothing", found.Output, StringComparison.Ordinal);
