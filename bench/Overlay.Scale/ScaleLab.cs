@@ -11,11 +11,12 @@ namespace Overlay.Scale;
 
 /// <summary>
 /// Real controllers, and nodes that talk to them as overlayd does, each by its own connection, certificate and journal. Only what a
-/// node keeps is in memory instead of on a disk of its own.
+/// node keeps is in memory instead of on a disk of its own, where there are many.
 /// </summary>
 /// <param name="etcd">Whether the store is an etcd with one member, and not SQLite.</param>
-/// <param name="controllers">On one store, with a like number of nodes each.</param>
-internal sealed class ScaleLab(string controller, int nodes, bool etcd, int controllers) : IAsyncDisposable
+/// <param name="controllers">On one store; nodes spread over them by their names.</param>
+/// <param name="onDisk">Whether nodes keep what they keep on the disk that the store is on too.</param>
+internal sealed class ScaleLab(string controller, int nodes, bool etcd, int controllers, bool onDisk = false) : IAsyncDisposable
 {
     public const int AddressesEach = 110;
 
@@ -28,6 +29,11 @@ internal sealed class ScaleLab(string controller, int nodes, bool etcd, int cont
     private readonly List<ScaleNode> _nodes = [];
     private readonly List<Process> _processes = [];
     private Process? _etcd;
+
+    /// <summary>The kind of file system on which nodes keep what they keep.</summary>
+    public string KeptOn => new DriveInfo(Kept).DriveFormat;
+
+    private string Kept => onDisk ? _folder : _memory;
 
     public async Task StartAsync()
     {
@@ -65,8 +71,7 @@ internal sealed class ScaleLab(string controller, int nodes, bool etcd, int cont
         {
             string name = string.Create(CultureInfo.InvariantCulture, $"node-{i}");
             Issue(signer, name, new CertificateIdentity(CertificateRole.Node, name), []);
-            // Its own controller first.
-            _nodes.Add(new ScaleNode(name, i, [.. ports.Skip(i % controllers), .. ports.Take(i % controllers)], _memory));
+            _nodes.Add(new ScaleNode(name, i, ports, _memory, Kept));
         }
     }
 

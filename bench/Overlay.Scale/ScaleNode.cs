@@ -6,6 +6,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 using Overlay.Agent.Configuration;
 using Overlay.Agent.Control;
 using Overlay.Control.Ipam;
+using Overlay.Linux;
 
 namespace Overlay.Scale;
 
@@ -21,14 +22,16 @@ internal sealed class ScaleNode : IAsyncDisposable
     private long _changedAt;
     private Task _running = Task.CompletedTask;
 
-    public ScaleNode(string name, int number, int[] ports, string folder)
+    /// <param name="folder">Where its certificate is.</param>
+    /// <param name="kept">Where it keeps what outlives it.</param>
+    public ScaleNode(string name, int number, int[] ports, string folder, string kept)
     {
         _name = name;
-        string own = Directory.CreateDirectory($"{folder}/{name}").FullName;
+        string own = Directory.CreateDirectory($"{kept}/{name}").FullName;
         var options = new ControlOptions(
             0, [.. ports.Select(port => new Located<DnsEndPoint>(new DnsEndPoint("127.0.0.1", port), 0))], new($"{folder}/{name}.pem", 0), new($"{folder}/{name}.key", 0), new($"{folder}/ca.pem", 0), new(own, 0), null, [], null);
         _state = new ControlState(own, name);
-        _allocator = new NodeAllocator(new NodeAllocatorOptions { Journal = $"{own}/addresses.journal" });
+        _allocator = new NodeAllocator(new NodeAllocatorOptions { Journal = $"{own}/addresses.journal", IsLeased = true }, BootTime.Clock);
         _session = new ControlSession(name, options, new RegistrationFile(own), _state, _allocator, Changed, NullLogger.Instance);
         _session.Use([IPAddress.Parse(string.Create(CultureInfo.InvariantCulture, $"172.16.{number >> 8}.{number & 255}"))]);
     }
@@ -42,7 +45,7 @@ internal sealed class ScaleNode : IAsyncDisposable
         {
             string owner = string.Create(CultureInfo.InvariantCulture, $"{_name}/pod-{i}");
             // As a container runtime asks again, until the deadline of the whole.
-            while (_allocator.Allocate("pods", AddressFamily.InterNetwork, owner).Status == AllocationStatus.Exhausted)
+            while (_allocator.Allocate("pods", AddressFamily.InterNetwork, owner).Status is AllocationStatus.Exhausted or AllocationStatus.Unconfirmed)
                 await Task.Delay(100, deadline).ConfigureAwait(false);
         }
     }

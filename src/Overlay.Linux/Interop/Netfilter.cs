@@ -87,9 +87,6 @@ internal static class NetfilterConstants
     public const uint NF_INET_PRE_ROUTING = 0;
     public const uint NF_INET_POST_ROUTING = 4;
 
-    /// <summary>Ours, that tells the numbers that follow from those before.</summary>
-    public const uint DeviceHooks = 128;
-
     public const uint NF_NETDEV_INGRESS = 0;
     public const uint NF_NETDEV_EGRESS = 1;
     public const uint NF_DROP = 0;

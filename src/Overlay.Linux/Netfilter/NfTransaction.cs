@@ -22,13 +22,16 @@ public enum NfHook : byte
     Postrouting = (byte)NF_INET_POST_ROUTING,
 
     /// <summary>The first one of a device, whose numbers begin anew.</summary>
-    DeviceIngress = (byte)(DeviceHooks + NF_NETDEV_INGRESS),
-    DeviceEgress = (byte)(DeviceHooks + NF_NETDEV_EGRESS),
+    DeviceIngress = (byte)(NfTransaction.DeviceHooks + NF_NETDEV_INGRESS),
+    DeviceEgress = (byte)(NfTransaction.DeviceHooks + NF_NETDEV_EGRESS),
 }
 
 /// <summary>What changes of one table, all of it at one instant.</summary>
 public sealed class NfTransaction(NfFamily family, string table)
 {
+    /// <summary>Tells hooks of devices, whose numbers begin anew, from those before.</summary>
+    internal const uint DeviceHooks = 128;
+
     /// <summary>Elements a message; a message's attributes may have 64 KB.</summary>
     private const int ElementsAMessage = 256;
 
