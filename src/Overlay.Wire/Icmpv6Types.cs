@@ -13,5 +13,6 @@ public static class Icmpv6Types
     public const byte RouterAdvertisement = 134;
     public const byte NeighborSolicitation = 135;
     public const byte NeighborAdvertisement = 136;
+    public const byte Redirect = 137;
     public const byte MulticastListenerReportV2 = 143;
 }

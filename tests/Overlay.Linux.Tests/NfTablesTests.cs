@@ -111,11 +111,14 @@ public sealed class NfTablesTests : IDisposable
         transaction.AddChain(new NfChain("prerouting", "filter", NfHook.Prerouting, -300));
         transaction.AddRule("prerouting", new NfRule().FromInterface("ovp").HasEtherType(0x0806).ArpSenderNotIn("sources4", 1).Counted().Drop());
         transaction.AddRule("prerouting", new NfRule().FromInterface("ovp").HasEtherType(0x0800).SourceNotIn("sources4", isIPv6: false, 1).Drop());
+        transaction.AddSourceSet("sources6", isIPv6: true, 2);
+        transaction.AddRule("prerouting", new NfRule().HasEtherType(0x86dd).IsIcmpv6(136).TargetNotIn(IPNetwork.Parse("fe80::/10")).TargetNotIn("sources6", 2).Drop());
         _tables.Commit(transaction);
 
         string listed = _space.Execute("nft", "list", "table", "bridge", Table);
         Assert.Contains("arp saddr ip . iifname != @sources4", listed, StringComparison.Ordinal);
         Assert.Contains("ip saddr . iifname != @sources4 drop", listed, StringComparison.Ordinal);
+        Assert.Matches("icmpv6 type nd-neighbor-advert .* != .*iifname != @sources6 drop", listed);
     }
 
     private static NfTransaction WholeTable()

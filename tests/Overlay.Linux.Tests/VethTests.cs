@@ -61,16 +61,18 @@ public sealed class VethTests : IDisposable
     }
 
     [Fact]
-    public void AddBridge_WithHairpinPort_IsShown()
+    public void AddBridge_WithPortOfOneStation_IsShown()
     {
         _netlink.AddBridge("br0", MacHere, 1400);
         _netlink.AddVeth(new VethEnd("ovp1", MacHere), new VethEnd("eth0", MacThere), _thereFile, 1400);
         int port = _netlink.FindLink("ovp1")!.Index;
         _netlink.SetMaster(port, _netlink.FindLink("br0")!.Index);
-        _netlink.SetHairpin(port);
+        _netlink.SetStation(port, MacThere);
 
         Assert.Equal(1400, _here.IpJson("link show dev br0")[0].GetProperty("mtu").GetInt32());
         Assert.True(_here.IpJson("link show dev ovp1")[0].GetProperty("linkinfo").GetProperty("info_slave_data").GetProperty("hairpin").GetBoolean());
+        Assert.False(_here.IpJson("link show dev ovp1")[0].GetProperty("linkinfo").GetProperty("info_slave_data").GetProperty("learning").GetBoolean());
+        Assert.Contains($"{MacThere} master br0 static", _here.Execute("bridge", "fdb", "show", "dev", "ovp1"), StringComparison.Ordinal);
     }
 
     [Fact]

@@ -26,8 +26,11 @@ internal sealed record AttachedAddress(string Address, string Gateway)
 /// </summary>
 internal sealed record Attachment
 {
-    /// <summary>Begins the name of every interface that we make on the host.</summary>
-    public const string InterfacePrefix = "ovp";
+    /// <summary>
+    /// Begins the name of every interface that we make on the host, and of none that others do: what comes by one is looked at, and those of OpenVPN
+    /// are called <c>ovpn0</c>.
+    /// </summary>
+    public const string InterfacePrefix = "ovp-";
 
     /// <summary>Name of the CNI network.</summary>
     public required string Network { get; init; }

@@ -25,7 +25,9 @@ internal sealed class AttachmentJournal
     private readonly ConcurrentDictionary<string, Attachment> _byOwner = [];
     private readonly Dictionary<string, List<string>> _ownersByNamespace = [];
 
-    /// <summary>Reads what an earlier process left. What another boot left is forgotten, and its addresses remembered.</summary>
+    private readonly List<Attachment> _ended = [];
+
+    /// <summary>Reads what an earlier process left.</summary>
     /// <exception cref="StartRefusedException">The folder cannot be used.</exception>
     public AttachmentJournal(string folder, string boot, ILogger log)
     {
@@ -44,6 +46,9 @@ internal sealed class AttachmentJournal
     }
 
     private const UnixFileMode OwnerOnly = UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute;
+
+    /// <summary>What earlier boots of the host left records of, and nothing else.</summary>
+    public IReadOnlyList<Attachment> Ended => _ended;
 
     /// <summary>At this moment.</summary>
     public ICollection<Attachment> All => _byOwner.Values;
@@ -126,7 +131,7 @@ internal sealed class AttachmentJournal
             if (JsonSerializer.Deserialize(File.ReadAllBytes(file), AttachmentJson.Default.Attachment) is { } attachment)
             {
                 if (attachment.Boot == boot) Keep(attachment);
-                else Remove(attachment);
+                else _ended.Add(attachment);
                 return;
             }
         }

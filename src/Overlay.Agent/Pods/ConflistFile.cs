@@ -7,8 +7,8 @@ using Overlay.Linux.Storage;
 namespace Overlay.Agent.Pods;
 
 /// <summary>
-/// The configuration that tells the container runtime of this network. It is there exactly while pods can be added: written whole under another
-/// name in the same folder, which runtimes pass over, and renamed.
+/// The configuration that tells the container runtime of this network. It comes when pods can be added and goes when the node is drained: written whole
+/// under another name in the same folder, which runtimes pass over, and renamed. While the daemon is down or starts it stays; calls are put off then.
 /// </summary>
 internal sealed class ConflistFile(ConflistOptions conflist, PodsOptions pods)
 {
@@ -16,13 +16,15 @@ internal sealed class ConflistFile(ConflistOptions conflist, PodsOptions pods)
 
     public string Path => conflist.Path;
 
+    /// <returns>False where it was there as it should be.</returns>
     /// <exception cref="IOException">It cannot be written; what was there stays.</exception>
-    public void Install()
+    public bool Install()
     {
         byte[] content = Encoding.UTF8.GetBytes(Content());
-        if (File.Exists(Path) && File.ReadAllBytes(Path).AsSpan().SequenceEqual(content)) return;
+        if (File.Exists(Path) && File.ReadAllBytes(Path).AsSpan().SequenceEqual(content)) return false;
         if (System.IO.Path.GetDirectoryName(Path) is { } folder) Directory.CreateDirectory(folder);
         DurableFile.Write(Path, content);
+        return true;
     }
 
     public void Remove()

@@ -24,6 +24,8 @@ internal sealed class PendingDeletions
 
     public IEnumerable<PendingDeletion> Read()
     {
+        // Whoever cleared it away cleared the deletions away; the plugin makes it anew.
+        if (!Directory.Exists(_folder)) yield break;
         string[] files = Directory.GetFiles(_folder, $"*{Suffix}");
         // Names begin with the time.
         Array.Sort(files, StringComparer.Ordinal);

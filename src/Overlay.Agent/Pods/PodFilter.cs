@@ -4,6 +4,7 @@ using Microsoft.Extensions.Logging;
 using Overlay.Agent.Configuration;
 using Overlay.Linux;
 using Overlay.Linux.Netfilter;
+using Overlay.Wire;
 
 namespace Overlay.Agent.Pods;
 
@@ -42,29 +43,33 @@ internal sealed class PodFilter : IDisposable
     private uint _generation;
     private Masquerade _masquerade;
 
-    /// <param name="options">Of pods.</param>
-    /// <param name="devices">Devices of the segments: what leaves by them keeps its source.</param>
+    /// <param name="settings">Of pods: what leaves by the devices of segments keeps its source, and no pod sends what looks tunnelled by this node.</param>
     /// <param name="pods">Prefixes of pods: what they send each other keeps its source too.</param>
     /// <param name="log">For what others changed.</param>
-    public PodFilter(PodsOptions options, IReadOnlyList<string> devices, IReadOnlyList<IPNetwork> pods, ILogger log)
+    public PodFilter(PodSettings settings, IReadOnlyList<IPNetwork> pods, ILogger log)
     {
-        _options = options;
+        _options = settings.Options;
         _log = log;
-        _masquerade = new Masquerade(options, devices, pods);
+        _masquerade = new Masquerade(settings, pods);
     }
 
-    private sealed class Masquerade(PodsOptions options, IReadOnlyList<string> devices, IReadOnlyList<IPNetwork> pods)
+    private sealed class Masquerade(PodSettings settings, IReadOnlyList<IPNetwork> pods)
     {
-        public bool IsOn { get; } = options.Masquerade;
+        public bool IsOn { get; } = settings.Options.Masquerade;
 
-        public IReadOnlyList<IPNetwork> Exclude { get; } = [.. options.MasqueradeExclude.Select(each => each.Value)];
+        public IReadOnlyList<IPNetwork> Exclude { get; } = [.. settings.Options.MasqueradeExclude.Select(each => each.Value)];
 
-        public IReadOnlyList<string> Devices { get; } = devices;
+        public IReadOnlyList<string> Devices { get; } = settings.Devices;
 
         public IReadOnlyList<IPNetwork> Pods { get; } = pods;
 
+        public IReadOnlyList<ushort> TunnelPorts { get; } = settings.TunnelPorts;
+
+        public IReadOnlyList<byte> TunnelProtocols { get; } = settings.TakesIpInIp ? [IpProtocols.Ipv4InIp, IpProtocols.Ipv6InIp] : [];
+
         public bool IsAs(Masquerade other) =>
-            IsOn == other.IsOn && Exclude.SequenceEqual(other.Exclude) && Devices.SequenceEqual(other.Devices) && Pods.SequenceEqual(other.Pods);
+            IsOn == other.IsOn && Exclude.SequenceEqual(other.Exclude) && Devices.SequenceEqual(other.Devices) && Pods.SequenceEqual(other.Pods)
+            && TunnelPorts.SequenceEqual(other.TunnelPorts) && TunnelProtocols.SequenceEqual(other.TunnelProtocols);
     }
 
     private NfFamily SourceFamily => _options.Bridge is null ? NfFamily.Inet : NfFamily.Bridge;
@@ -95,9 +100,9 @@ internal sealed class PodFilter : IDisposable
     }
 
     /// <summary>Takes over what is to be masqueraded now; as the constructor.</summary>
-    public void Configure(PodsOptions options, IReadOnlyList<string> devices, IReadOnlyList<IPNetwork> pods)
+    public void Configure(PodSettings settings, IReadOnlyList<IPNetwork> pods)
     {
-        var changed = new Masquerade(options, devices, pods);
+        var changed = new Masquerade(settings, pods);
         if (changed.IsAs(_masquerade)) return;
         Masquerade before = _masquerade;
         _masquerade = changed;
@@ -208,21 +213,15 @@ internal sealed class PodFilter : IDisposable
         foreach (IGrouping<bool, PodSource> family in sources.GroupBy(source => source.Address.AddressFamily == AddressFamily.InterNetworkV6))
             transaction.AddElements(family.Key ? Sources6 : Sources4, family.Select(source => (source.Address, source.HostInterface)));
         transaction.AddChain(new NfChain(chain, "filter", NfHook.Prerouting, RawPriority));
-        if (SourceFamily == NfFamily.Bridge)
-        {
-            transaction.AddRule(chain, FromPod().HasEtherType(Arp).ArpSenderNotIn(Sources4, Sources4Id).Counted().Drop());
-            transaction.AddRule(chain, FromPod().HasEtherType(Ipv4).SourceNotIn(Sources4, isIPv6: false, Sources4Id).Counted().Drop());
-            // Neighbour discovery speaks from these; what forges an advertisement has to name its own source.
-            transaction.AddRule(chain, FromPod().HasEtherType(Ipv6).FromBridged(LinkLocalV6).Accept());
-            transaction.AddRule(chain, FromPod().HasEtherType(Ipv6).FromBridged(Unspecified6).Accept());
-            transaction.AddRule(chain, FromPod().HasEtherType(Ipv6).SourceNotIn(Sources6, isIPv6: true, Sources6Id).Counted().Drop());
-            return;
-        }
-        transaction.AddRule(chain, FromPod().IsIp(isIPv6: false).SourceNotIn(Sources4, isIPv6: false, Sources4Id).Counted().Drop());
-        // Link-local packets stay on the pod's own link: neighbour discovery, and addresses that are being probed.
-        transaction.AddRule(chain, FromPod().From(LinkLocalV6).Accept());
-        transaction.AddRule(chain, FromPod().From(Unspecified6).Accept());
-        transaction.AddRule(chain, FromPod().IsIp(isIPv6: true).SourceNotIn(Sources6, isIPv6: true, Sources6Id).Counted().Drop());
+        if (SourceFamily == NfFamily.Bridge) transaction.AddRule(chain, FromPod().HasEtherType(Arp).ArpSenderNotIn(Sources4, Sources4Id).Counted().Drop());
+        transaction.AddRule(chain, FromPod(Ipv4).SourceNotIn(Sources4, isIPv6: false, Sources4Id).Counted().Drop());
+        // No pod is a router, and the node takes what one says where it does not forward IPv6 itself.
+        foreach (byte type in new[] { Icmpv6Types.RouterAdvertisement, Icmpv6Types.Redirect }) transaction.AddRule(chain, FromPod(Ipv6).IsIcmpv6(type).Counted().Drop());
+        // Who hears an advertisement believes it of any address, whatever its source.
+        transaction.AddRule(chain, FromPod(Ipv6).IsIcmpv6(Icmpv6Types.NeighborAdvertisement).TargetNotIn(LinkLocalV6).TargetNotIn(Sources6, Sources6Id).Counted().Drop());
+        // Link-local packets stay on the pod's own link, or its bridge: neighbour discovery, and addresses that are being probed.
+        foreach (IPNetwork local in new[] { LinkLocalV6, Unspecified6 }) transaction.AddRule(chain, FromPod(Ipv6).FromBridged(local).Accept());
+        transaction.AddRule(chain, FromPod(Ipv6).SourceNotIn(Sources6, isIPv6: true, Sources6Id).Counted().Drop());
     }
 
     private void AddMasquerade(NfTransaction transaction)
@@ -234,8 +233,16 @@ internal sealed class PodFilter : IDisposable
         transaction.AddRule(chain, new NfRule().ToInterface(Attachment.InterfacePrefix).Accept());
         if (_options.Bridge is { } bridge) transaction.AddRule(chain, new NfRule().ToInterface($"{bridge}\0").Accept());
         foreach (IPNetwork spared in _masquerade.Pods.Concat(_masquerade.Exclude)) transaction.AddRule(chain, new NfRule().To(spared).Accept());
-        foreach (IPNetwork range in _masquerade.Pods) transaction.AddRule(chain, new NfRule().From(range).Masquerade());
+        foreach (IPNetwork range in _masquerade.Pods)
+        {
+            // Peers believe the inner sources of what this node's address tunnels to them.
+            foreach (ushort port in _masquerade.TunnelPorts) transaction.AddRule(chain, new NfRule().From(range).IsUdpTo(port).Counted().Drop());
+            foreach (byte protocol in _masquerade.TunnelProtocols) transaction.AddRule(chain, new NfRule().From(range).Carries(protocol).Counted().Drop());
+            transaction.AddRule(chain, new NfRule().From(range).Masquerade());
+        }
     }
 
     private static NfRule FromPod() => new NfRule().FromInterface(Attachment.InterfacePrefix);
+
+    private NfRule FromPod(ushort etherType) => SourceFamily == NfFamily.Bridge ? FromPod().HasEtherType(etherType) : FromPod().IsIp(etherType == Ipv6);
 }

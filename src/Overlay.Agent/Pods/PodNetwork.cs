@@ -51,12 +51,13 @@ internal sealed partial class PodNetwork : IDisposable
             _addresses = new PodAddresses(control is null
                 ? new ConfiguredRanges(options, [.. settings.OwnAddresses, .. AddressesOfUnknownPods()])
                 : new LeasedBlocks(control, options.Segment, AddressesOfUnknownPods()));
+            FreeEnded();
             if (options.Bridge is { } bridge)
             {
                 _bridge = new PodBridge(_netlink, bridge, settings.Node, options.Ranges.Select(range => range.Value));
                 _bridge.SetUp(settings.Mtu);
             }
-            _filter = new PodFilter(options, settings.Devices, _addresses.All, log);
+            _filter = new PodFilter(settings, _addresses.All, log);
             _wiring = new PodWiring(_netlink, _home, _bridge);
             FollowPrefixes();
             // What a crash left half made goes first, so that it is not let through.
@@ -136,6 +137,23 @@ internal sealed partial class PodNetwork : IDisposable
         _netlink.Dispose();
     }
 
+    /// <summary>Gives back what pods of earlier boots of the host had, at once: as many come again, and look for the addresses that they had.</summary>
+    private void FreeEnded()
+    {
+        foreach (Attachment ended in _journal.Ended)
+        {
+            try
+            {
+                _addresses.Release(ended.Owner);
+                _journal.Remove(ended);
+            }
+            catch (Exception exception) when (exception is CniException or IOException)
+            {
+                _log.LogError("{Pod} ended with the host and cannot be taken back yet: {Problem}", ended.Label, exception.Message);
+            }
+        }
+    }
+
     /// <summary>All interfaces of the pod that an attachment is of.</summary>
     private Attachment[] PodOf(Attachment attachment) => [.. _journal.OfNamespace(attachment.NamespaceId)];
 
@@ -149,7 +167,7 @@ internal sealed partial class PodNetwork : IDisposable
     /// <summary>Takes over what prefixes are this node's, and pods', now.</summary>
     private void FollowPrefixes()
     {
-        _filter.Configure(_settings.Options, _settings.Devices, _addresses.All);
+        _filter.Configure(_settings, _addresses.All);
         IReadOnlyList<IPNetwork> own = _addresses.Own;
         if (_refused is { } refused && refused.SequenceEqual(own)) return;
         EnableForwarding();

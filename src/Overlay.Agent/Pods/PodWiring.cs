@@ -59,7 +59,7 @@ internal sealed class PodWiring(Rtnetlink host, NetworkNamespaceFile home, PodBr
             if (bridge is not null)
             {
                 changes.SetMaster(index, bridge.Index);
-                changes.SetHairpin(index);
+                changes.SetStation(index, mac);
             }
             changes.SetUp(index, up: true);
             if (bridge is null) AddHostRoutes(attachment, index, mac, preferredSource, replace: false);
@@ -99,7 +99,7 @@ internal sealed class PodWiring(Rtnetlink host, NetworkNamespaceFile home, PodBr
         {
             if (link.Master == bridge.Index) return missing;
             host.SetMaster(link.Index, bridge.Index);
-            host.SetHairpin(link.Index);
+            host.SetStation(link.Index, MacOf(attachment));
             return true;
         }
         if (!missing && !MissingOf(attachment, link.Index, side).Any()) return false;

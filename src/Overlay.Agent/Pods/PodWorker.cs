@@ -25,11 +25,15 @@ internal sealed class PodWorker : IAsyncDisposable
     private readonly Thread _thread;
     private readonly CniServer _server;
     private readonly ConflistFile? _conflist;
+    private readonly Lock _announcing = new();
+    private volatile PodSettings _latest;
     private volatile bool _isReady;
+    private bool _isAnnounced;
+    private string? _notAnnounced;
 
     private PodWorker(PodSettings settings, ControlAgent? control, Action<Exception> died, ILogger log)
     {
-        _first = settings;
+        _first = _latest = settings;
         _control = control;
         _died = died;
         _log = log;
@@ -64,13 +68,14 @@ internal sealed class PodWorker : IAsyncDisposable
         _thread.Start();
         await _started.Task.ConfigureAwait(false);
         _isReady = true;
-        Announce(_first);
+        Announce();
     }
 
     /// <summary>Has the thread take over other settings.</summary>
     public void Apply(PodSettings settings)
     {
-        Announce(settings);
+        _latest = settings;
+        Announce();
         _work.Add(network => network.Apply(settings));
     }
 
@@ -157,17 +162,25 @@ internal sealed class PodWorker : IAsyncDisposable
         }
     }
 
-    private void Announce(PodSettings settings)
+    /// <summary>Has the runtime's configuration be there, or not, as the latest settings want it; by the thread of pods again and again.</summary>
+    private void Announce()
     {
-        if (_conflist is null) return;
-        try
+        if (_conflist is null || !_isReady) return;
+        lock (_announcing)
         {
-            if (settings.Options.Drain) _conflist.Remove();
-            else _conflist.Install();
-        }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
-        {
-            _log.LogError("the runtime's configuration {File} cannot be changed: {Problem}", _conflist.Path, exception.Message);
+            bool wasAnnounced = _isAnnounced;
+            try
+            {
+                _isAnnounced = !_latest.Options.Drain;
+                if (!_isAnnounced) _conflist.Remove();
+                else if (_conflist.Install() && wasAnnounced && _notAnnounced is null) _log.LogWarning("the runtime's configuration {File} was changed or removed by somebody; it is put back", _conflist.Path);
+                _notAnnounced = null;
+            }
+            catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+            {
+                if (_notAnnounced != exception.Message) _log.LogError("the runtime's configuration {File} cannot be changed: {Problem}", _conflist.Path, exception.Message);
+                _notAnnounced = exception.Message;
+            }
         }
     }
 
@@ -208,7 +221,9 @@ internal sealed class PodWorker : IAsyncDisposable
         try
         {
             network.Verify();
-            if (all) network.Reconcile();
+            if (!all) return;
+            Announce();
+            network.Reconcile();
         }
         catch (Exception exception) when (exception is LinuxException or IOException)
         {

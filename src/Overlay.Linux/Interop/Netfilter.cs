@@ -100,11 +100,14 @@ internal static class NetfilterConstants
     public const uint NFT_META_IIFNAME = 6;
     public const uint NFT_META_OIFNAME = 7;
     public const uint NFT_META_NFPROTO = 15;
+    public const uint NFT_META_L4PROTO = 16;
     public const uint NFT_CMP_EQ = 0;
+    public const uint NFT_CMP_NEQ = 1;
     public const uint NFT_BYTEORDER_NTOH = 0;
     public const uint NFT_BYTEORDER_HTON = 1;
     public const uint NFT_PAYLOAD_LL_HEADER = 0;
     public const uint NFT_PAYLOAD_NETWORK_HEADER = 1;
+    public const uint NFT_PAYLOAD_TRANSPORT_HEADER = 2;
     public const uint NFT_LOOKUP_F_INV = 1;
 }
 

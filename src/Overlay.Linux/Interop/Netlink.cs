@@ -66,6 +66,7 @@ internal static class NetlinkConstants
     public const ushort IFLA_NUM_RX_QUEUES = 32;
     public const ushort IFLA_PROTINFO = 12;
     public const ushort IFLA_BRPORT_MODE = 4;
+    public const ushort IFLA_BRPORT_LEARNING = 8;
     public const ushort VETH_INFO_PEER = 1;
     public const ushort NLA_F_NESTED = 0x8000;
 
@@ -96,7 +97,9 @@ internal static class NetlinkConstants
 
     public const ushort NDA_DST = 1;
     public const ushort NDA_LLADDR = 2;
+    public const ushort NUD_NOARP = 0x40;
     public const ushort NUD_PERMANENT = 0x80;
+    public const byte NTF_MASTER = 0x04;
 }
 
 [NativeStruct("sockaddr_nl"), StructLayout(LayoutKind.Sequential)]

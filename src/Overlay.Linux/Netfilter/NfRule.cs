@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using System.Text;
 using Overlay.Linux.Netlink;
+using Overlay.Wire;
 using static Overlay.Linux.Interop.NetfilterConstants;
 
 namespace Overlay.Linux.Netfilter;
@@ -14,6 +15,10 @@ public sealed class NfRule
     private const byte Ipv4DestinationOffset = 16;
     private const byte Ipv6SourceOffset = 8;
     private const byte Ipv6DestinationOffset = 24;
+    private const int UdpDestinationOffset = 2;
+
+    /// <summary>Of the target in a neighbour solicitation or advertisement (RFC 4861, 4.3 and 4.4).</summary>
+    private const int NeighborTargetOffset = 8;
 
     private readonly List<Expression> _expressions = [];
 
@@ -33,8 +38,8 @@ public sealed class NfRule
 
     public NfRule From(IPNetwork prefix) => Inside(prefix, Ipv4SourceOffset, Ipv6SourceOffset);
 
-    /// <summary>As <see cref="From"/>, where <see cref="HasEtherType"/> has told the family already.</summary>
-    public NfRule FromBridged(IPNetwork prefix) => InsideAtOffset(prefix, Ipv4SourceOffset, Ipv6SourceOffset);
+    /// <summary>As <see cref="From"/>, where <see cref="HasEtherType"/> or <see cref="IsIp"/> has told the family already.</summary>
+    public NfRule FromBridged(IPNetwork prefix) => InsideAtOffset(prefix, OffsetOf(prefix, Ipv4SourceOffset, Ipv6SourceOffset));
 
     public NfRule To(IPNetwork prefix) => Inside(prefix, Ipv4DestinationOffset, Ipv6DestinationOffset);
 
@@ -43,6 +48,21 @@ public sealed class NfRule
 
     /// <summary>The same for the sender of an ARP packet for IPv4 over Ethernet (RFC 826).</summary>
     public NfRule ArpSenderNotIn(string set, uint id) => AddressNotIn(set, false, id, 14);
+
+    /// <summary>Its protocol, behind whatever extension headers (IANA, protocol numbers).</summary>
+    public NfRule Carries(byte protocol) => Meta(NFT_META_L4PROTO).Equal([protocol]);
+
+    /// <summary>It is UDP to a port.</summary>
+    public NfRule IsUdpTo(ushort port) => Carries(IpProtocols.Udp).Load(UdpDestinationOffset, sizeof(ushort), NFT_REG_1, NFT_PAYLOAD_TRANSPORT_HEADER).Equal([(byte)(port >> 8), (byte)port]);
+
+    /// <summary>It is ICMPv6 of a type, behind whatever extension headers; a fragment but the first never is.</summary>
+    public NfRule IsIcmpv6(byte type) => Carries(IpProtocols.Icmpv6).Load(0, 1, NFT_REG_1, NFT_PAYLOAD_TRANSPORT_HEADER).Equal([type]);
+
+    /// <summary>It tells of a neighbour outside an IPv6 prefix.</summary>
+    public NfRule TargetNotIn(IPNetwork prefix) => InsideAtOffset(prefix, NeighborTargetOffset, NFT_PAYLOAD_TRANSPORT_HEADER, NFT_CMP_NEQ);
+
+    /// <summary>The neighbour that it tells of and the interface it came by are not together in a set.</summary>
+    public NfRule TargetNotIn(string set, uint id) => AddressNotIn(set, isIPv6: true, id, NeighborTargetOffset, NFT_PAYLOAD_TRANSPORT_HEADER);
 
     /// <summary>Its Ethernet source starts so.</summary>
     public NfRule FromMac(ReadOnlySpan<byte> prefix) => Load(EthernetSourceOffset, prefix.Length, NFT_REG_1, NFT_PAYLOAD_LL_HEADER).Equal(prefix.ToArray());
@@ -91,16 +111,19 @@ public sealed class NfRule
     }
 
     private NfRule Inside(IPNetwork prefix, byte ipv4Offset, byte ipv6Offset) =>
-        IsIp(prefix.BaseAddress.AddressFamily == AddressFamily.InterNetworkV6).InsideAtOffset(prefix, ipv4Offset, ipv6Offset);
+        IsIp(IsIPv6(prefix)).InsideAtOffset(prefix, OffsetOf(prefix, ipv4Offset, ipv6Offset));
 
-    private NfRule InsideAtOffset(IPNetwork prefix, byte ipv4Offset, byte ipv6Offset)
+    private NfRule InsideAtOffset(IPNetwork prefix, int offset, uint start = NFT_PAYLOAD_NETWORK_HEADER, uint comparison = NFT_CMP_EQ)
     {
-        bool isIPv6 = prefix.BaseAddress.AddressFamily == AddressFamily.InterNetworkV6;
         byte[] address = prefix.BaseAddress.GetAddressBytes();
         byte[] mask = new byte[address.Length];
         for (int bit = 0; bit < prefix.PrefixLength; bit++) mask[bit / 8] |= (byte)(0x80 >> (bit % 8));
-        return Load(isIPv6 ? ipv6Offset : ipv4Offset, address.Length, NFT_REG_1).Bitwise(mask, new byte[mask.Length]).Equal(address);
+        return Load(offset, address.Length, NFT_REG_1, start).Bitwise(mask, new byte[mask.Length]).Compare(comparison, address);
     }
+
+    private static bool IsIPv6(IPNetwork prefix) => prefix.BaseAddress.AddressFamily == AddressFamily.InterNetworkV6;
+
+    private static int OffsetOf(IPNetwork prefix, int ipv4, int ipv6) => IsIPv6(prefix) ? ipv6 : ipv4;
 
     /// <summary>The first register and a mask, and the other bits.</summary>
     private NfRule Bitwise(byte[] mask, byte[] bits) => Add("bitwise", (ref NetlinkRequest request) =>
@@ -122,9 +145,9 @@ public sealed class NfRule
         request.AddBigEndian(NFTA_BYTEORDER_SIZE, sizeof(uint));
     });
 
-    private NfRule AddressNotIn(string set, bool isIPv6, uint id, int offset) =>
+    private NfRule AddressNotIn(string set, bool isIPv6, uint id, int offset, uint start = NFT_PAYLOAD_NETWORK_HEADER) =>
         // The two halves of the key stand in adjacent registers.
-        Load(offset, isIPv6 ? 16 : 4, NFT_REG_1).Meta(NFT_META_IIFNAME, isIPv6 ? NFT_REG_2 : NFT_REG32_01).Add("lookup", (ref NetlinkRequest request) =>
+        Load(offset, isIPv6 ? 16 : 4, NFT_REG_1, start).Meta(NFT_META_IIFNAME, isIPv6 ? NFT_REG_2 : NFT_REG32_01).Add("lookup", (ref NetlinkRequest request) =>
         {
             request.Add(NFTA_LOOKUP_SET, set);
             request.AddBigEndian(NFTA_LOOKUP_SREG, NFT_REG_1);
@@ -154,10 +177,12 @@ public sealed class NfRule
         request.AddBigEndian(NFTA_PAYLOAD_LEN, (uint)length);
     });
 
-    private NfRule Equal(byte[] value) => Add("cmp", (ref NetlinkRequest request) =>
+    private NfRule Equal(byte[] value) => Compare(NFT_CMP_EQ, value);
+
+    private NfRule Compare(uint comparison, byte[] value) => Add("cmp", (ref NetlinkRequest request) =>
     {
         request.AddBigEndian(NFTA_CMP_SREG, NFT_REG_1);
-        request.AddBigEndian(NFTA_CMP_OP, NFT_CMP_EQ);
+        request.AddBigEndian(NFTA_CMP_OP, comparison);
         Data(ref request, NFTA_CMP_DATA, value);
     });
 

@@ -48,15 +48,27 @@ public sealed partial class Rtnetlink
         _socket.Execute(ref request, $"add bridge {name}");
     }
 
-    /// <summary>Lets a bridge send a frame back out of the port it came from.</summary>
-    public void SetHairpin(int port)
+    /// <summary>
+    /// Has a bridge know one station behind a port for good, and learn no others of what they send; and send a frame back out of the port it came from.
+    /// </summary>
+    public void SetStation(int port, MacAddress mac)
+    {
+        SetPort(port);
+        var body = new NdMsg { ndm_family = Sockets.AF_BRIDGE, ndm_ifindex = port, ndm_state = NUD_NOARP, ndm_flags = NTF_MASTER };
+        NetlinkRequest request = NetlinkRequest.Start(stackalloc byte[NetlinkRequest.BufferBytes], RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, body);
+        request.Add(NDA_LLADDR, mac);
+        _socket.Execute(ref request, $"add {mac} behind bridge port {port}");
+    }
+
+    private void SetPort(int port)
     {
         NetlinkRequest request = NetlinkRequest.Start(
             stackalloc byte[NetlinkRequest.BufferBytes], RTM_SETLINK, 0, new IfInfoMsg { ifi_family = Sockets.AF_BRIDGE, ifi_index = port });
         int settings = request.BeginNest(IFLA_PROTINFO);
         request.Add(IFLA_BRPORT_MODE, [1]);
+        request.Add(IFLA_BRPORT_LEARNING, [0]);
         request.EndNest(settings);
-        _socket.Execute(ref request, $"set hairpin of bridge port {port}");
+        _socket.Execute(ref request, $"set hairpin and no learning of bridge port {port}");
     }
 
     /// <summary>

@@ -50,6 +50,36 @@ public sealed class PodBridgeTests(BridgedPodLabFixture fixture) : IClassFixture
     }
 
     [Fact]
+    public async Task Spoof_NeighboursRoutersAndStations_ChangesNobodysWay()
+    {
+        (TestPod spoofer, CniOutcome first) = await A.AddPodAsync();
+        (_, CniOutcome victim) = await A.AddPodAsync();
+        (TestPod listener, CniOutcome third) = await A.AddPodAsync();
+        string mac = (string)first.Json["interfaces"]![1]!["mac"]!;
+        string right = (string)victim.Json["interfaces"]![1]!["mac"]!;
+        PingResult before = await Ping.RunAsync(listener.Space, victim.Addresses[1]);
+        Assert.True(before.Received == 1, before.Transcript);
+
+        using (PacketSocket socket = await PacketSocket.OpenAsync(spoofer.Space, "eth0"))
+        {
+            socket.Send(ForgedDiscovery.Neighbour(mac, victim.Addresses[1]));
+            socket.Send(ForgedDiscovery.Router(mac));
+            // As if the victim were behind this port.
+            socket.Send([.. PlainBytes.Mac(mac), .. PlainBytes.Mac(right), 0x88, 0xb5, .. new byte[46]]);
+        }
+        // It comes behind them.
+        PingResult behind = await Ping.RunAsync(spoofer.Space, third.Addresses[1]);
+        Assert.True(behind.Received == 1, behind.Transcript);
+
+        Assert.Contains(right, await listener.Space.CheckAsync("ip", "-6", "neigh", "show", victim.Addresses[1]), StringComparison.Ordinal);
+        Assert.DoesNotContain(ForgedDiscovery.Source, await listener.Space.CheckAsync("ip", "-6", "route"), StringComparison.Ordinal);
+        Assert.Contains($"{right} master overlay-pods static", await A.Node.Host.CheckAsync("bridge", "fdb", "show", "dev", (string)victim.Json["interfaces"]![0]!["name"]!), StringComparison.Ordinal);
+        string table = await A.Node.Host.CheckAsync("nft", "list", "table", "bridge", "overlay-pods");
+        Assert.Matches("nd-neighbor-advert .*!= @sources6 counter packets [1-9]", table);
+        Assert.Matches("nd-router-advert counter packets [1-9]", table);
+    }
+
+    [Fact]
     public async Task Hairpin_PodToItselfByAPortOfTheNode_IsAnswered()
     {
         (TestPod pod, CniOutcome added) = await A.AddPodAsync();

@@ -96,6 +96,31 @@ public sealed class PodCrashTests(ITestOutputHelper output) : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Start_AfterTheHostBootedAgain_AllAddressesAreFreeAndPodsGetThoseThatTheyHad()
+    {
+        var pods = new Dictionary<string, (TestPod Pod, string[] Addresses)>();
+        for (int i = 0; i < 6; i++)
+        {
+            string arguments = $"K8S_POD_NAMESPACE=default;K8S_POD_NAME=db-{i}";
+            (TestPod pod, CniOutcome added) = await _node.AddPodAsync(arguments);
+            pods.Add(arguments, (pod, added.Addresses));
+        }
+        await _node.Daemon.StopAsync();
+        foreach ((TestPod pod, _) in pods.Values) await pod.DisposeAsync();
+        string boot = (await File.ReadAllTextAsync("/proc/sys/kernel/random/boot_id")).Trim();
+        foreach (string file in Directory.GetFiles(Path.Combine(_node.State, "attachments")))
+            await File.WriteAllTextAsync(file, (await File.ReadAllTextAsync(file)).Replace(boot, Guid.Empty.ToString(), StringComparison.Ordinal));
+        // What it would take to find them by looking.
+        _node.LeakSeconds = 3600;
+
+        await _node.StartAsync();
+
+        await _node.AssertAddressesAreSoundAsync(0, 0);
+        // None of them is another's meanwhile.
+        foreach ((string arguments, (_, string[] addresses)) in pods.Reverse()) Assert.Equal(addresses, (await _node.AddPodAsync(arguments)).Result.Addresses);
+    }
+
+    [Fact]
     public async Task Reconcile_EndedWithoutDelete_IsFreedAndTheLivingStays()
     {
         TestPod ended = await _node.CreatePodAsync();
@@ -139,6 +164,10 @@ public sealed class PodCrashTests(ITestOutputHelper output) : IAsyncLifetime
         Assert.Equal(_node.Socket, (string)JsonNode.Parse(installed)!["plugins"]![0]!["socket"]!);
         Assert.True((bool)JsonNode.Parse(installed)!["plugins"]![1]!["capabilities"]!["portMappings"]!);
         (TestPod pod, _) = await _node.AddPodAsync();
+        File.Delete(_node.Conflist);
+        Directory.Delete(Path.Combine(_node.State, "pending"));
+        await Eventually.TrueAsync(() => Task.FromResult(File.Exists(_node.Conflist)), Deadline, "the conflist is put back");
+        Assert.Equal(installed, await File.ReadAllTextAsync(_node.Conflist));
 
         _node.Lines = [.. lines, "drain: true"];
         await _node.Daemon.ReloadAsync(_node.Configuration());

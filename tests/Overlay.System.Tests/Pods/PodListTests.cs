@@ -17,7 +17,7 @@ public sealed class PodListTests(PodLabFixture fixture)
 
         string list = await A.ClientAsync("pods");
         Assert.Matches(@"POD +ADDRESSES +NODE +INTERFACE +HOST +OWNER +SINCE", list);
-        Assert.Matches($@"shop/cart-0 +{added.Addresses[0]}/32 {added.Addresses[1]}/128 +node-a +eth0 +ovp[0-9a-f]+ +overlay/{pod.ContainerId}/eth0 +20", list);
+        Assert.Matches($@"shop/cart-0 +{added.Addresses[0]}/32 {added.Addresses[1]}/128 +node-a +eth0 +ovp-[0-9a-f]+ +overlay/{pod.ContainerId}/eth0 +20", list);
         foreach (string what in new[] { "shop/cart-0", "cart-0", added.Addresses[0], added.Addresses[1], pod.ContainerId })
         {
             string shown = await A.ClientAsync("pod", "show", what);

@@ -81,7 +81,7 @@ internal sealed class PodNode : IAsyncDisposable
     public string Range6 => $"fd00:244:{Node.Number}:0:1::/112";
 
     /// <summary>How long what ended without DEL is left alone.</summary>
-    public int LeakSeconds { get; init; } = 1;
+    public int LeakSeconds { get; set; } = 1;
 
     /// <summary>Further lines of the section, without indentation.</summary>
     public string[] Lines { get; set; } = [];

@@ -61,6 +61,7 @@ public sealed partial class PodOutsideTests
         Assert.Equal(100, (await node.AddAsync(await node.CreatePodAsync(), range[0] == 'f' ? "IP=10.244.1.140" : "IP=fd00:244:1:0:1::9")).Code);
         Assert.Equal(0, (await node.CallAsync("STATUS", PodNode.ConfigurationOf("1.1.0"))).Code);
         await node.AssertAddressesAreSoundAsync(2, 2);
+        if (needed == "net.ipv4.ip_forward") await AssertNoPodIsARouterAsync(node, one, (string)first.Json["interfaces"]![1]!["mac"]!);
         foreach (TestPod pod in new[] { one, two }) Assert.Equal(0, (await node.DeleteAsync(pod)).Code);
         await node.AssertNothingLeftAsync();
     }
@@ -92,6 +93,17 @@ public sealed partial class PodOutsideTests
         Assert.Equal("net/ipv6/conf/eth0/disable_ipv6 = 0", string.Join("; ", Changed(podBefore, await SettingsAsync(pod.Space))));
     }
 
+    /// <summary>A node that does not forward IPv6 takes routers' advertisements, but not those of pods.</summary>
+    private static async Task AssertNoPodIsARouterAsync(PodNode node, TestPod pod, string mac)
+    {
+        await pod.Space.SysctlAsync("net.ipv6.conf.eth0.disable_ipv6=0");
+        using (PacketSocket socket = await PacketSocket.OpenAsync(pod.Space, "eth0")) socket.Send(ForgedDiscovery.Router(mac));
+        await Eventually.TrueAsync(
+            async () => Regex.IsMatch(await node.Node.Host.CheckAsync("nft", "list", "table", "inet", "overlay-pods"), "nd-router-advert counter packets [1-9]"),
+            Command.ShortDeadline, "the advertisement counted");
+        Assert.DoesNotContain(ForgedDiscovery.Source, await node.Node.Host.CheckAsync("ip", "-6", "route"), StringComparison.Ordinal);
+    }
+
     /// <summary>All that can be read below /proc/sys/net, but counters and the MTU of devices.</summary>
     private static async Task<Dictionary<string, string>> SettingsAsync(NetworkNamespace space)
     {
@@ -108,7 +120,7 @@ public sealed partial class PodOutsideTests
     /// <summary>Only the host's first namespace has defaults of neighbours; elsewhere the loopback has them.</summary>
     private static string OfNewInterface(string key) => With(key, key.Contains("/neigh/", StringComparison.Ordinal) ? "lo" : "default");
 
-    [GeneratedRegex("/ovp[0-9a-f]+/")]
+    [GeneratedRegex("/ovp-[0-9a-f]+/")]
     private static partial Regex HostInterface();
 
     private static string OfAnyInterface(string key) => With(key, "*");

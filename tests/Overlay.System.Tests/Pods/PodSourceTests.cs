@@ -1,5 +1,7 @@
 using System.Net;
+using System.Net.Sockets;
 using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
 using Overlay.SystemTests.Lab;
 using Overlay.SystemTests.Traffic;
 
@@ -56,6 +58,40 @@ public sealed class PodSourceTests(PodLabFixture fixture)
         await Eventually.TrueAsync(
             async () => (await A.Node.Host.RunAsync(Deadline, "nft", "-s", "list", "table", "inet", "overlay-pods")).Output == before, Deadline, "the table is back");
         Assert.Equal([IPAddress.Parse(A.Node.Underlay4)], await TcpCheck.RunAsync(pod.Space, B.Node.Host, B.Node.Underlay4, 1, 1000));
+    }
+
+    /// <summary>Masqueraded, it would come from a peer's address, and tell of any inner source.</summary>
+    [Fact]
+    public async Task Spoof_TunnelToAnotherNode_IsDroppedAndCounted()
+    {
+        (TestPod spoofer, _) = await A.AddPodAsync();
+
+        foreach (string node in new[] { B.Node.Underlay4, B.Node.Underlay6 })
+        {
+            using Socket socket = await spoofer.Space.OpenAsync(() => new Socket(IPAddress.Parse(node).AddressFamily, SocketType.Dgram, ProtocolType.Udp));
+            socket.SendTo([8, 0, 0, 0, 0, 0, 42, 0], new IPEndPoint(IPAddress.Parse(node), 4789));
+        }
+
+        foreach (string family in new[] { "ip", "ip6" })
+        {
+            await Eventually.TrueAsync(
+                async () => Regex.IsMatch(
+                    await A.Node.Host.CheckAsync("nft", "list", "chain", "inet", "overlay-pods", "postrouting"), $"{family} saddr [^ ]+ udp dport 4789 counter packets [1-9]"),
+                Deadline, $"a datagram of {family} counted");
+        }
+    }
+
+    [Fact]
+    public async Task Filter_InterfaceOfOthersWithASimilarName_IsLeftAlone()
+    {
+        await using NetworkNamespace other = await NetworkNamespace.CreateAsync("vpn");
+        await A.Node.Host.IpAsync($"link add ovpn0 type veth peer name eth0 netns {other.Name}", "address add 198.51.100.1/30 dev ovpn0", "link set ovpn0 up");
+        await other.IpAsync("address add 198.51.100.2/30 dev eth0", "link set eth0 up");
+
+        PingResult answered = await Ping.RunAsync(other, "198.51.100.1");
+
+        Assert.True(answered.Received == 1, answered.Transcript);
+        await A.Node.Host.IpAsync("link del ovpn0");
     }
 
     private static JsonNode Stage(string explained) => JsonNode.Parse(explained)!["stages"]!.AsArray().Single(stage => (string)stage!["name"]! == "anti-spoofing")!;
