@@ -9,13 +9,14 @@ namespace Overlay.Agent.Setup;
 
 /// <summary>
 /// The rules by which the kernel hands us the marks of packets, and takes them (<see cref="MarkedSource"/>): a table of nftables for each device
-/// whose segment carries them. Hosts without such a segment are not asked for nftables at all.
+/// whose segment carries them. Hosts without such a segment need no nftables.
 /// </summary>
 internal sealed class MarkRules(ILogger log) : IDisposable
 {
     private readonly SortedDictionary<string, IReadOnlyList<string>> _rules = new(StringComparer.Ordinal);
     private NfTables? _tables;
     private uint _generation;
+    private bool _isSwept;
 
     private NfTables Tables => _tables ??= new NfTables();
 
@@ -23,6 +24,8 @@ internal sealed class MarkRules(ILogger log) : IDisposable
     /// <exception cref="StartRefusedException">The kernel cannot do that.</exception>
     public void Apply(IReadOnlyList<SegmentPlan> segments, UndoStack undo)
     {
+        if (!_isSwept) Sweep(segments);
+        _isSwept = true;
         string[] wanted = [.. segments.Where(segment => segment.Tunnel.MarksGroupPolicy).Select(segment => segment.Device)];
         foreach (string device in wanted.Except(_rules.Keys).ToArray())
         {
@@ -47,9 +50,10 @@ internal sealed class MarkRules(ILogger log) : IDisposable
             {
                 Replace(device);
             }
-            catch (LinuxException exception) when (exception.IsAbsent)
+            catch (LinuxException exception)
             {
-                // The device is gone, and with it its worker, which ends the daemon.
+                // Tried again after the next change by anybody.
+                log.LogWarning("group policies no longer reach the host as marks on '{Device}': {Problem}", device, exception.Message);
                 continue;
             }
             log.LogWarning("the table '{Table}' of nftables was changed by somebody; it is put back", TableOf(device));
@@ -62,6 +66,23 @@ internal sealed class MarkRules(ILogger log) : IDisposable
     {
         foreach (string device in _rules.Keys.ToArray()) Remove(device);
         _tables?.Dispose();
+    }
+
+    /// <summary>Removes what a daemon that ended without removing it left on devices whose segments carry no marks now.</summary>
+    private void Sweep(IReadOnlyList<SegmentPlan> segments)
+    {
+        foreach (SegmentPlan segment in segments.Where(segment => !segment.Tunnel.MarksGroupPolicy))
+        {
+            try
+            {
+                if (Tables.ListRules(NfFamily.Netdev, TableOf(segment.Device)).Count > 0) Remove(segment.Device);
+            }
+            catch (LinuxException exception)
+            {
+                // A kernel without nftables has nothing of ours either.
+                log.LogDebug("nftables cannot be searched for leftovers: {Problem}", exception.Message);
+            }
+        }
     }
 
     private static string TableOf(string device) => $"overlay-marks-{device}";

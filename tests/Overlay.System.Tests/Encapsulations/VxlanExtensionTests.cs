@@ -79,8 +79,8 @@ public sealed class VxlanExtensionTests
                 """);
         }
 
-        foreach (string target in new[] { network.A.Tunnel4, network.A.Tunnel6 })
-            await network.B.Host.CheckAsync("ping", "-c", "3", "-i", "0.01", "-W", "5", "-m", "513", "-I", target.Contains(':') ? network.B.Tunnel6 : network.B.Tunnel4, target);
+        foreach ((string from, string to) in new[] { (network.B.Tunnel4, network.A.Tunnel4), (network.B.Tunnel6, network.A.Tunnel6) })
+            await network.B.Host.CheckAsync("ping", "-c", "3", "-i", "0.01", "-W", "5", "-m", "513", "-I", from, to);
         await VerifiedTraffic.ExchangeAsync(network.A, network.B, network.Options);
 
         foreach (LabNode node in network.Nodes)
@@ -93,6 +93,20 @@ public sealed class VxlanExtensionTests
         await Eventually.TrueAsync(
             async () => (await network.A.Host.CheckAsync("nft", "list", "ruleset")).Contains("overlay-marks-overlay0", StringComparison.Ordinal),
             TimeSpan.FromSeconds(30), "the rules are back");
+    }
+
+    [Fact]
+    public async Task Vxlan_GroupPolicyByMarkNoMore_LeavesNoRulesBehind()
+    {
+        await using LabNetwork network = await LabNetwork.CreateAsync(new LabOptions());
+        var marked = new TunnelOptions { SegmentLines = ["persistent: true", "groupPolicy: mark"] };
+        OverlayDaemon killed = await network.StartDaemonAsync(network.A, marked);
+        await killed.KillAsync();
+        Assert.Contains("overlay-marks-overlay0", await network.A.Host.CheckAsync("nft", "list", "ruleset"), StringComparison.Ordinal);
+
+        await network.StartDaemonAsync(network.A, new TunnelOptions { SegmentLines = ["persistent: true"] });
+
+        Assert.DoesNotContain("overlay-marks-overlay0", await network.A.Host.CheckAsync("nft", "list", "ruleset"), StringComparison.Ordinal);
     }
 
     private static async Task<long> CountedAsync(LabNode node, string counter)
