@@ -75,6 +75,9 @@ internal sealed class PodAddresses(IPodAddressSource source) : IDisposable
         }
     }
 
+    /// <inheritdoc cref="NodeAllocator.Keep"/>
+    public void Keep(IPAddress address, string owner) => _allocator.Keep(_network, address, owner);
+
     /// <inheritdoc cref="NodeAllocator.CollectLeaks"/>
     public IReadOnlyList<NodeAllocator.Held> CollectLeaks(IReadOnlySet<IPAddress> live, IReadOnlySet<string> owners) => _allocator.CollectLeaks(live, owners);
 

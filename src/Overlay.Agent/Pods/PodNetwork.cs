@@ -52,6 +52,11 @@ internal sealed partial class PodNetwork : IDisposable
                 ? new ConfiguredRanges(options, [.. settings.OwnAddresses, .. AddressesOfUnknownPods()])
                 : new LeasedBlocks(control, options.Segment, AddressesOfUnknownPods()));
             FreeEnded();
+            // They are held already, unless the journal of addresses was lost.
+            foreach (Attachment pod in _journal.All)
+            {
+                foreach (IPAddress address in pod.Addresses.Select(own => own.Parsed.Address)) _addresses.Keep(address, pod.Owner);
+            }
             if (options.Bridge is { } bridge)
             {
                 _bridge = new PodBridge(_netlink, bridge, settings.Node, options.Ranges.Select(range => range.Value));

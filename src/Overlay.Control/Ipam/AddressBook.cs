@@ -9,6 +9,9 @@ namespace Overlay.Control.Ipam;
 /// </summary>
 internal sealed class AddressBook(BootClock clock, TimeSpan coolDown, int windowStep)
 {
+    /// <summary>Ranges of addresses that certainly go into a record of the journal.</summary>
+    private const int RangesOfARecord = 40;
+
     private readonly List<HeldBlock> _blocks = [];
     private readonly Dictionary<UInt128, Lease> _leases = [];
     private readonly Dictionary<(string Owner, string Network, bool IsIPv6), UInt128> _owners = [];
@@ -69,10 +72,11 @@ internal sealed class AddressBook(BootClock clock, TimeSpan coolDown, int window
     }
 
     /// <summary>Takes one certain address, which a block holds and nobody has; false while it cools down from another owner.</summary>
-    public bool Take(HeldBlock block, UInt128 address, string? lastOwner)
+    /// <param name="isThere">Whether it is in use whatever is known of it.</param>
+    public bool Take(HeldBlock block, UInt128 address, string? lastOwner, bool isThere = false)
     {
         if (!_coolingOf.TryGetValue(address, out LinkedListNode<Cooling>? node)) return block.TakeNew(address);
-        if (QueueOf(block).IsWarm(node.Value) && (lastOwner is null || node.Value.Owner != lastOwner)) return false;
+        if (!isThere && QueueOf(block).IsWarm(node.Value) && (lastOwner is null || node.Value.Owner != lastOwner)) return false;
         RemoveCooling(node);
         return true;
     }
@@ -154,7 +158,7 @@ internal sealed class AddressBook(BootClock clock, TimeSpan coolDown, int window
     {
         foreach (HeldBlock block in _blocks)
         {
-            yield return BlockRecord(block.Network, block.Prefix, block.Unusable);
+            foreach (JournalRecord record in BlockRecords(block.Network, block.Prefix, block.Unusable)) yield return record;
             yield return new JournalRecord(JournalKind.Window) { Block = block.Prefix.ToString(), UpTo = block.Doubtful };
         }
         yield return BootRecord();
@@ -173,12 +177,13 @@ internal sealed class AddressBook(BootClock clock, TimeSpan coolDown, int window
     public JournalRecord ReleaseRecord(UInt128 address, string? owner, long at) =>
         new(JournalKind.Released) { Address = IpBits.ToAddress(address).ToString(), Owner = owner, Boot = clock.Boot, At = at };
 
-    public static JournalRecord BlockRecord(string network, IPNetwork prefix, IReadOnlySet<UInt128> unusable) => new(JournalKind.Block)
+    /// <summary>A block with what is spared of it: where that is much, in records before its own, which alone says that it is all.</summary>
+    public static IEnumerable<JournalRecord> BlockRecords(string network, IPNetwork prefix, IReadOnlySet<UInt128> unusable)
     {
-        Network = network,
-        Block = prefix.ToString(),
-        Unusable = unusable.Count > 0 ? AddressRanges.Write(unusable) : null,
-    };
+        string[][] parts = [.. AddressRanges.Write(unusable).Chunk(RangesOfARecord)];
+        foreach (string[] part in parts.SkipLast(1)) yield return new JournalRecord(JournalKind.Spared) { Block = prefix.ToString(), Unusable = part };
+        yield return new JournalRecord(JournalKind.Block) { Network = network, Block = prefix.ToString(), Unusable = parts.LastOrDefault() };
+    }
 
     /// <returns>Whether this is the journal's first opening in this boot, so that it is to be marked.</returns>
     public bool Replay(List<JournalRecord> records)
@@ -186,17 +191,25 @@ internal sealed class AddressBook(BootClock clock, TimeSpan coolDown, int window
         long now = clock.Milliseconds;
         long? bootedAt = null;
         var released = new Dictionary<UInt128, JournalRecord>();
+        var spared = new List<JournalRecord>();
         foreach (JournalRecord record in records)
         {
             switch (record.Kind)
             {
+                case JournalKind.Spared:
+                    // Of another block they are what is left of one that was not written to its end.
+                    spared.RemoveAll(each => each.Block != record.Block);
+                    spared.Add(record);
+                    break;
                 case JournalKind.Block:
+                    HashSet<UInt128> unusable = [.. AddressRanges.Read(spared.Append(record).Where(each => each.Block == record.Block).SelectMany(each => each.Unusable ?? []))];
+                    spared.Clear();
                     if (_blocks.Find(block => block.Prefix.ToString() == record.Block) is { } known)
                     {
-                        known.Unusable = AddressRanges.Read(record.Unusable ?? []).ToHashSet();
+                        known.Unusable = unusable;
                         known.IsReturning = known.IsReturnWritten = false;
                     }
-                    else _blocks.Add(new HeldBlock(record.Network!, IPNetwork.Parse(record.Block!), AddressRanges.Read(record.Unusable ?? [])));
+                    else _blocks.Add(new HeldBlock(record.Network!, IPNetwork.Parse(record.Block!), unusable));
                     break;
                 case JournalKind.Suspended:
                     HeldBlock suspended = _blocks.Find(block => block.Prefix.ToString() == record.Block)!;

@@ -14,7 +14,7 @@ internal sealed record JournalRecord(JournalKind Kind)
 
     public string? Block { get; init; }
 
-    /// <summary>Block: addresses of it that are not to be handed out.</summary>
+    /// <summary>Block, Spared: addresses of it that are not to be handed out.</summary>
     public string[]? Unusable { get; init; }
 
     public string? Address { get; init; }
@@ -37,6 +37,9 @@ internal sealed record JournalRecord(JournalKind Kind)
 internal enum JournalKind
 {
     Block,
+
+    /// <summary>More of what is spared of the block whose record follows.</summary>
+    Spared,
     BlockGone,
 
     /// <summary>Nothing of a block is handed out until there is another record of <see cref="Block"/> of it.</summary>
@@ -259,7 +262,7 @@ internal sealed class AllocationJournal : IDisposable
     {
         byte[] body = JsonSerializer.SerializeToUtf8Bytes(record, JournalJson.Default.JournalRecord);
         if (body.Length > MostRecord)
-            throw new JournalException($"the journal takes no record of {body.Length} bytes ({record.Kind} {record.Block}): where many addresses of one block are reserved or excluded, use smaller blocks");
+            throw new JournalException($"the journal takes no record of {body.Length} bytes ({record.Kind} {record.Block}{record.Address}): use shorter names");
         byte[] whole = new byte[HeaderLength + body.Length];
         BinaryPrimitives.WriteInt32LittleEndian(whole, body.Length);
         BinaryPrimitives.WriteUInt32LittleEndian(whole.AsSpan(4), Checksum(body));

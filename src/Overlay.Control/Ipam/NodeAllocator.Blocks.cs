@@ -53,20 +53,47 @@ public sealed partial class NodeAllocator
             {
                 held.IsLent = isLent;
                 if (!held.IsReturning && spared.SetEquals(held.Unusable)) return;
-                Write(AddressBook.BlockRecord(held.Network, prefix, spared));
+                WriteBlock(held.Network, prefix, spared);
+                foreach (UInt128 address in Expected(held).Where(address => held.IndexOf(address) < held.Window)) Expect(held, address);
                 held.IsReturning = held.IsReturnWritten = false;
                 long now = _clock.Milliseconds;
                 foreach (UInt128 address in _book.SetUnusable(held, spared, now)) Write(_book.ReleaseRecord(address, null, now));
                 return;
             }
             var block = new HeldBlock(network, prefix, spared) { IsLent = isLent };
-            Write(AddressBook.BlockRecord(network, prefix, spared));
+            WriteBlock(network, prefix, spared);
             _book.Add(block);
-            first = WriteWindow(block, WindowStep);
+            UInt128[] there = Expected(block);
+            first = WriteWindow(block, there.Select(address => block.IndexOf(address) + 1).Append(WindowStep).Max());
+            foreach (UInt128 address in there) Expect(block, address);
         }
         // Nothing of it is handed out before its first window is on the disk; what others are given meanwhile does not wait for that.
         FlushNow();
         lock (_lock) Count(first);
+    }
+
+    /// <summary>Whether a block is here, or addresses of it are in use.</summary>
+    public bool Knows(IPNetwork prefix)
+    {
+        lock (_lock) return _book.Find(prefix) is not null || _expected.Keys.Any(address => prefix.Contains(IpBits.ToAddress(address)));
+    }
+
+    private void WriteBlock(string network, IPNetwork prefix, IReadOnlySet<UInt128> spared)
+    {
+        foreach (JournalRecord record in AddressBook.BlockRecords(network, prefix, spared)) Write(record);
+    }
+
+    /// <summary>Addresses of a block that are in use, though they are not held.</summary>
+    private UInt128[] Expected(HeldBlock block) => [.. _expected.Where(each => each.Value.Network == block.Network && block.Contains(each.Key)).Select(each => each.Key)];
+
+    /// <summary>Holds such an address, of a block of which none is handed out yet.</summary>
+    private void Expect(HeldBlock block, UInt128 address)
+    {
+        _expected.Remove(address, out (string Network, string Owner) of);
+        if (_book.Leases.ContainsKey(address) || _book.AddressOf(block.Network, block.IsIPv6, of.Owner) is not null) return;
+        if (!_book.Take(block, address, null, isThere: true)) return;
+        Write(new JournalRecord(JournalKind.Allocated) { Address = IpBits.ToAddress(address).ToString(), Network = block.Network, Owner = of.Owner });
+        _book.Hold(block, address, of.Owner);
     }
 
     /// <summary>Addresses that anybody can have at once.</summary>
@@ -127,7 +154,7 @@ public sealed partial class NodeAllocator
             {
                 if (_book.FreePart(block, PartSize) is not { } first) continue;
                 HashSet<UInt128> spared = [.. block.Unusable, .. Enumerable.Range(first, PartSize).Select(block.At)];
-                Write(AddressBook.BlockRecord(network, block.Prefix, spared));
+                WriteBlock(network, block.Prefix, spared);
                 _book.SetUnusable(block, spared, _clock.Milliseconds);
                 return new IPNetwork(IpBits.ToAddress(block.At(first)), (isIPv6 ? 128 : 32) - int.Log2(PartSize));
             }

@@ -30,6 +30,9 @@ public sealed partial class NodeAllocator : IDisposable
     private readonly AllocationJournal _journal;
     private readonly AddressBook _book;
 
+    /// <summary>Addresses that are in use, of blocks that are not here.</summary>
+    private readonly Dictionary<UInt128, (string Network, string Owner)> _expected = [];
+
     /// <exception cref="JournalException">The journal cannot be opened or is damaged.</exception>
     public NodeAllocator(NodeAllocatorOptions options, TimeProvider? time = null)
         : this(options, new BootClock(time ?? TimeProvider.System))
@@ -106,8 +109,15 @@ public sealed partial class NodeAllocator : IDisposable
     public Allocation AllocateAddress(string network, IPAddress address, string owner, string? lastOwner) =>
         Told(AllocateCertain(network, address, owner, lastOwner, isThere: false), network, address.AddressFamily);
 
-    /// <summary>Holds an address that is in use already, so that nobody gets it; nothing is done where it is none of this node's.</summary>
-    public void Keep(string network, IPAddress address, string owner) => AllocateCertain(network, address, owner, null, isThere: true);
+    /// <summary>
+    /// Holds an address that is in use already, so that nobody gets it; one of a block that is not here is held when the block comes, unless its owner gives it
+    /// back before.
+    /// </summary>
+    public void Keep(string network, IPAddress address, string owner)
+    {
+        if (AllocateCertain(network, address, owner, null, isThere: true).Status != AllocationStatus.NotHere) return;
+        lock (_lock) _expected[IpBits.V6OrMapped(address)] = (network, owner);
+    }
 
     private Allocation Told(Allocation allocation, string network, AddressFamily family)
     {
@@ -135,7 +145,7 @@ public sealed partial class NodeAllocator : IDisposable
                 {
                     if (block.IndexOf(bits) < block.Window)
                     {
-                        isTaken = _book.Take(block, bits, lastOwner);
+                        isTaken = _book.Take(block, bits, lastOwner, isThere);
                         if (!isTaken) return new(AllocationStatus.Taken, null, $"{address} was another's a moment ago and cools down");
                         Write(new JournalRecord(JournalKind.Allocated) { Address = address.ToString(), Network = network, Owner = owner });
                         _book.Hold(block, bits, owner);
@@ -160,6 +170,7 @@ public sealed partial class NodeAllocator : IDisposable
     {
         lock (_lock)
         {
+            foreach (UInt128 gone in _expected.Where(each => each.Value == (network, owner)).Select(each => each.Key).ToArray()) _expected.Remove(gone);
             int released = 0;
             foreach (bool isIPv6 in new[] { false, true })
             {

@@ -96,16 +96,44 @@ public sealed class AllocationJournalTests : NodeAllocatorLab
     }
 
     [Fact]
-    public void AddBlock_MoreSparedAddressesThanARecordHolds_IsRefusedWithTheRemedyAndTheRestGoesOn()
+    public void AddBlock_MoreSparedAddressesThanARecordHolds_HandsOutNoneOfThemAlsoAfterARestart()
     {
-        using NodeAllocator allocator = Open();
-        allocator.AddBlock(Network, Block, []);
+        var wide = IPNetwork.Parse("10.245.100.0/23");
         IPAddress[] spared = [.. Enumerable.Range(0, 256).Select(i => IPAddress.Parse($"10.245.{100 + (i / 128)}.{i % 128 * 2}"))];
+        var got = new HashSet<IPAddress>();
+        using (NodeAllocator allocator = Open())
+        {
+            allocator.AddBlock(Network, wide, spared);
+            for (int i = 0; i < 100; i++) Assert.True(got.Add(AllocateWhenExtended(allocator, $"a{i}").Address!));
+        }
+        using (NodeAllocator reopened = Open())
+        {
+            Time.Advance(TimeSpan.FromSeconds(30));
+            for (int i = 0; i < 156; i++) Assert.True(got.Add(AllocateWhenExtended(reopened, $"b{i}").Address!));
+            Assert.Equal(AllocationStatus.Exhausted, reopened.Allocate(Network, AddressFamily.InterNetwork, "late").Status);
+        }
 
-        JournalException refused = Assert.Throws<JournalException>(() => allocator.AddBlock(Network, IPNetwork.Parse("10.245.100.0/23"), spared));
+        Assert.Empty(got.Intersect(spared));
+        Assert.All(got, address => Assert.True(wide.Contains(address)));
+    }
 
-        Assert.Contains("use smaller blocks", refused.Message, StringComparison.Ordinal);
-        Assert.Equal(AllocationStatus.Allocated, allocator.Allocate(Network, AddressFamily.InterNetwork, "a").Status);
+    /// <summary>A crash among the records of one block: it counts only with the last of them.</summary>
+    [Fact]
+    public void Open_SparedAddressesWithoutTheRecordOfTheirBlock_AreNoBlock()
+    {
+        using (NodeAllocator allocator = Open())
+        {
+            allocator.AddBlock(Network, IPNetwork.Parse("10.245.100.0/24"), [.. Enumerable.Range(0, 100).Select(i => IPAddress.Parse($"10.245.100.{i * 2}"))]);
+        }
+        byte[] whole = File.ReadAllBytes(Journal);
+        int records = AllocationJournal.Parse(whole, "journal", out _).TakeWhile(record => record.Kind != JournalKind.Block).Count();
+        int length = Enumerable.Range(0, whole.Length).Last(cut => AllocationJournal.Parse(whole.AsSpan(0, cut), "journal", out _).Count == records);
+        File.WriteAllBytes(Journal, whole[..length]);
+
+        using NodeAllocator reopened = Open();
+
+        Assert.True(records > 2);
+        Assert.Empty(reopened.Blocks);
     }
 
     [Fact]

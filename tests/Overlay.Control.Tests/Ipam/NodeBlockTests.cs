@@ -8,6 +8,31 @@ namespace Overlay.Control.Tests.Ipam;
 /// <summary>Blocks of a node: wanted ahead of need, lent, given back.</summary>
 public sealed class NodeBlockTests : NodeAllocatorLab
 {
+    /// <summary>The journal was lost, and what is in use is known from elsewhere, before the block comes back.</summary>
+    [Fact]
+    public void Keep_AddressOfABlockThatComesLater_IsHeldWhenItComesAndHandedOutToNobody()
+    {
+        IPAddress[] live = [IPAddress.Parse("10.244.1.5"), IPAddress.Parse("10.244.1.50")];
+        using (NodeAllocator allocator = Open())
+        {
+            allocator.Keep(Network, live[0], "pod-a");
+            allocator.Keep(Network, live[1], "pod-b");
+            allocator.Keep(Network, IPAddress.Parse("10.244.1.6"), "gone");
+            Assert.Equal(0, allocator.Release(Network, "gone"));
+            Assert.True(allocator.Knows(Block));
+
+            allocator.AddBlock(Network, Block, [Block.BaseAddress]);
+
+            Assert.Equal(["pod-a", "pod-b"], allocator.All.Select(held => held.Owner).Order());
+            for (int i = 0; i < 20; i++) Assert.DoesNotContain(AllocateWhenExtended(allocator, $"a{i}").Address, live);
+        }
+        using NodeAllocator reopened = Open();
+        Time.Advance(TimeSpan.FromSeconds(30));
+        for (int i = 0; i < 41; i++) Assert.DoesNotContain(AllocateWhenExtended(reopened, $"b{i}").Address, live);
+        Assert.Equal(AllocationStatus.Exhausted, reopened.Allocate(Network, AddressFamily.InterNetwork, "late").Status);
+        Assert.False(reopened.Knows(IPNetwork.Parse("10.244.2.0/26")));
+    }
+
     [Fact]
     public void OfferIdleBlock_BlockWithoutUse_IsOfferedAboveTheHighWaterMarkOnly()
     {

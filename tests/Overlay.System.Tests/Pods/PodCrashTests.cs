@@ -95,6 +95,23 @@ public sealed class PodCrashTests(ITestOutputHelper output) : IAsyncLifetime
         Assert.True((await Traffic.Ping.RunAsync(_node.Node.Host, kept.Addresses[0])).Received == 1, "a pod outlives the daemon");
     }
 
+    /// <summary>The addresses that pods have are known from the pods, too.</summary>
+    [Fact]
+    public async Task Start_JournalOfAddressesLost_HandsOutNoAddressThatAPodHas()
+    {
+        (_, CniOutcome first) = await _node.AddPodAsync();
+        (_, CniOutcome second) = await _node.AddPodAsync();
+        await _node.Daemon.KillAsync();
+        File.Delete(Path.Combine(_node.State, "addresses.journal"));
+        await _node.Daemon.DisposeAsync();
+        await _node.StartAsync();
+
+        (_, CniOutcome third) = await _node.AddPodAsync();
+
+        Assert.Empty(third.Addresses.Intersect(first.Addresses.Concat(second.Addresses)));
+        await _node.AssertAddressesAreSoundAsync(3, 6);
+    }
+
     [Fact]
     public async Task Start_AfterTheHostBootedAgain_AllAddressesAreFreeAndPodsGetThoseThatTheyHad()
     {
