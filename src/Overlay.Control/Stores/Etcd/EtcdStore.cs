@@ -126,14 +126,15 @@ public sealed class EtcdStore : IControlStore
         return answer.Result?.Seconds > 0;
     }
 
-    private async Task<StoreRange?> ReadRangeAsync(string prefix, long revision, CancellationToken cancellation)
+    private async Task<StoreRange?> ReadRangeAsync(string prefix, long asked, CancellationToken cancellation)
     {
         var entries = new List<StoreEntry>();
+        long revision = asked;
         byte[] from = Bytes(prefix);
         byte[] end = Bytes(StoreKeys.End(prefix));
-        try
+        while (true)
         {
-            while (true)
+            try
             {
                 EtcdRangeResponse page = await _client.CallAsync(
                     "v3/kv/range", new EtcdRangeRequest(from, end, revision, PageSize), EtcdJson.Default.EtcdRangeRequest,
@@ -144,10 +145,13 @@ public sealed class EtcdStore : IControlStore
                 if (!page.More) return new StoreRange(revision, entries);
                 from = [.. page.KeyValues![^1].Key, 0];
             }
-        }
-        catch (EtcdFailure failure) when (failure.IsCompacted)
-        {
-            return null;
+            catch (EtcdFailure failure) when (failure.IsCompacted)
+            {
+                if (asked != 0) return null;
+                // The newest revision was compacted away between two pages: there is a newer one.
+                (revision, from) = (0, Bytes(prefix));
+                entries.Clear();
+            }
         }
     }
 
