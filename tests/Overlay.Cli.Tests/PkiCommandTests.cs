@@ -46,6 +46,30 @@ public sealed class PkiCommandTests : IDisposable
         Assert.Null(Refusal("new"));
     }
 
+    /// <summary>Between its two files: the new authority is there, and the key is still that of the old one.</summary>
+    [Fact]
+    public void Rotate_CutShort_IsBegunAgainAndNeverFinishedWithAnAuthorityThatHasNoKey()
+    {
+        Run("init");
+        Run("node", "old");
+        string key = File.ReadAllText($"{Pki}/ca.key");
+        Run("rotate");
+        File.WriteAllText($"{Pki}/ca.key", key);
+
+        ProgramRun refused = OverlayProgram.Run(["pki", "rotate", "--finish", "--dir", Pki]);
+        Assert.Equal(1, refused.ExitCode);
+        Assert.Contains("the rotation was cut short, and nothing is signed by that one; begin it again with 'overlay pki rotate'", refused.Errors, StringComparison.Ordinal);
+        Run("rotate");
+        Run("node", "new");
+
+        Assert.Null(Refusal("old"));
+        Assert.Null(Refusal("new"));
+        Assert.Equal(2, File.ReadAllText($"{Pki}/ca.pem").Split("BEGIN CERTIFICATE").Length - 1);
+        Run("rotate", "--finish");
+        Assert.Null(Refusal("new"));
+        Assert.NotNull(Refusal("old"));
+    }
+
     [Theory]
     [InlineData("node node-a", "make an authority with 'overlay pki init")]
     [InlineData("rotate --finish", "make an authority with 'overlay pki init")]

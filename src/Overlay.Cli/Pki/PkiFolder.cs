@@ -41,8 +41,9 @@ internal sealed class PkiFolder(string folder, TextWriter output)
     public void Rotate(int days)
     {
         X509Certificate2Collection old = Read();
-        if (old.Count > 1) throw new PkiException($"{Authority} holds {old.Count} authorities: a rotation is under way; end it with 'overlay pki rotate --finish'");
-        string before = File.ReadAllText(Authority);
+        bool isCutShort = IsCutShort(old);
+        if (old.Count > 1 && !isCutShort) throw new PkiException($"{Authority} holds {old.Count} authorities: a rotation is under way; end it with 'overlay pki rotate --finish'");
+        string before = string.Concat(old.Skip(isCutShort ? 1 : 0).Select(each => each.ExportCertificatePem() + "\n"));
         IssuedCertificate made = Make(days);
         Write(Authority, made.CertificatePem + before, secret: false);
         Write(Key, made.KeyPem, secret: true);
@@ -53,6 +54,7 @@ internal sealed class PkiFolder(string folder, TextWriter output)
     {
         X509Certificate2Collection all = Read();
         if (all.Count < 2) throw new PkiException($"{Authority} holds one authority: no rotation is under way; begin one with 'overlay pki rotate'");
+        if (IsCutShort(all)) throw new PkiException($"{Key} is not the key of the first certificate in {Authority}: the rotation was cut short, and nothing is signed by that one; begin it again with 'overlay pki rotate'");
         Write(Authority, all[0].ExportCertificatePem() + "\n", secret: false);
         output.WriteLine("Copy ca.pem to every node and controller once more: what the old authority signed is then refused.");
     }
@@ -68,6 +70,21 @@ internal sealed class PkiFolder(string folder, TextWriter output)
         return all.Count > 0 ? all : throw new PkiException($"{Authority} holds no certificate; restore it from a backup");
     }
 
+    /// <summary>Whether a rotation was cut short before the first authority got its key, so that it signed nothing: the key is that of the second.</summary>
+    private bool IsCutShort(X509Certificate2Collection all)
+    {
+        if (all.Count < 2 || !File.Exists(Key)) return false;
+        try
+        {
+            using var before = CertificateAuthority.Open(all[1].ExportCertificatePem(), File.ReadAllText(Key));
+            return true;
+        }
+        catch (Exception exception) when (exception is CryptographicException or ArgumentException)
+        {
+            return false;
+        }
+    }
+
     private CertificateAuthority Open()
     {
         Read();
@@ -78,7 +95,7 @@ internal sealed class PkiFolder(string folder, TextWriter output)
         }
         catch (Exception exception) when (exception is CryptographicException or ArgumentException)
         {
-            throw new PkiException($"{Key} is not the key of the first certificate in {Authority} ({exception.Message}); restore both from one backup");
+            throw new PkiException($"{Key} is not the key of the first certificate in {Authority} ({exception.Message}); where 'overlay pki rotate' was cut short, repeat it, else restore both from one backup");
         }
     }
 
