@@ -53,6 +53,8 @@ internal sealed class ControllerProcess(ControllerOptions options, ILoggerFactor
                 LookAsync(new NodeMonitor(store, cache, options.Nodes, _troubles, _log), whole.Task, end.Token),
                 CompactAsync(store, cache, end.Token),
             ];
+            // None of it goes on without the others: what it fails by is a bug, which ends the controller loudly.
+            foreach (Task each in work) _ = each.ContinueWith(_ => end.Cancel(), CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
             using var metrics = new ControllerMetrics(cache, health, _streams);
             using var exporter = new PrometheusExporter(ControllerMetrics.IsExported);
             using IDisposable told = monitoring.Serve(exporter, health.Report);

@@ -14,6 +14,12 @@ internal sealed class NetworkChanges(IControlStore store, StateCache cache)
     /// <summary>Changed with every network, pool and static route, so that two changes cannot each be good by itself and bad together.</summary>
     public const string Guard = "guards/networks";
 
+    /// <summary>This host, loopback, link-local, multicast and reserved: no workload is reached there.</summary>
+    private static readonly IPNetwork[] Special =
+    [
+        .. new[] { "0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "::/96", "fe80::/10", "ff00::/8" }.Select(IPNetwork.Parse),
+    ];
+
     private const int MostVni = (1 << 24) - 1;
     private const int LeastMtu = 68;
     private const int LeastIPv6Mtu = 1280;
@@ -188,6 +194,10 @@ internal sealed class NetworkChanges(IControlStore store, StateCache cache)
         IPNetwork prefix = Requests.Prefix("pool", asked.Prefix);
         bool isIPv6 = prefix.BaseAddress.AddressFamily == AddressFamily.InterNetworkV6;
         int bits = isIPv6 ? 128 : 32;
+        foreach (IPNetwork special in Special)
+        {
+            if (StateChecks.Overlap(prefix, special)) throw Requests.Invalid($"pool: {prefix} overlaps {special}, whose addresses hosts keep to themselves (RFC 6890); use one such as 10.244.0.0/16 or fd00:244::/64");
+        }
         if (prefix.PrefixLength > bits - 2) throw Requests.Invalid($"pool: {prefix} is too small; use at most /{bits - 2}, which is one block of four addresses");
         int length = asked.BlockLength != 0 ? asked.BlockLength
             : Math.Max(prefix.PrefixLength, isIPv6 ? PoolDocument.DefaultIPv6BlockLength : PoolDocument.DefaultIPv4BlockLength);

@@ -43,6 +43,8 @@ public sealed class AdministrationTests : IAsyncLifetime
             (Network("x", 43, "192.0.0.0/16"), "pool 192.0.0.0/16 holds the underlay address 192.0.2.1 of node 'a': tunnels to it would be routed into themselves; choose another prefix, or exclude"),
             (new AddPoolRequest { Network = "pods", Pool = new Pool { Prefix = "192.0.2.0/24", Excluded = { "192.0.2.1/32" } } }, "pool 192.0.2.0/24 holds the underlay address 192.0.2.1 of node 'a'"),
             (Network("x", 43, "10.60.0.0/31"), "pool: 10.60.0.0/31 is too small; use at most /30"),
+            (Network("x", 43, "127.64.0.0/16"), "pool: 127.64.0.0/16 overlaps 127.0.0.0/8, whose addresses hosts keep to themselves"),
+            (new AddPoolRequest { Network = "pods", Pool = new Pool { Prefix = "::/0" } }, "pool: ::/0 overlaps ::/96"),
             (new CreateNetworkRequest(), "network: it is missing"),
             (new AddPoolRequest { Network = "pods", Pool = new Pool { Prefix = "10.244.0.0/24" } }, "overlaps 10.244.0.0/16 of network 'pods'"),
             (new AddPoolRequest { Network = "none", Pool = new Pool { Prefix = "10.60.0.0/24" } }, "there is no network 'none'"),

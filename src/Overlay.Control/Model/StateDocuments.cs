@@ -131,6 +131,21 @@ public static class StateKeys
     public static string Blocks(string network) => $"state/blocks/{network}/";
 
     public static string Block(string network, IPNetwork prefix) => $"{Blocks(network)}{prefix.BaseAddress}-{prefix.PrefixLength}";
+
+    /// <exception cref="FormatException">The key is none that is written here.</exception>
+    public static void Check(string key)
+    {
+        string[] parts = key.Split('/');
+        bool isGood = parts[1] switch
+        {
+            "networks" or "nodes" => parts.Length == 3,
+            "blocks" => parts.Length == 4 && IPNetwork.TryParse(parts[3].Replace('-', '/'), out _),
+            "reservations" or "routes" => parts.Length == 4,
+            "wishes" => parts.Length == 5,
+            _ => true,
+        };
+        if (!isGood) throw new FormatException("it is no key of a thing of its kind");
+    }
 }
 
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]

@@ -1,4 +1,5 @@
 using System.Net;
+using System.Text.Json;
 using Overlay.Control.Model;
 using Overlay.Control.Stores;
 using Overlay.Rpc.Control;
@@ -157,7 +158,7 @@ public sealed class StateCache
     {
         var reached = new List<TaskCompletionSource>();
         var changes = new Change[events.Count];
-        for (int i = 0; i < changes.Length; i++) changes[i] = StateMessages.Of(events[i].Key, events[i].Entry);
+        for (int i = 0; i < changes.Length; i++) changes[i] = Read(events[i].Key, events[i].Entry);
         lock (_lock)
         {
             for (int i = 0; i < changes.Length; i++) Put(events[i].Key, events[i].Entry, changes[i]);
@@ -168,12 +169,27 @@ public sealed class StateCache
         foreach (TaskCompletionSource each in reached) each.TrySetResult();
     }
 
+    /// <exception cref="StoreException">It is none of ours: somebody changed it by hand, or it is damaged.</exception>
+    private static Change Read(string key, StoreEntry? entry)
+    {
+        try
+        {
+            if (entry is not null) StateKeys.Check(key);
+            return StateMessages.Of(key, entry);
+        }
+        catch (Exception error) when (error is JsonException or FormatException or ArgumentException or NullReferenceException)
+        {
+            throw new StoreException($"the entry '{key}' of the store cannot be read: it was changed by hand or is damaged ({error.Message}); write it as it was, delete it, or restore a backup", cause: error);
+        }
+    }
+
     private void Put(string key, StoreEntry? entry, Change change)
     {
         string[] parts = key.Split('/');
         if (entry is null)
         {
-            _entries.Remove(key);
+            // One that could not be read is gone now, too.
+            if (!_entries.Remove(key)) return;
             _messages.Remove(key);
         }
         else
