@@ -20,6 +20,8 @@ internal sealed class NodeService(
 {
     private const int MostLabels = 64;
 
+    private readonly ClaimsOnly _claimsOnly = new();
+
     public void AddTo(GrpcRoutes routes)
     {
         var service = ControlReflection.Descriptor.FindTypeByName<ServiceDescriptor>("Nodes");
@@ -162,7 +164,13 @@ internal sealed class NodeService(
         using IDisposable open = streams.Begin(callers.NameOf(call));
         await using ConfiguredAsyncDisposable guard = callers.Guard(call, request.Node).ConfigureAwait(false);
         // What the node knows of another history than this is worth nothing.
-        long after = request.Mark.Length == 0 || request.Mark == cache.MarkAt(request.After) ? request.After : 0;
+        bool isOfThis = request.Mark.Length == 0 || request.Mark == cache.MarkAt(request.After);
+        if (!isOfThis)
+        {
+            _claimsOnly.Begin();
+            yield return new GrpcFrame<WatchResponse>(new WatchResponse { Reset = true, More = true, Restored = true });
+        }
+        long after = isOfThis ? request.After : 0;
         await foreach (GrpcFrame<WatchResponse> response in cache.Feed.WatchAsync(after, cancellation).ConfigureAwait(false)) yield return response;
     }
 
@@ -171,6 +179,10 @@ internal sealed class NodeService(
         callers.RequireNode(call, request.Node);
         await RequireGenerationAsync(request.Node, request.Generation, call.Cancellation).ConfigureAwait(false);
         IPNetwork? wanted = request.Prefix.Length == 0 ? null : Requests.Prefix("prefix", request.Prefix);
+        if (wanted is null && _claimsOnly.IsSo)
+            throw new GrpcException(
+                GrpcStatusCode.ResourceExhausted,
+                $"a backup was restored, and nodes are just claiming the blocks that it does not know to be theirs: network '{request.Network}' has no other block for a few seconds; ask again");
         bool isIPv6 = wanted is { } prefix ? prefix.BaseAddress.AddressFamily == AddressFamily.InterNetworkV6 : request.Ipv6;
         BlockLease lease = await leases.LeaseAsync(
             Requests.Name("network", request.Network), request.Node, isIPv6 ? AddressFamily.InterNetworkV6 : AddressFamily.InterNetwork,

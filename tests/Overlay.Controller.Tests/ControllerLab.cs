@@ -173,7 +173,15 @@ public sealed class ControllerLab : IAsyncDisposable
 
     public static async Task<WatchResponse> NextAsync(GrpcChannel channel, long after, CancellationToken deadline, string mark = "")
     {
-        await foreach (WatchResponse response in Watch(channel, "a", after, deadline, mark)) return response;
+        bool isRestored = false;
+        await foreach (WatchResponse response in Watch(channel, "a", after, deadline, mark))
+        {
+            isRestored |= response.Restored;
+            // That a backup was restored comes before what is told anew.
+            if (response.Restored) continue;
+            response.Restored = isRestored;
+            return response;
+        }
         throw new InvalidOperationException("the watch ended");
     }
 

@@ -28,6 +28,7 @@ internal sealed class ControlState
     private ControlView? _ownView;
     private long _revision;
     private string _mark = "";
+    private bool _isRestored;
     private long _saved;
     private long _changedAt;
     private long _unsavedSince;
@@ -104,12 +105,24 @@ internal sealed class ControlState
     {
         lock (_lock)
         {
-            if (part.Reset) _parts.Clear();
+            // The mark that comes before a state that is told anew goes with it.
+            if (part.Reset && _parts is not [{ Restored: true }]) _parts.Clear();
             _parts.Add(part);
             if (part.More) return false;
             foreach (WatchResponse each in _parts) Apply(each);
             _parts.Clear();
             return true;
+        }
+    }
+
+    /// <summary>Whether a backup was restored, so that what is told is older than what this node did; once.</summary>
+    public bool TakeRestored()
+    {
+        lock (_lock)
+        {
+            bool isRestored = _isRestored;
+            _isRestored = false;
+            return isRestored;
         }
     }
 
@@ -162,6 +175,7 @@ internal sealed class ControlState
     {
         if (_revision == _saved) _unsavedSince = Environment.TickCount64;
         _changedAt = Environment.TickCount64;
+        _isRestored |= part.Restored;
         if (part.Reset)
         {
             _changes.Clear();

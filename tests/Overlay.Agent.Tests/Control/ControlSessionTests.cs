@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
@@ -124,6 +125,36 @@ public sealed class ControlSessionTests : IAsyncLifetime, IDisposable
         controller.State = State(3, Block(Own, "a"));
 
         await AllocateAsync("late", AllocationStatus.Allocated);
+    }
+
+    /// <summary>By the backup a block is its own that it gave back since: another node may have got it, and has pods there.</summary>
+    [Fact]
+    public async Task Node_ThatGaveABlockBackSinceTheBackupThatWasRestored_GivesItBackAgainAndHandsOutNothingOfIt()
+    {
+        const string stale = "10.244.2.0/26";
+        SpokenController controller = await AddControllerAsync();
+        controller.State = State(9, Block(Own, "a"));
+        Start("a");
+        await AllocateAsync("before", AllocationStatus.Allocated);
+        await controller.StopAsync();
+        await AllocateAsync("meanwhile", AllocationStatus.Unconfirmed, release: true);
+        var given = new ConcurrentQueue<string>();
+        controller.Release = request =>
+        {
+            given.Enqueue(request.Prefix);
+            return new ReleaseBlockResponse { Revision = 4 };
+        };
+        controller.IsRestored = true;
+        controller.State = State(3, Block(Own, "a"), Block(stale, "a"));
+        await controller.StartAsync();
+
+        await AllocateAsync("late", AllocationStatus.Allocated);
+
+        Assert.Equal([stale], given);
+        Assert.Equal([IPNetwork.Parse(Own)], _allocator!.Blocks);
+        controller.State = State(4, Block(Own, "a"), Block(stale, ""));
+        await UntilAsync(() => _state.Revision == 4);
+        Assert.Equal([IPNetwork.Parse(Own)], _allocator.Blocks);
     }
 
     [Fact]

@@ -28,6 +28,11 @@ internal sealed class SpokenController(TlsFiles tls) : IAsyncDisposable
 
     public Func<AcquireBlockRequest, AcquireBlockResponse> Acquire { get; set; } = _ => throw new GrpcException(GrpcStatusCode.ResourceExhausted, "none is free");
 
+    public Func<ReleaseBlockRequest, ReleaseBlockResponse>? Release { get; set; }
+
+    /// <summary>Whether watchers are told first that a backup was restored.</summary>
+    public bool IsRestored { get; set; }
+
     /// <summary>All there is; told to whoever watches, at once.</summary>
     public WatchResponse State
     {
@@ -69,11 +74,12 @@ internal sealed class SpokenController(TlsFiles tls) : IAsyncDisposable
             })
             .ServerStreaming(new GrpcMethod<WatchRequest, WatchResponse>(service, "Watch"), (_, call) => WatchAsync(call.Cancellation))
             .Unary(new GrpcMethod<AcquireBlockRequest, AcquireBlockResponse>(service, "AcquireBlock"), (request, _) => Task.FromResult(Acquire(request)))
-            .Unary(new GrpcMethod<ReleaseBlockRequest, ReleaseBlockResponse>(service, "ReleaseBlock"), (_, _) => Task.FromResult(new ReleaseBlockResponse { Revision = _state.Revision }));
+            .Unary(new GrpcMethod<ReleaseBlockRequest, ReleaseBlockResponse>(service, "ReleaseBlock"), (request, _) => Task.FromResult(Release?.Invoke(request) ?? new ReleaseBlockResponse { Revision = _state.Revision }));
     }
 
     private async IAsyncEnumerable<WatchResponse> WatchAsync([EnumeratorCancellation] CancellationToken end)
     {
+        if (IsRestored) yield return new WatchResponse { Reset = true, More = true, Restored = true };
         while (true)
         {
             var next = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
