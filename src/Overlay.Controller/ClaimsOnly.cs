@@ -8,8 +8,8 @@ namespace Overlay.Controller;
 /// </summary>
 internal sealed class ClaimsOnly
 {
-    /// <summary>Longer than nodes take to find a controller that is there again.</summary>
-    private static readonly TimeSpan Time = TimeSpan.FromSeconds(5);
+    /// <summary>Longer than nodes take to find a controller that is there again, and to ask anew for a block that was refused.</summary>
+    private static readonly TimeSpan Time = TimeSpan.FromSeconds(10);
 
     /// <summary>After the controller's start, before which the backup was restored: no node can keep blocks from others for longer by what it says.</summary>
     private static readonly TimeSpan Longest = TimeSpan.FromMinutes(1);

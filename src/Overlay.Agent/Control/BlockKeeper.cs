@@ -37,8 +37,8 @@ internal sealed class BlockKeeper(string node, IReadOnlySet<string>? networks, N
     /// <summary>Wishes that were fulfilled, as <see cref="_lentAt"/>.</summary>
     private readonly Dictionary<Wish, long> _fulfilledAt = [];
 
-    /// <summary>Blocks that are this node's by a backup only, and are to be given back.</summary>
-    private readonly HashSet<(string Network, IPNetwork Prefix)> _foreign = [];
+    /// <summary>Blocks that are this node's by a backup only, and are to be given back, with their networks.</summary>
+    private readonly Dictionary<IPNetwork, string> _foreign = [];
     private ControlView? _takenOver;
 
     /// <summary>Why a network gets no more blocks, where that is so.</summary>
@@ -61,12 +61,13 @@ internal sealed class BlockKeeper(string node, IReadOnlySet<string>? networks, N
         long revision = state.Revision;
         ControlView view = state.Own();
         if (view.Revision == 0) return;
-        await GiveBackAsync(view, nodes, generation, cancellation).ConfigureAwait(false);
+        if (state.TakeRestored()) StartOver(view);
         NodeAllocator.BlockUse[] lost = [.. Lost(view, revision)];
         allocator.Suspend([.. lost.Select(block => block.Prefix)]);
         if (!ReferenceEquals(view, _takenOver)) TakeOver(view, revision);
         _takenOver = view;
         settled();
+        await GiveBackAsync(nodes, generation, cancellation).ConfigureAwait(false);
         await SettleAsync(lost, nodes, generation, cancellation).ConfigureAwait(false);
         bool draining = view.Node(node)?.Draining ?? false;
         foreach (Network network in view.Networks.Where(network => networks?.Contains(network.Name) ?? true))
@@ -110,31 +111,31 @@ internal sealed class BlockKeeper(string node, IReadOnlySet<string>? networks, N
         foreach (Block block in view.Blocks.Where(block => block.Holder == node))
         {
             IPNetwork prefix = IPNetwork.Parse(block.Prefix);
-            if (_returnedAt.ContainsKey(prefix)) continue;
+            if (_returnedAt.ContainsKey(prefix) || _foreign.ContainsKey(prefix)) continue;
             allocator.AddBlock(block.Network, prefix, Spared(prefix, block.Network, view), block.LentBy.Length > 0);
         }
     }
 
     /// <summary>
-    /// After a backup was restored, gives back the blocks of which it says that this node holds them, and of which this node knows nothing: it gave them back
-    /// since, and another node may have them.
+    /// A backup was restored: what is known of later revisions counts no more, and blocks of which it says that this node holds them, and of which this node knows
+    /// nothing, are to be given back. It gave them back since, and another node may have them.
     /// </summary>
-    private async Task GiveBackAsync(ControlView view, NodesClient nodes, long generation, CancellationToken cancellation)
+    private void StartOver(ControlView view)
     {
-        if (state.TakeRestored())
-        {
-            foreach (Dictionary<IPNetwork, long> old in new[] { _leasedAt, _returnedAt, _lentAt }) old.Clear();
-            _fulfilledAt.Clear();
-            _foreign.Clear();
-            _foreign.UnionWith(view.Blocks.Where(block => block.Holder == node).Select(block => (block.Network, IPNetwork.Parse(block.Prefix)))
-                .Where(block => !allocator.Knows(block.Item2)));
-        }
-        foreach ((string network, IPNetwork prefix) in _foreign.ToArray())
+        foreach (Dictionary<IPNetwork, long> old in new[] { _leasedAt, _returnedAt, _lentAt }) old.Clear();
+        _fulfilledAt.Clear();
+        _foreign.Clear();
+        foreach (Block block in view.Blocks.Where(block => block.Holder == node && !allocator.Knows(IPNetwork.Parse(block.Prefix)))) _foreign[IPNetwork.Parse(block.Prefix)] = block.Network;
+    }
+
+    private async Task GiveBackAsync(NodesClient nodes, long generation, CancellationToken cancellation)
+    {
+        foreach ((IPNetwork prefix, string network) in _foreign.ToArray())
         {
             ReleaseBlockResponse released = await nodes.ReleaseAsync(
                 new ReleaseBlockRequest { Node = node, Network = network, Prefix = prefix.ToString(), Generation = generation }, cancellation).ConfigureAwait(false);
             _returnedAt[prefix] = released.Revision;
-            _foreign.Remove((network, prefix));
+            _foreign.Remove(prefix);
             log.LogWarning("gave the block {Block} of network {Network} back: by the backup that was restored it is this node's, which had given it back since", prefix, network);
         }
     }

@@ -16,7 +16,7 @@ internal static class NetworkCommand
         var commands = new ControllerCommand(output, errors);
         return new Command("network", "Networks: create, list, show, widen and delete them.")
         {
-            CreateCreate(commands), CreateList(commands), CreateShow(commands), CreateAddPool(commands), CreateSetMtu(commands), CreateDelete(commands), CreateAddRoute(commands), CreateDeleteRoute(commands),
+            CreateCreate(commands), CreateList(commands), CreateShow(commands, errors), CreateAddPool(commands), CreateSetMtu(commands), CreateDelete(commands), CreateAddRoute(commands), CreateDeleteRoute(commands),
         };
     }
 
@@ -71,7 +71,7 @@ internal static class NetworkCommand
             return Print(table, state.Networks.Count, "no network; make one with 'overlay network create'", output);
         }, (_, state) => StateParts.Networks(state));
 
-    private static Command CreateShow(ControllerCommand commands)
+    private static Command CreateShow(ControllerCommand commands, TextWriter errors)
     {
         Argument<string> name = Name();
         return commands.Ask<GetStateRequest, GetStateResponse>("show", "Show a network with its pools, reservations and static routes.", [name], "GetState", _ => new GetStateRequest(), (parsed, state, output) =>
@@ -79,7 +79,7 @@ internal static class NetworkCommand
             string wanted = parsed.GetValue(name)!;
             if (state.Networks.FirstOrDefault(network => network.Name == wanted) is not { } found)
             {
-                Console.Error.WriteLine($"overlay: there is no network '{wanted}'; 'overlay network list' lists them");
+                errors.WriteLine($"overlay: there is no network '{wanted}'; 'overlay network list' lists them");
                 return 1;
             }
             output.WriteLine($"{found.Name}: VNI {found.Vni}, {found.Encapsulation}, MTU {Mtu(found)}{(found.Borrowing ? ", nodes borrow" : "")}");
