@@ -67,6 +67,7 @@ internal sealed class BlockKeeper(string node, IReadOnlySet<string>? networks, N
         if (!ReferenceEquals(view, _takenOver)) TakeOver(view, revision);
         _takenOver = view;
         settled();
+        ForgetRefusals(view, lost);
         await GiveBackAsync(nodes, generation, cancellation).ConfigureAwait(false);
         await SettleAsync(lost, nodes, generation, cancellation).ConfigureAwait(false);
         bool draining = view.Node(node)?.Draining ?? false;
@@ -126,6 +127,22 @@ internal sealed class BlockKeeper(string node, IReadOnlySet<string>? networks, N
         _fulfilledAt.Clear();
         _foreign.Clear();
         foreach (Block block in view.Blocks.Where(block => block.Holder == node && !allocator.Knows(IPNetwork.Parse(block.Prefix)))) _foreign[IPNetwork.Parse(block.Prefix)] = block.Network;
+    }
+
+    /// <summary>What was refused is no problem any more once nobody asks for it.</summary>
+    private void ForgetRefusals(ControlView view, NodeAllocator.BlockUse[] lost)
+    {
+        bool draining = view.Node(node)?.Draining ?? false;
+        HashSet<string> known = [.. view.Networks.Select(network => network.Name)];
+        lock (_refused)
+        {
+            foreach ((string Network, AddressFamily Family, IPNetwork? Wanted) asked in _refused.Keys.ToArray())
+            {
+                bool isAskedFor = asked.Wanted is { } block ? Array.Exists(lost, each => each.Prefix.Equals(block))
+                    : known.Contains(asked.Network) && !draining && allocator.WantsBlock(asked.Network, asked.Family);
+                if (!isAskedFor) _refused.Remove(asked);
+            }
+        }
     }
 
     private async Task GiveBackAsync(NodesClient nodes, long generation, CancellationToken cancellation)

@@ -159,6 +159,20 @@ public sealed class ControlSessionTests : IAsyncLifetime, IDisposable
     }
 
     [Fact]
+    public async Task Node_ThatWasRefusedABlockAndNeedsNoneAnyMore_TellsItNoMore()
+    {
+        SpokenController controller = await AddControllerAsync();
+        controller.State = State(2, Block(Own, "a"));
+        Start("a", lowWater: 100);
+        await AllocateAsync("pod", AllocationStatus.Allocated);
+        await UntilAsync(() => _session.Problems.Contains("none is free"));
+
+        controller.State = State(3, Block(Own, "a"), Block("10.244.2.0/26", "a"));
+
+        await UntilAsync(() => !_session.Problems.Contains("none is free"));
+    }
+
+    [Fact]
     public async Task Node_WhoseNameAnotherMachineHas_HandsOutNothingMoreAtOnce()
     {
         SpokenController controller = await AddControllerAsync();
@@ -277,13 +291,13 @@ public sealed class ControlSessionTests : IAsyncLifetime, IDisposable
         return controller;
     }
 
-    private void Start(string node)
+    private void Start(string node, int lowWater = 0)
     {
         var options = new ControlOptions(
             0, [.. _controllers.Select(each => new Located<DnsEndPoint>(each.EndPoint, 0))], new($"{_folder}/a.pem", 0), new($"{_folder}/a.key", 0), new($"{_folder}/ca.pem", 0),
             new(_folder, 0), null, [], null);
         _state = new ControlState(_folder, node);
-        _allocator = new NodeAllocator(new NodeAllocatorOptions { Journal = $"{_folder}/addresses.journal", IsLeased = true, LowWater = 0 }, BootTime.Clock);
+        _allocator = new NodeAllocator(new NodeAllocatorOptions { Journal = $"{_folder}/addresses.journal", IsLeased = true, LowWater = lowWater }, BootTime.Clock);
         _session = new ControlSession(node, options, new RegistrationFile(_folder), _state, _allocator, () => { }, NullLogger.Instance);
         _session.Use([IPAddress.Parse("192.0.2.1")]);
         _stop = new CancellationTokenSource();
