@@ -315,6 +315,38 @@ static void find_path(const char *variable, const char *key, const char *json, s
     else find_string(json, length, key, path, PATH_MAX);
 }
 
+// Copies the value of a key of CNI_ARGS, as much of it as fits with its zero; leaves value alone where there is none.
+static void find_argument(const char *key, char *value, size_t size)
+{
+    const char *argument = getenv("CNI_ARGS");
+    size_t length = strlen(key);
+    while (argument && *argument) {
+        const char *end = strchrnul(argument, ';');
+        if ((size_t)(end - argument) > length && strncmp(argument, key, length) == 0 && argument[length] == '=') {
+            const char *start = argument + length + 1;
+            size_t count = (size_t)(end - start) < size ? (size_t)(end - start) : size - 1;
+            memcpy(value, start, count);
+            value[count] = 0;
+            return;
+        }
+        argument = *end ? end + 1 : end;
+    }
+}
+
+// How an error begins that is about a pod, as overlayd tells it; empty where it is about none.
+static void name_pod(char *text, size_t size)
+{
+    const char *container = getenv("CNI_CONTAINERID"), *interface = getenv("CNI_IFNAME");
+    char space[64] = "", name[254] = "";
+    text[0] = 0;
+    if (!container || !*container) return;
+    find_argument("K8S_POD_NAMESPACE", space, sizeof space);
+    find_argument("K8S_POD_NAME", name, sizeof name);
+    if (!interface) interface = "";
+    if (*name) snprintf(text, size, "pod %s%s%s (container %.300s, %.100s): ", space, *space ? "/" : "", name, container, interface);
+    else snprintf(text, size, "container %.300s, %.100s: ", container, interface);
+}
+
 int main(void)
 {
     signal(SIGPIPE, SIG_IGN);
@@ -342,9 +374,8 @@ int main(void)
     const char *remedy = "start overlayd, or see its log; the call can be repeated";
     // It carries the packets, so what pods there are reach no other node.
     if (is_command("STATUS")) fail(LIMITED_CONNECTIVITY, remedy, "overlayd does not answer on %s: %s", path, cause);
-    const char *container = getenv("CNI_CONTAINERID"), *interface = getenv("CNI_IFNAME");
-    char pod[512] = "";
-    if (container && *container) snprintf(pod, sizeof pod, "container %.300s, %.100s: ", container, interface ? interface : "");
+    char pod[1024];
+    name_pod(pod, sizeof pod);
     if (!is_command("DEL")) fail(TRY_AGAIN_LATER, remedy, "%soverlayd does not answer on %s: %s", pod, path, cause);
 
     find_path("OVERLAY_CNI_PENDING", "pending", json, length, DEFAULT_PENDING, folder);

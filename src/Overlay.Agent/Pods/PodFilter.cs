@@ -39,7 +39,8 @@ internal sealed class PodFilter : IDisposable
     private readonly PodsOptions _options;
     private readonly ILogger _log;
     private readonly HashSet<PodSource> _sources = [];
-    private IReadOnlyList<string> _rules = [];
+    private List<string> _rules = [];
+    private int _written;
     private uint _generation;
     private Masquerade _masquerade;
 
@@ -81,11 +82,13 @@ internal sealed class PodFilter : IDisposable
     {
         PodSource[] all = [.. sources];
         NfTransaction inet = new NfTransaction(NfFamily.Inet, Table).ReplaceTable();
+        int written = 0;
         if (SourceFamily == NfFamily.Bridge)
         {
             NfTransaction bridge = new NfTransaction(NfFamily.Bridge, Table).ReplaceTable();
             AddSources(bridge, all);
             _tables.Commit(bridge);
+            written += bridge.Rules;
         }
         else
         {
@@ -95,8 +98,11 @@ internal sealed class PodFilter : IDisposable
         _tables.Commit(inet);
         _sources.Clear();
         _sources.UnionWith(all);
-        _rules = Rules();
+        // Who flushes it from here on makes another number; who did before this, another count.
         _generation = _tables.Generation;
+        _rules = Rules();
+        _written = written + inet.Rules;
+        if (_rules.Count != _written) _generation--;
     }
 
     /// <summary>Takes over what is to be masqueraded now; as the constructor.</summary>
@@ -169,7 +175,7 @@ internal sealed class PodFilter : IDisposable
 
     public void Dispose() => _tables.Dispose();
 
-    private bool IsWhole() => Rules().SequenceEqual(_rules) && _sources.SetEquals(Elements());
+    private bool IsWhole() => _rules.Count == _written && Rules().SequenceEqual(_rules) && _sources.SetEquals(Elements());
 
     private IEnumerable<PodSource> Elements() =>
         new[] { Sources4, Sources6 }.SelectMany(set => _tables.ListElements(SourceFamily, Table, set)).Select(each => new PodSource(each.Address, each.Interface));

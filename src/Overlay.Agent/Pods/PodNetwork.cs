@@ -49,7 +49,7 @@ internal sealed partial class PodNetwork : IDisposable
             _journal = new AttachmentJournal(options.State, _boot, log);
             _pending = new PendingDeletions(Path.Combine(options.State, "pending"), log);
             _addresses = new PodAddresses(control is null
-                ? new ConfiguredRanges(options, [.. settings.OwnAddresses, .. AddressesOfUnknownPods()])
+                ? new ConfiguredRanges(options, [.. settings.OwnAddresses, .. AddressesOfUnknownPods()], _journal.Ended.Select(ended => ended.Owner))
                 : new LeasedBlocks(control, options.Segment, AddressesOfUnknownPods()));
             FreeEnded();
             // They are held already, unless the journal of addresses was lost.
@@ -152,7 +152,7 @@ internal sealed partial class PodNetwork : IDisposable
                 _addresses.Release(ended.Owner);
                 _journal.Remove(ended);
             }
-            catch (Exception exception) when (exception is CniException or IOException)
+            catch (Exception exception) when (exception is CniException or IOException or UnauthorizedAccessException)
             {
                 _log.LogError("{Pod} ended with the host and cannot be taken back yet: {Problem}", ended.Label, exception.Message);
             }
@@ -226,7 +226,7 @@ internal sealed partial class PodNetwork : IDisposable
         {
             Remove(attachment);
         }
-        catch (Exception exception) when (exception is LinuxException or CniException or IOException)
+        catch (Exception exception) when (exception is LinuxException or CniException or IOException or UnauthorizedAccessException)
         {
             _log.LogError("{Pod} cannot be taken back yet: {Problem}", attachment.Label, exception.Message);
         }

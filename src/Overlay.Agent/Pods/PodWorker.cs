@@ -225,7 +225,7 @@ internal sealed class PodWorker : IAsyncDisposable
             Announce();
             network.Reconcile();
         }
-        catch (Exception exception) when (exception is LinuxException or IOException)
+        catch (Exception exception) when (exception is LinuxException or IOException or UnauthorizedAccessException)
         {
             _log.LogError("what pods have cannot be looked at: {Problem}", exception.Message);
         }

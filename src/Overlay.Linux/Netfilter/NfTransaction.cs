@@ -93,6 +93,9 @@ public sealed class NfTransaction(NfFamily family, string table)
     /// <summary>Takes elements out. One that is not there is refused with ENOENT.</summary>
     public void DeleteElements(string set, IEnumerable<(IPAddress Address, string Interface)> elements) => Elements(NFT_MSG_DELSETELEM, 0, set, elements);
 
+    /// <summary>How many rules it adds.</summary>
+    public int Rules => _messages.Count(message => message.Type == NFT_MSG_NEWRULE);
+
     public void AddRule(string chain, NfRule rule) => Add(NFT_MSG_NEWRULE, NetlinkConstants.NLM_F_CREATE | NetlinkConstants.NLM_F_APPEND, (ref NetlinkRequest request) =>
     {
         request.Add(NFTA_RULE_TABLE, Table);

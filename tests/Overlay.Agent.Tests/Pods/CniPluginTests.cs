@@ -48,12 +48,26 @@ public sealed class CniPluginTests(ITestOutputHelper output) : IDisposable
         Assert.Contains(SocketPath, (string)answer["msg"]!, StringComparison.Ordinal);
     }
 
-    [Fact]
-    public async Task Add_WithoutAgent_NamesTheContainer()
+    [Theory]
+    [InlineData("", "container abc, eth0: ")]
+    [InlineData("IgnoreUnknown=1;K8S_POD_NAME=web-0;K8S_POD_NAMESPACE=default", "pod default/web-0 (container abc, eth0): ")]
+    [InlineData(";;K8S_POD_NAMESPACE;K8S_POD_NAME=web-0", "pod web-0 (container abc, eth0): ")]
+    [InlineData("K8S_POD_NAMESPACE=default;K8S_POD_NAME=", "container abc, eth0: ")]
+    public async Task Add_WithoutAgent_NamesThePodAndTheContainer(string arguments, string named)
     {
-        (_, string output) = await RunAsync("{}", "CNI_COMMAND=ADD", "CNI_CONTAINERID=abc", "CNI_IFNAME=eth0");
+        (_, string output) = await RunAsync("{}", "CNI_COMMAND=ADD", "CNI_CONTAINERID=abc", "CNI_IFNAME=eth0", $"CNI_ARGS={arguments}");
 
-        Assert.StartsWith("container abc, eth0: overlayd does not answer", (string)JsonNode.Parse(output)!["msg"]!, StringComparison.Ordinal);
+        Assert.StartsWith($"{named}overlayd does not answer", (string)JsonNode.Parse(output)!["msg"]!, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Add_WithoutAgentAndWithNamesOfAnyLength_NamesWhatFits()
+    {
+        (int code, string output) = await RunAsync(
+            "{}", "CNI_COMMAND=ADD", $"CNI_CONTAINERID={new string('c', 3000)}", $"CNI_IFNAME={new string('i', 3000)}", $"CNI_ARGS=K8S_POD_NAMESPACE={new string('n', 3000)};K8S_POD_NAME={new string('p', 3000)}");
+
+        Assert.Equal(1, code);
+        Assert.StartsWith($"pod {new string('n', 63)}/{new string('p', 253)} (container {new string('c', 300)}, ", (string)JsonNode.Parse(output)!["msg"]!, StringComparison.Ordinal);
     }
 
     [Fact]

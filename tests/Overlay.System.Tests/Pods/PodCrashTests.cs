@@ -122,19 +122,35 @@ public sealed class PodCrashTests(ITestOutputHelper output) : IAsyncLifetime
             (TestPod pod, CniOutcome added) = await _node.AddPodAsync(arguments);
             pods.Add(arguments, (pod, added.Addresses));
         }
-        await _node.Daemon.StopAsync();
-        foreach ((TestPod pod, _) in pods.Values) await pod.DisposeAsync();
-        string boot = (await File.ReadAllTextAsync("/proc/sys/kernel/random/boot_id")).Trim();
-        foreach (string file in Directory.GetFiles(Path.Combine(_node.State, "attachments")))
-            await File.WriteAllTextAsync(file, (await File.ReadAllTextAsync(file)).Replace(boot, Guid.Empty.ToString(), StringComparison.Ordinal));
         // What it would take to find them by looking.
         _node.LeakSeconds = 3600;
 
-        await _node.StartAsync();
+        await BootAsync(pods.Values.Select(each => each.Pod));
 
         await _node.AssertAddressesAreSoundAsync(0, 0);
         // None of them is another's meanwhile.
-        foreach ((string arguments, (_, string[] addresses)) in pods.Reverse()) Assert.Equal(addresses, (await _node.AddPodAsync(arguments)).Result.Addresses);
+        var again = new List<TestPod>();
+        foreach ((string arguments, (_, string[] addresses)) in pods.Reverse())
+        {
+            (TestPod pod, CniOutcome added) = await _node.AddPodAsync(arguments);
+            Assert.Equal(addresses, added.Addresses);
+            again.Add(pod);
+        }
+
+        _node.Ranges = "[10.244.1.240/29, \"fd00:244:1:0:2::/125\"]";
+        await BootAsync(again);
+        await _node.AssertAddressesAreSoundAsync(0, 0);
+    }
+
+    /// <summary>Ends daemon and pods, and has what the daemon wrote be of another boot.</summary>
+    private async Task BootAsync(IEnumerable<TestPod> pods)
+    {
+        await _node.Daemon.DisposeAsync();
+        foreach (TestPod pod in pods) await pod.DisposeAsync();
+        string boot = (await File.ReadAllTextAsync("/proc/sys/kernel/random/boot_id")).Trim();
+        foreach (string file in Directory.GetFiles(Path.Combine(_node.State, "attachments")))
+            await File.WriteAllTextAsync(file, (await File.ReadAllTextAsync(file)).Replace(boot, Guid.Empty.ToString(), StringComparison.Ordinal));
+        await _node.StartAsync();
     }
 
     [Fact]

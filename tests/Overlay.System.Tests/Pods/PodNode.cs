@@ -74,7 +74,7 @@ internal sealed class PodNode : IAsyncDisposable
     public OverlayDaemon Daemon { get; private set; } = null!;
 
     /// <summary>Where pods get their addresses from, as the configuration has it.</summary>
-    public string? Ranges { get; init; }
+    public string? Ranges { get; set; }
 
     public string Range4 => $"10.244.{Node.Number}.128/25";
 

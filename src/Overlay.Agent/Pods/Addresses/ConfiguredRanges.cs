@@ -13,8 +13,9 @@ internal sealed class ConfiguredRanges : IPodAddressSource
     private const int MostBits = 16;
 
     /// <param name="spared">Addresses that no pod gets beside the reserved ones: the node's own, and those on interfaces that nothing is known of.</param>
+    /// <param name="ended">Owners that ended with an earlier boot of the host.</param>
     /// <exception cref="StartRefusedException">The journal cannot be used, or pods have addresses of ranges that are gone.</exception>
-    public ConfiguredRanges(PodsOptions options, IReadOnlyCollection<IPAddress> spared)
+    public ConfiguredRanges(PodsOptions options, IReadOnlyCollection<IPAddress> spared, IEnumerable<string> ended)
     {
         Network = options.Segment;
         Own = [.. options.Ranges.Select(range => range.Value)];
@@ -27,6 +28,7 @@ internal sealed class ConfiguredRanges : IPodAddressSource
                 CoolDown = TimeSpan.FromSeconds(options.CoolDownSeconds),
                 LeakConfirmation = TimeSpan.FromSeconds(options.LeakSeconds),
             });
+            foreach (string owner in ended) TryRelease(owner);
             UseRanges(options, spared);
         }
         catch (JournalException exception)
@@ -54,6 +56,18 @@ internal sealed class ConfiguredRanges : IPodAddressSource
     public string Remedy => "delete pods, or give this node another range under 'pods: ranges:'";
 
     public void Dispose() => Allocator.Dispose();
+
+    private void TryRelease(string owner)
+    {
+        try
+        {
+            Allocator.Release(Network, owner);
+        }
+        catch (JournalException)
+        {
+            // Whoever takes the rest of it back tells, and goes on: a full disk keeps no daemon from starting.
+        }
+    }
 
     private void UseRanges(PodsOptions options, IReadOnlyCollection<IPAddress> spared)
     {
