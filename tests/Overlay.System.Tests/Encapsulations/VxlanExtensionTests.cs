@@ -99,14 +99,16 @@ public sealed class VxlanExtensionTests
     public async Task Vxlan_GroupPolicyByMarkNoMore_LeavesNoRulesBehind()
     {
         await using LabNetwork network = await LabNetwork.CreateAsync(new LabOptions());
-        var marked = new TunnelOptions { SegmentLines = ["persistent: true", "groupPolicy: mark"] };
-        OverlayDaemon killed = await network.StartDaemonAsync(network.A, marked);
+        var marked = new TunnelOptions { SegmentLines = ["groupPolicy: mark"] };
+        OverlayDaemon killed = await network.StartDaemonAsync(network.A, Persistent(marked));
         await killed.KillAsync();
         Assert.Contains("overlay-marks-overlay0", await network.A.Host.CheckAsync("nft", "list", "ruleset"), StringComparison.Ordinal);
 
-        await network.StartDaemonAsync(network.A, new TunnelOptions { SegmentLines = ["persistent: true"] });
+        await network.StartDaemonAsync(network.A, Persistent(new TunnelOptions()));
 
         Assert.DoesNotContain("overlay-marks-overlay0", await network.A.Host.CheckAsync("nft", "list", "ruleset"), StringComparison.Ordinal);
+
+        DaemonConfiguration Persistent(TunnelOptions tunnel) => DaemonConfiguration.For(network.A, [network.B], tunnel) with { Persistent = true };
     }
 
     private static async Task<long> CountedAsync(LabNode node, string counter)
