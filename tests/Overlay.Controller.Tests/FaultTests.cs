@@ -140,26 +140,12 @@ public sealed class FaultTests
             using GrpcChannel channel = lab.OpenNode("a");
             RegisterResponse registered = await RegisterAsync(channel, ControllerLab.Registration("a"));
             AcquireBlockResponse known = await AcquireAsync(channel, "a", registered);
-            if (etcd is null) ProgramRun.Check("sqlite3", lab.Database, $".backup {backup}");
-            else ProgramRun.Check("etcdctl", "--endpoints", etcd.Client.OriginalString, "snapshot", "save", backup);
+            Save(lab, etcd, backup);
             AcquireBlockResponse later = await AcquireAsync(channel, "a", registered);
             for (int i = 0; i < 5; i++) await ReserveAsync(lab, $"10.244.255.{i + 1}");
             long revision = (await lab.StateAsync()).Revision;
 
-            Assert.Equal(0, await lab.TerminateAsync());
-            if (etcd is null)
-            {
-                File.Copy(backup, lab.Database, overwrite: true);
-                File.Delete($"{lab.Database}-wal");
-                File.Delete($"{lab.Database}-shm");
-            }
-            else
-            {
-                etcd.Kill();
-                etcd.Restore(backup);
-                etcd.Start();
-            }
-            await lab.StartAsync();
+            await RestoreAsync(lab, etcd, backup);
 
             WatchResponse whole = await ControllerLab.RetryAsync(() => NextAsync(channel, revision, deadline.Token));
             Assert.True(whole.Reset);
@@ -194,28 +180,14 @@ public sealed class FaultTests
             using GrpcChannel channel = lab.OpenNode("a");
             using GrpcChannel other = lab.OpenNode("b");
             RegisterResponse first = await RegisterAsync(channel, ControllerLab.Registration("a"));
-            if (etcd is null) ProgramRun.Check("sqlite3", lab.Database, $".backup {backup}");
-            else ProgramRun.Check("etcdctl", "--endpoints", etcd.Client.OriginalString, "snapshot", "save", backup);
+            Save(lab, etcd, backup);
             RegisterResponse second = await RegisterAsync(channel, ControllerLab.Registration("a", generation: first.Generation, attempt: "b"));
             AcquireBlockResponse lost = await AcquireAsync(channel, "a", second);
             for (int i = 0; i < 5; i++) await ReserveAsync(lab, $"10.244.254.{i + 1}");
             WatchResponse known = await NextAsync(channel, 0, deadline.Token);
             Assert.True(known.Revision > lost.Revision && known.Mark.Length > 0);
 
-            Assert.Equal(0, await lab.TerminateAsync());
-            if (etcd is null)
-            {
-                File.Copy(backup, lab.Database, overwrite: true);
-                File.Delete($"{lab.Database}-wal");
-                File.Delete($"{lab.Database}-shm");
-            }
-            else
-            {
-                etcd.Kill();
-                etcd.Restore(backup);
-                etcd.Start();
-            }
-            await lab.StartAsync();
+            await RestoreAsync(lab, etcd, backup);
             RegisterResponse stranger = await ControllerLab.RetryAsync(() => RegisterAsync(other, ControllerLab.Registration("b", underlay: "192.0.2.2")));
             AcquireBlockResponse taken = await AcquireAsync(other, "b", stranger, lost.Prefix);
             for (int i = 0; i < 20; i++) await ReserveAsync(lab, $"10.244.255.{i + 1}");
@@ -268,6 +240,31 @@ public sealed class FaultTests
             Assert.NotEqual(known.Mark, next.Mark);
             known = next;
         }
+    }
+
+    /// <param name="etcd">The store; null: it is the controller's SQLite.</param>
+    private static void Save(ControllerLab lab, EtcdMember? etcd, string backup)
+    {
+        if (etcd is null) ProgramRun.Check("sqlite3", lab.Database, $".backup {backup}");
+        else ProgramRun.Check("etcdctl", "--endpoints", etcd.Client.OriginalString, "snapshot", "save", backup);
+    }
+
+    private static async Task RestoreAsync(ControllerLab lab, EtcdMember? etcd, string backup)
+    {
+        Assert.Equal(0, await lab.TerminateAsync());
+        if (etcd is null)
+        {
+            File.Copy(backup, lab.Database, overwrite: true);
+            File.Delete($"{lab.Database}-wal");
+            File.Delete($"{lab.Database}-shm");
+        }
+        else
+        {
+            etcd.Kill();
+            etcd.Restore(backup);
+            etcd.Start();
+        }
+        await lab.StartAsync();
     }
 
     private static Task<ChangeResponse> ReserveAsync(ControllerLab lab, string address) =>

@@ -179,6 +179,7 @@ public sealed class StateCache
         }
         catch (Exception error) when (error is JsonException or FormatException or ArgumentException or NullReferenceException)
         {
+            // A document that lacks a member has null in its place, and so has one that is "null" itself.
             throw new StoreException($"the entry '{key}' of the store cannot be read: it was changed by hand or is damaged ({error.Message}); write it as it was, delete it, or restore a backup", cause: error);
         }
     }
